@@ -73,6 +73,20 @@ class Address:
         """The same address over other offsets."""
         return replace(self, start=start, end=end)
 
+    def unfiltered(self) -> Address:
+        """The same offsets without the time and key filters."""
+        return replace(self, times=None, keys=None)
+
+    def describe_ranges(self) -> str:
+        """The offset ranges in one line: `bank 0:[512, 913) 1:[498, 902)`."""
+        ends = self.end.by_topic()
+        return ", ".join(
+            f"{topic} "
+            + " ".join(f"{p}:[{self.start[topic, p]}, {end})" for p, end in ends[topic].items())
+            for topic in self.topics
+            if topic in ends
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form as a dict; 64-bit integers are strings, keys are hex."""
         ends = self.end.by_topic()

@@ -111,8 +111,8 @@ class Chunk:
     the `COORDINATES` without the topic (`key` is String or Binary), then one column per schema
     field under the name the schema gives it in a frame, then `decode_error` (String) and `_rest`
     (String: a JSON object of the fields that the schema does not know).  It was decoded under the
-    schema whose fingerprint is `typed_schema`.  Both are lazy: nothing is read until collected.
-    `rows` is exact where known.
+    schema whose fingerprint is `typed_schema`; `typed_path` is its Parquet file, whole, for engines
+    that read files.  All are lazy: nothing is read until collected.  `rows` is exact where known.
     """
 
     topic: str
@@ -122,6 +122,7 @@ class Chunk:
     raw: pl.LazyFrame
     typed: pl.LazyFrame | None = None
     typed_schema: str | None = None
+    typed_path: str | None = None
     rows: int | None = None
     gaps: tuple[Gap, ...] = ()
 

@@ -1,0 +1,156 @@
+"""From a log's chunks to decoded columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import and_
+
+import polars as pl
+
+from workbench.address import Decoding, TimeFilter
+from workbench.decode import decode_records
+from workbench.errors import SchemaError
+from workbench.records import COORDINATES, RAW, RAW_COLUMNS, TIMESTAMP, Chunk
+from workbench.schema import Schema
+from workbench.source.times import from_ms
+
+TOPIC = pl.Categorical()
+
+
+def frame_schema(
+    decoding: Decoding, topics: Sequence[str], *, raw: bool = False, rest: bool = False
+) -> pl.Schema:
+    """Columns and types of the decoded frame of these topics, without reading.
+
+    Raises SchemaError when two topics give one field different types.
+    """
+    columns: dict[str, pl.DataType] = {
+        "topic": TOPIC,
+        "partition": pl.Int32(),
+        "offset": pl.Int64(),
+        "timestamp": TIMESTAMP,
+        "key": pl.Binary() if decoding.key == "bytes" else pl.String(),
+    }
+    for topic in topics:
+        for name, dtype in payload_columns(decoding, topic, raw=raw).items():
+            if columns.setdefault(name, dtype) != dtype:
+                raise SchemaError(
+                    f"field {name!r} is {columns[name]} in one topic and {dtype} in {topic!r}",
+                    hint="read the topics apart, or give one schema= for both",
+                )
+    if raw:
+        columns |= {name: RAW[name] for name in RAW_COLUMNS}
+    columns["decode_error"] = pl.String()
+    if rest:
+        columns["_rest"] = pl.String()
+    return pl.Schema(columns)
+
+
+def payload_columns(
+    decoding: Decoding, topic: str, *, raw: bool = False
+) -> dict[str, pl.DataType]:
+    """Name and type of the columns that the payload of one topic becomes."""
+    if decoding.value == "json":
+        schema = decoding.schema(topic) or Schema({})
+        columns = {column: schema[field] for field, column in schema.columns.items()}
+    else:
+        columns = {"value": pl.Binary() if decoding.value == "bytes" else pl.String()}
+    renamed = _beside_raw(columns) if raw else {}
+    return {renamed.get(name, name): dtype for name, dtype in columns.items()}
+
+
+def decode_chunk(
+    chunk: Chunk,
+    decoding: Decoding,
+    *,
+    times: TimeFilter | None = None,
+    keys: tuple[bytes, ...] | None = None,
+    raw: bool = False,
+    rest: bool = False,
+) -> pl.LazyFrame:
+    """One chunk as decoded columns, filtered; what is stored decoded is not decoded again."""
+    columns = payload_columns(decoding, chunk.topic)
+    renamed = _beside_raw(columns) if raw else {}
+    if is_stored(chunk, decoding):
+        assert chunk.typed is not None
+        frame = chunk.typed
+        if raw:
+            frame = pl.concat(
+                [frame.rename(renamed), chunk.raw.select(RAW_COLUMNS)], how="horizontal"
+            )
+        frame = frame.filter(predicates(times, keys, frame.collect_schema()["key"]))
+        if decoding.key == "bytes":
+            frame = frame.with_columns(pl.col("key").cast(pl.Binary))
+    else:
+        schema = frame_schema(decoding, [chunk.topic], raw=raw, rest=True)
+
+        def decode(records: pl.DataFrame) -> pl.DataFrame:
+            decoded = decode_records(
+                records, decoding.schema(chunk.topic) or Schema({}), key=decoding.key,
+                value=decoding.value,
+            )
+            if raw:
+                decoded = decoded.rename(renamed).hstack(records.select(RAW_COLUMNS))
+            return decoded.select(name for name in schema if name != "topic")
+
+        frame = chunk.raw.filter(predicates(times, keys, pl.Binary())).map_batches(
+            decode,
+            schema={name: dtype for name, dtype in schema.items() if name != "topic"},
+            streamable=True,
+        )
+    names = [
+        *(name for name in COORDINATES if name != "topic"),
+        *(renamed.get(name, name) for name in columns),
+        *(RAW_COLUMNS if raw else ()),
+        "decode_error",
+        *(["_rest"] if rest else []),
+    ]
+    return frame.select(pl.lit(chunk.topic, dtype=TOPIC).alias("topic"), *names)
+
+
+def is_stored(chunk: Chunk, decoding: Decoding) -> bool:
+    """Whether the chunk's companion holds these columns: same schema, keys as asked for."""
+    schema = decoding.schema(chunk.topic)
+    if chunk.typed is None or schema is None or decoding.value != "json":
+        return False
+    if chunk.typed_schema != schema.fingerprint:
+        return False
+    return decoding.key == "bytes" or chunk.typed.collect_schema()["key"] == pl.String
+
+
+def _beside_raw(columns: Sequence[str] | dict[str, pl.DataType]) -> dict[str, str]:
+    """New names for the payload columns that `raw=True` would collide with."""
+    renamed: dict[str, str] = {}
+    for name in columns:
+        if name in RAW_COLUMNS:
+            renamed[name] = f"value_{name}"
+            while renamed[name] in columns:
+                renamed[name] = f"value_{renamed[name]}"
+    return renamed
+
+
+def predicates(
+    times: TimeFilter | None, keys: tuple[bytes, ...] | None, key_type: pl.DataType
+) -> pl.Expr:
+    """The slice's filters over stored columns."""
+    conditions: list[pl.Expr] = []
+    at = pl.col("timestamp")
+    if times is not None and times.start_ms is not None:
+        conditions.append(at >= pl.lit(from_ms(times.start_ms), dtype=TIMESTAMP))
+    if times is not None and times.end_ms is not None:
+        conditions.append(at < pl.lit(from_ms(times.end_ms), dtype=TIMESTAMP))
+    if keys is not None:
+        wanted: list[bytes] | list[str] = list(keys)
+        if key_type == pl.String:
+            wanted = [key.decode() for key in keys if _is_text(key)]
+        conditions.append(pl.col("key").is_in(pl.Series(wanted, dtype=key_type).implode()))
+    return reduce(and_, conditions, pl.lit(True))
+
+
+def _is_text(key: bytes) -> bool:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""Following a stream as a durable consumer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import polars as pl
+
+from workbench.log.protocol import Membership
+from workbench.positions import Position
+from workbench.source.stream import StreamSource
+
+#: How many offsets per partition one batch covers at most.
+BATCH_OFFSETS = 20_000
+#: How long one wait for new records lasts before the lease is renewed, in seconds.
+WAIT_SECONDS = 1.0
+
+
+def follow(
+    stream: StreamSource,
+    start: Position,
+    *,
+    group: str | None = None,
+    until: Position | None = None,
+    timeout: float | None = None,
+    join_existing: bool = True,
+) -> Iterator[pl.DataFrame]:
+    """Yield new records as they come, a frame at a time, ordered by topic, partition, offset.
+
+    With a group, the position is committed when the loop body has finished and asks for the next
+    batch; after a `break`, an error or a crash in the body that batch comes again (at-least-once).
+    Ends when `until` is reached or nothing came for `timeout` seconds; by default never.
+
+    For one thread; several processes of one group share the partitions.
+    """
+    member: Membership = (
+        _Alone(start)
+        if group is None
+        else stream.backend.join(group, start, join_existing=join_existing)
+    )
+    try:
+        yield from _consume(stream, member, until, timeout)
+    finally:
+        member.leave()
+
+
+def _consume(
+    stream: StreamSource, member: Membership, until: Position | None, timeout: float | None
+) -> Iterator[pl.DataFrame]:
+    quiet_since = time.monotonic()
+    while True:
+        position = member.assignment()
+        end = stream.end()
+        stop = Position(
+            {
+                tp: max(min(end[tp], offset + BATCH_OFFSETS, *_limit(until, tp)), offset)
+                for tp, offset in position.items()
+                if tp in end
+            }
+        )
+        if any(stop[tp] > position[tp] for tp in stop):
+            frame = stream.slice(position, stop).frame()
+            if frame.height:
+                yield frame
+            member.commit(stop)
+            quiet_since = time.monotonic()
+            continue
+        if until is not None and all(position[tp] >= until[tp] for tp in position if tp in until):
+            return
+        patience = WAIT_SECONDS
+        if timeout is not None:
+            patience = min(patience, quiet_since + timeout - time.monotonic())
+            if patience <= 0:
+                return
+        stream.backend.wait(position, patience)
+
+
+def _limit(until: Position | None, tp: tuple[str, int]) -> tuple[int, ...]:
+    return () if until is None or tp not in until else (until[tp],)
+
+
+class _Alone:
+    """A reader outside any group: it keeps its position in memory."""
+
+    def __init__(self, start: Position) -> None:
+        self._position = start
+
+    def assignment(self) -> Position:
+        return self._position
+
+    def commit(self, position: Position) -> None:
+        self._position = position
+
+    def leave(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,333 @@
+"""The completeness ledger: every offset of a slice accounted for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from workbench.address import Address
+from workbench.errors import DefinitionError
+from workbench.records import Gap
+from workbench.source.slice import SliceSource, cut_rows
+from workbench.source.times import from_ms
+
+#: How many offsets are accounted for at a time.
+WINDOW_ROWS = 500_000
+
+
+@dataclass(frozen=True)
+class PartitionLedger:
+    """What was found in `[start, end)` of one partition.
+
+    `records` counts the records at these offsets, `matches` those that pass the slice's filters.
+    `late` counts records stamped before an earlier offset's timestamp.
+    """
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    records: int
+    matches: int
+    late: int
+    undecodable: int
+    tombstones: int
+    gaps: tuple[Gap, ...]
+
+    @property
+    def missing(self) -> int:
+        """Offsets without a record."""
+        return sum(gap.end - gap.start for gap in self.gaps)
+
+    @property
+    def unexplained(self) -> int:
+        """Offsets that are missing for no known reason."""
+        return sum(gap.end - gap.start for gap in self.gaps if gap.reason == "unexplained")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Exactly what was scanned, and what is missing, with reasons.
+
+    `complete` is true when records and explained gaps together are exactly the offsets
+    `[start, end)` of each partition: the word is used for nothing else.
+    """
+
+    address: Address
+    partitions: tuple[PartitionLedger, ...]
+    unknown_fields: dict[str, int]
+    duplicates: pl.DataFrame | None = None
+
+    @property
+    def records(self) -> int:
+        """Records scanned."""
+        return sum(p.records for p in self.partitions)
+
+    @property
+    def matches(self) -> int:
+        """Records that pass the slice's filters."""
+        return sum(p.matches for p in self.partitions)
+
+    @property
+    def undecodable(self) -> int:
+        """Records that did not decode; they are in the frame, with their error."""
+        return sum(p.undecodable for p in self.partitions)
+
+    @property
+    def late(self) -> int:
+        """Records stamped before an earlier offset of their partition."""
+        return sum(p.late for p in self.partitions)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Every missing range with its reason."""
+        return tuple(gap for p in self.partitions for gap in p.gaps)
+
+    @property
+    def complete(self) -> bool:
+        """Whether records and explained gaps are exactly the range."""
+        return all(
+            p.records + p.missing == p.end - p.start and not p.unexplained for p in self.partitions
+        )
+
+    @property
+    def statement(self) -> str:
+        """One sentence for a report."""
+        span = sum(p.end - p.start for p in self.partitions)
+        ranges = self.address.describe_ranges()
+        word = "complete" if self.complete else "NOT complete"
+        reasons = Counter[str]()
+        for gap in self.gaps:
+            reasons[gap.reason] += gap.end - gap.start
+        listed = ", ".join(f"{n:,} {reason}" for reason, n in sorted(reasons.items()))
+        missing = f"{listed} offsets missing" if listed else "no offset missing"
+        text = f"{word}: {ranges}: {self.records:,} records in {span:,} offsets, {missing}"
+        filters = [f"{self.matches:,} match the filter"] if self.matches != self.records else []
+        if self.address.times is not None and self.address.times.late_ms is not None:
+            filters.append(f"late records looked for up to {self.address.times.late_ms} ms")
+        filters += [f"{self.late:,} late"] if self.late else []
+        filters += [f"{self.undecodable:,} did not decode"] if self.undecodable else []
+        if self.unknown_fields:
+            known = ", ".join(f"{name} ({n:,})" for name, n in self.unknown_fields.items())
+            filters.append(f"fields outside the schema: {known}")
+        if self.duplicates is not None:
+            filters.append(f"{self.duplicates.height:,} business ids seen more than once")
+        return "; ".join([text, *filters])
+
+    def frame(self) -> pl.DataFrame:
+        """A row per partition: topic, partition, start, end, records, matches, missing, …"""
+        return pl.DataFrame(
+            [
+                {
+                    "topic": p.topic,
+                    "partition": p.partition,
+                    "start": p.start,
+                    "end": p.end,
+                    "records": p.records,
+                    "matches": p.matches,
+                    "missing": p.missing,
+                    "unexplained": p.unexplained,
+                    "late": p.late,
+                    "undecodable": p.undecodable,
+                    "tombstones": p.tombstones,
+                }
+                for p in self.partitions
+            ],
+            schema={
+                "topic": pl.String,
+                "partition": pl.Int32,
+                **dict.fromkeys(
+                    (
+                        "start",
+                        "end",
+                        "records",
+                        "matches",
+                        "missing",
+                        "unexplained",
+                        "late",
+                        "undecodable",
+                        "tombstones",
+                    ),
+                    pl.Int64,
+                ),
+            },
+        )
+
+    def gap_frame(self) -> pl.DataFrame:
+        """A row per missing range: topic, partition, start, end, reason."""
+        return pl.DataFrame(
+            [(g.topic, g.partition, g.start, g.end, g.reason) for g in self.gaps],
+            schema={
+                "topic": pl.String,
+                "partition": pl.Int32,
+                "start": pl.Int64,
+                "end": pl.Int64,
+                "reason": pl.String,
+            },
+            orient="row",
+        )
+
+    def __repr__(self) -> str:
+        return self.statement
+
+
+def account(
+    source: SliceSource, *, duplicates_by: str | Mapping[str, str] | None = None
+) -> Ledger:
+    """Read a slice once, in bounded memory, and account for every offset of it.
+
+    `duplicates_by` names a business id (one field, or a field per topic); ids seen at more than
+    one offset are listed, never dropped.  Raises DefinitionError for a field that is not there.
+    """
+    everything = source.narrow(source.address.unfiltered())
+    partitions: dict[tuple[str, int], _Account] = {
+        tp: _Account(*tp, source.start[tp], end) for tp, end in source.end.items()
+    }
+    unknown: Counter[str] = Counter()
+    ids: list[pl.DataFrame] = []
+    id_fields = _id_fields(source, duplicates_by)
+    for chunk in everything.chunks():
+        entry = partitions[chunk.topic, chunk.partition]
+        entry.known += chunk.gaps
+        for window in cut_rows(chunk, WINDOW_ROWS):
+            frame = everything.decode(window, rest=True)
+            id_field = id_fields.get(chunk.topic)
+            wanted = ["offset", "timestamp", "key", "decode_error", "_rest"]
+            wanted += [id_field] if id_field else []
+            tombstones = window.raw.select(pl.col("value").is_null().sum()).collect().item()
+            records = frame.select(dict.fromkeys(wanted)).collect()
+            entry.add(records, matches=_matches(records, source.address), tombstones=tombstones)
+            for text in records["_rest"].drop_nulls():
+                unknown.update(json.loads(text).keys())
+            if id_field:
+                ids.append(
+                    records.select(
+                        pl.lit(chunk.topic).alias("topic"),
+                        pl.lit(chunk.partition, dtype=pl.Int32).alias("partition"),
+                        "offset",
+                        pl.col(id_field).cast(pl.String).alias("id"),
+                    ).drop_nulls("id")
+                )
+    return Ledger(
+        address=source.address,
+        partitions=tuple(entry.close() for entry in partitions.values()),
+        unknown_fields=dict(sorted(unknown.items())),
+        duplicates=_duplicates(ids) if id_fields else None,
+    )
+
+
+class _Account:
+    """The running account of one partition."""
+
+    def __init__(self, topic: str, partition: int, start: int, end: int) -> None:
+        self.topic, self.partition, self.start, self.end = topic, partition, start, end
+        self.known: tuple[Gap, ...] = ()
+        self._records = self._matches = self._late = self._undecodable = self._tombstones = 0
+        self._latest: int | None = None
+        self._next = start
+        self._holes: list[tuple[int, int]] = []
+
+    def add(self, records: pl.DataFrame, *, matches: int, tombstones: int) -> None:
+        if records.is_empty():
+            return
+        self._records += records.height
+        self._matches += matches
+        self._tombstones += tombstones
+        self._undecodable += records.height - records["decode_error"].null_count()
+        stamps = records["timestamp"].dt.epoch("ms")
+        highest = stamps.cum_max().shift(1, fill_value=self._latest)
+        self._late += int((stamps < highest).sum())
+        newest = stamps.max()
+        assert isinstance(newest, int)
+        self._latest = newest if self._latest is None else max(self._latest, newest)
+        before = records["offset"].shift(1, fill_value=self._next - 1) + 1
+        for first, last in (
+            pl.DataFrame({"first": before, "last": records["offset"]})
+            .filter(pl.col("first") < pl.col("last"))
+            .rows()
+        ):
+            self._holes.append((first, last))
+        self._next = records["offset"][-1] + 1
+
+    def close(self) -> PartitionLedger:
+        if self._next < self.end:
+            self._holes.append((self._next, self.end))
+        gaps = tuple(gap for hole in self._holes for gap in self._explain(*hole))
+        return PartitionLedger(
+            self.topic,
+            self.partition,
+            self.start,
+            self.end,
+            self._records,
+            self._matches,
+            self._late,
+            self._undecodable,
+            self._tombstones,
+            gaps,
+        )
+
+    def _explain(self, first: int, last: int) -> list[Gap]:
+        """Split a hole by the gaps that the log knows; what they leave is unexplained."""
+        parts: list[Gap] = []
+        at = first
+        for gap in sorted(self.known, key=lambda gap: gap.start):
+            low, high = max(gap.start, at), min(gap.end, last)
+            if low >= high:
+                continue
+            if at < low:
+                parts.append(Gap(self.topic, self.partition, at, low, "unexplained"))
+            parts.append(Gap(self.topic, self.partition, low, high, gap.reason))
+            at = high
+        if at < last:
+            parts.append(Gap(self.topic, self.partition, at, last, "unexplained"))
+        return parts
+
+
+def _matches(records: pl.DataFrame, address: Address) -> int:
+    keep = pl.lit(True)
+    if address.times is not None:
+        if address.times.start_ms is not None:
+            keep &= pl.col("timestamp") >= from_ms(address.times.start_ms)
+        if address.times.end_ms is not None:
+            keep &= pl.col("timestamp") < from_ms(address.times.end_ms)
+    if address.keys is not None:
+        keys = pl.Series(address.keys, dtype=pl.Binary)
+        keep &= pl.col("key").cast(pl.Binary).is_in(keys.implode())
+    return records.filter(keep).height
+
+
+def _id_fields(
+    source: SliceSource, duplicates_by: str | Mapping[str, str] | None
+) -> dict[str, str]:
+    if duplicates_by is None:
+        return {}
+    named = (
+        dict.fromkeys(source.address.topics, duplicates_by)
+        if isinstance(duplicates_by, str)
+        else dict(duplicates_by)
+    )
+    for topic, field in named.items():
+        if field not in source.schema:
+            raise DefinitionError(
+                f"no field {field!r} in {topic!r}", hint=f"it has {', '.join(source.schema)}"
+            )
+    return named
+
+
+def _duplicates(ids: list[pl.DataFrame]) -> pl.DataFrame:
+    """Ids seen more than once: topic, id, times, and where (partition:offset)."""
+    if not ids:
+        return pl.DataFrame(
+            schema={"topic": pl.String, "id": pl.String, "times": pl.UInt32, "where": pl.List(str)}
+        )
+    where = pl.format("{}:{}", "partition", "offset")
+    return (
+        pl.concat(ids)
+        .group_by("topic", "id", maintain_order=True)
+        .agg(pl.len().alias("times"), where.alias("where"))
+        .filter(pl.col("times") > 1)
+    )

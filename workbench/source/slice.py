@@ -1,0 +1,189 @@
+"""A bounded, pinned read of one or more topics: what every consumer is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+from tqdm.auto import tqdm
+
+from workbench.address import Address
+from workbench.errors import ReadLimitExceeded, TopicChanged
+from workbench.log.protocol import LogBackend
+from workbench.positions import Position
+from workbench.records import Chunk
+from workbench.source.columns import decode_chunk, frame_schema
+
+if TYPE_CHECKING:
+    from workbench.source.ledger import Ledger
+
+#: How many records a batch holds at most, where the caller does not say.
+BATCH_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class SliceSource:
+    """Offsets `[start, end)` per partition of one log, with filters and decoding.
+
+    Immutable and cheap: nothing is read until asked.  Safe to share between threads.  Reading
+    the same slice twice gives the same frame, or an error that says what has expired.
+    """
+
+    backend: LogBackend
+    address: Address
+    max_read: int | None = None
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns and types of `lazy()`, without reading."""
+        return frame_schema(self.address.decoding, self.address.topics)
+
+    @property
+    def start(self) -> Position:
+        """The first offset per partition."""
+        return self.address.start
+
+    @property
+    def end(self) -> Position:
+        """One past the last offset per partition."""
+        return self.address.end
+
+    def lazy(self, *, raw: bool = False, rest: bool = False) -> pl.LazyFrame:
+        """The decoded records as a LazyFrame, ordered by topic, partition, offset.
+
+        Projections, and filters on partition, offset, timestamp and key, reach the stored
+        segments.  `decode_error` is always there.  `raw=True` adds `value`, `headers`,
+        `timestamp_type`, `leader_epoch`; `rest=True` adds `_rest`, the fields that the schema
+        does not know, as JSON text.
+        """
+        schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
+        frames = [self.decode(chunk, raw=raw, rest=rest) for chunk in self.chunks()]
+        if not frames:
+            return pl.LazyFrame(schema=schema)
+        # All topics have been checked to agree, so what a topic lacks is filled with nulls.
+        return pl.concat(frames, how="diagonal").select(schema.names())
+
+    def batches(
+        self, *, rows: int = BATCH_ROWS, raw: bool = False, rest: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        """The records in frames of at most `rows`, in order, in bounded memory.
+
+        Frames without a record are not handed out.
+        """
+        schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
+        for chunk in self.chunks():
+            for window in cut_rows(chunk, rows):
+                frame = self.decode(window, raw=raw, rest=rest).collect()
+                if frame.height:
+                    yield _fill(frame, schema)
+
+    def frame(self, *, raw: bool = False, rest: bool = False) -> pl.DataFrame:
+        """The decoded records in one DataFrame, with a progress bar when it takes long.
+
+        `decode_error` is there when a record did not decode.  Raises ReadLimitExceeded when the
+        slice holds more than `max_read` records, OffsetOutOfRange when its start has expired.
+        """
+        most = self.address.most_records
+        filtered = self.address.times is not None or self.address.keys is not None
+        if self.max_read is not None and most > self.max_read and not filtered:
+            raise self._too_large(f"up to {most:,}")
+        schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
+        frames: list[pl.DataFrame] = []
+        held = 0
+        with tqdm(total=most, unit=" offsets", delay=2, leave=False) as progress:
+            for chunk in self.chunks():
+                frame = self.decode(chunk, raw=raw, rest=rest).collect()
+                held += frame.height
+                if self.max_read is not None and held > self.max_read:
+                    raise self._too_large(f"more than {self.max_read:,}")
+                if frame.height:
+                    frames.append(_fill(frame, schema))
+                progress.update(chunk.end - chunk.start)
+        result = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+        if result["decode_error"].null_count() == result.height:
+            result = result.drop("decode_error")
+        return result
+
+    def cut(self, *, start: Position | None = None, end: Position | None = None) -> SliceSource:
+        """The same filters and decoding over other offsets."""
+        return replace(
+            self, address=self.address.with_range(start or self.start, end or self.end)
+        )
+
+    def narrow(self, address: Address) -> SliceSource:
+        """Another address of the same log."""
+        return replace(self, address=address)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """What the log hands out for the ranges, in order, after checking the topics' ids."""
+        self.check_topics()
+        starts = self.address.start
+        for (topic, partition), end in self.address.end.items():
+            start = starts[topic, partition]
+            if start < end:
+                yield from self.backend.read(
+                    topic, partition, start, end, self.address.isolation
+                )
+
+    def ledger(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
+        """Read the slice once and account for every offset of it."""
+        from workbench.source.ledger import account
+
+        return account(self, duplicates_by=duplicates_by)
+
+    def check_topics(self) -> None:
+        """Raise TopicChanged when a topic of that name is not the one that was addressed."""
+        for name, topic_id in self.address.topic_ids:
+            found = self.backend.topic(name).id
+            if found != topic_id:
+                raise TopicChanged(
+                    f"topic {name!r} in {self.backend.hint} has the id {found}, the address says "
+                    f"{topic_id}",
+                    hint="it was deleted and made again, so the offsets mean other records; an "
+                    "older recording may still hold them",
+                )
+
+    def decode(self, chunk: Chunk, *, raw: bool = False, rest: bool = False) -> pl.LazyFrame:
+        """One chunk of this slice as decoded, filtered columns."""
+        return decode_chunk(
+            chunk,
+            self.address.decoding,
+            times=self.address.times,
+            keys=self.address.keys,
+            raw=raw,
+            rest=rest,
+        )
+
+    def _too_large(self, amount: str) -> ReadLimitExceeded:
+        return ReadLimitExceeded(
+            f"the slice of {', '.join(self.address.topics)} holds {amount} records, max_read is "
+            f"{self.max_read:,}",
+            hint="use lazy() or sql() to compute over it, batches() to walk through it, "
+            "sample(n) to look at it, or connect with a larger max_read=",
+        )
+
+
+def cut_rows(chunk: Chunk, rows: int) -> Iterator[Chunk]:
+    """A chunk as pieces of at most `rows` offsets, so that each fits in memory."""
+    bounds = [*range(chunk.start, chunk.end, rows), chunk.end]
+    if len(bounds) <= 2:
+        yield chunk
+        return
+    for first, last in pairwise(bounds):
+        inside = pl.col("offset").is_between(first, last, closed="left")
+        yield replace(
+            chunk,
+            start=first,
+            end=last,
+            raw=chunk.raw.filter(inside),
+            typed=None if chunk.typed is None else chunk.typed.filter(inside),
+        )
+
+
+def _fill(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """The frame of one topic as a frame of all topics: columns it lacks are null."""
+    missing = [pl.lit(None, dtype=t).alias(n) for n, t in schema.items() if n not in frame.columns]
+    return (frame.with_columns(missing) if missing else frame).select(schema.names())

@@ -1,0 +1,115 @@
+"""SQL over slices and frames, by DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+import polars as pl
+
+from workbench.errors import DefinitionError
+from workbench.records import TIMESTAMP, Chunk
+from workbench.source.columns import is_stored
+from workbench.source.slice import SliceSource
+
+Relation = SliceSource | pl.DataFrame | pl.LazyFrame
+
+
+def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
+    """Run one DuckDB query over relations by the names given.
+
+    A slice's `offset` is there as `record_offset` too, since OFFSET is a keyword.  Stored decoded
+    segments are read by DuckDB itself, so only the columns and row groups that the query needs
+    are.  Times come back as UTC.
+
+    Raises DefinitionError with DuckDB's message when the query cannot be run.
+    """
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
+        try:
+            for name, relation in relations.items():
+                _register(con, name, relation)
+            return _in_utc(pl.DataFrame(con.sql(sql)))
+        except duckdb.Error as error:
+            message = " ".join(str(error).split())
+            raise DefinitionError(
+                f"the query cannot be run: {message}",
+                hint=f"relations here: {', '.join(relations)}",
+            ) from error
+
+
+class _Stream:
+    """A frame as nothing but an Arrow stream, which DuckDB reads without pyarrow."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
+    if not isinstance(relation, SliceSource):
+        con.register(name, _Stream(relation.lazy().collect()))
+        return
+    schema = relation.schema
+    stored: dict[tuple[str, int], list[Chunk]] = {}
+    frames = [pl.DataFrame(schema=schema)]
+    for chunk in relation.chunks():
+        if chunk.typed_path is not None and is_stored(chunk, relation.address.decoding):
+            stored.setdefault((chunk.topic, chunk.partition), []).append(chunk)
+        else:
+            frames.append(relation.decode(chunk).collect())
+    loose = f"{name} (not in segments)"
+    con.register(loose, _Stream(pl.concat(frames, how="diagonal").select(schema.names())))
+    columns = ", ".join(_quoted(column) for column in schema)
+    parts = [f"SELECT {columns} FROM {_quoted(loose)}"]
+    parts += [_scan(relation, schema, topic, chunks) for (topic, _), chunks in stored.items()]
+    con.execute(
+        f'CREATE TEMP VIEW {_quoted(name)} AS SELECT *, "offset" AS record_offset '
+        f"FROM ({' UNION ALL BY NAME '.join(parts)})"
+    )
+
+
+def _scan(relation: SliceSource, schema: pl.Schema, topic: str, chunks: list[Chunk]) -> str:
+    """A SELECT over the companions of one partition, cut to the slice and filtered."""
+    held = chunks[0].typed
+    assert held is not None
+    stored = held.collect_schema()
+    columns = [f"{_text(topic)} AS topic"]
+    columns += [_quoted(column) for column in schema if column in stored]
+    paths = ", ".join(_text(chunk.typed_path or "") for chunk in chunks)
+    conditions = [f'"offset" >= {chunks[0].start}', f'"offset" < {chunks[-1].end}']
+    times, keys = relation.address.times, relation.address.keys
+    if times is not None and times.start_ms is not None:
+        conditions.append(f'"timestamp" >= make_timestamptz({times.start_ms * 1000})')
+    if times is not None and times.end_ms is not None:
+        conditions.append(f'"timestamp" < make_timestamptz({times.end_ms * 1000})')
+    if keys is not None:
+        blobs = ", ".join(f"from_hex('{key.hex()}')" for key in keys)
+        key = "encode(key)" if stored["key"] == pl.String else "key"
+        conditions.append(f"{key} IN ({blobs})" if keys else "false")
+    return (
+        f"SELECT {', '.join(columns)} FROM read_parquet([{paths}]) WHERE {' AND '.join(conditions)}"
+    )
+
+
+def _in_utc(frame: pl.DataFrame) -> pl.DataFrame:
+    """DuckDB answers in microseconds of `Etc/UTC`; frames here are in `UTC`."""
+    zoned = [
+        pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+    ]
+    return frame.with_columns(zoned).with_columns(
+        pl.col(name).cast(TIMESTAMP) for name in frame.columns if name == "timestamp"
+        and isinstance(frame.schema[name], pl.Datetime)
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

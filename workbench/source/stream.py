@@ -1,0 +1,261 @@
+"""One or several topics with their decoding: open-ended, until a slice is cut from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from functools import cached_property
+
+import polars as pl
+
+from workbench.address import Address, Decoding, TimeFilter
+from workbench.decode import decide, infer_schema
+from workbench.errors import InvalidRange
+from workbench.log.protocol import LogBackend
+from workbench.positions import Position
+from workbench.records import Isolation, PartitionInfo, TopicInfo
+from workbench.schema import Schema
+from workbench.source.columns import frame_schema
+from workbench.source.slice import SliceSource
+from workbench.source.times import When, from_ms, parse_instant
+
+#: How many records of a topic are looked at to infer its schema.
+SAMPLE_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """Topics of one log and how their records become columns.
+
+    Thread-safe.  The schema of a topic without a declared one is inferred from a sample once and
+    then pinned: in the log where it can keep it, else in every address made from here.
+    """
+
+    backend: LogBackend
+    topics: tuple[str, ...]
+    asked: Decoding = field(default_factory=Decoding)
+    isolation: Isolation = "read_committed"
+    tz: tzinfo = UTC
+    max_read: int | None = None
+
+    @cached_property
+    def infos(self) -> tuple[TopicInfo, ...]:
+        """The topics as they were when the stream was made.  Raises UnknownTopic."""
+        return tuple(self.backend.topic(name) for name in self.topics)
+
+    @cached_property
+    def _settled(self) -> dict[str, tuple[str, Schema | None]]:
+        return {}
+
+    @property
+    def decoding(self) -> Decoding:
+        """The decoding with a schema for each topic that has a record or a declared one."""
+        kinds = {info.name: self._settle(info) for info in self.infos}
+        names = {kind for kind, _ in kinds.values()} or {"json"}
+        if len(names) > 1:
+            # Several topics in one frame need one decoder; text would lose columns.
+            listing = ", ".join(f"{topic}: {kind}" for topic, (kind, _) in kinds.items())
+            raise InvalidRange(
+                f"the topics are not of one format ({listing})",
+                hint='read them apart, or say decode="text" or decode="bytes"',
+            )
+        return Decoding(
+            value=names.pop(),
+            key=self.asked.key,
+            schemas=tuple((t, schema) for t, (_, schema) in kinds.items() if schema is not None),
+            time=self.asked.time,
+        )
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns and types of the decoded frame."""
+        return frame_schema(self.decoding, self.topics)
+
+    def start(self) -> Position:
+        """The log start of each partition, now."""
+        return Position({(p.topic, p.partition): p.start for p in self._partitions()})
+
+    def end(self) -> Position:
+        """What can be read now: the last stable offset, or the high watermark if uncommitted."""
+        committed = self.isolation == "read_committed"
+        return Position(
+            {
+                (p.topic, p.partition): p.last_stable if committed else p.end
+                for p in self._partitions()
+            }
+        )
+
+    def instant(self, when: object) -> datetime:
+        """The UTC time that `when` names; durations count back from now or the last record."""
+        base_ms = self.base_ms() if isinstance(when, str) else 0
+        return from_ms(parse_instant(when, tz=self.tz, base_ms=base_ms))
+
+    def base_ms(self) -> int:
+        """What durations count from: now on a live log, the last record on a recording."""
+        if self.backend.live:
+            return int(time.time() * 1000)
+        newest = [p.max_timestamp_ms for p in self._partitions() if p.max_timestamp_ms is not None]
+        return max(newest, default=0)
+
+    def resolve(self, when: When) -> Position:
+        """The position that `when` names.
+
+        A time is the position cut at that time: per partition the first offset whose timestamp is
+        at or after it, else the end.  `"earliest"` and `"now"` are the ends.  Offsets that are
+        given hold for the partitions they name; of a stream's other partitions, nothing is meant.
+
+        Raises InvalidRange for what is none of these or names a partition that is not there.
+        """
+        if isinstance(when, Position):
+            return self._known(when)
+        if isinstance(when, Mapping):
+            if len(self.topics) != 1:
+                raise InvalidRange(
+                    "offsets per partition need a stream of one topic",
+                    hint="use a wb.Position over (topic, partition)",
+                )
+            return self._known(Position({(self.topics[0], p): o for p, o in when.items()}))
+        if when == "earliest":
+            return self.start()
+        end = self.end()
+        if when in ("now", "latest"):
+            return end
+        at_ms = parse_instant(when, tz=self.tz, base_ms=self.base_ms())
+        found = {
+            (topic, partition): offset
+            for topic in self.topics
+            for partition, offset in self.backend.offset_for_time(topic, at_ms).items()
+        }
+        # A record may have come between the two look-ups: never beyond the end that was pinned.
+        return Position(
+            {tp: stop if found.get(tp) is None else min(found[tp] or 0, stop)
+             for tp, stop in end.items()}
+        )
+
+    def slice(
+        self,
+        start: Position,
+        end: Position,
+        *,
+        times: TimeFilter | None = None,
+        keys: Sequence[bytes] | None = None,
+    ) -> SliceSource:
+        """The records in `[start, end)` of the partitions that both name.
+
+        Raises InvalidRange when a partition's end lies before its start.
+        """
+        shared = [tp for tp in end if tp in start]
+        for tp in shared:
+            if end[tp] < start[tp]:
+                raise InvalidRange(
+                    f"{tp[0]} partition {tp[1]}: the range ends at {end[tp]}, before its start "
+                    f"{start[tp]}",
+                    hint="swap the two bounds",
+                )
+        ids = {info.name: info.id for info in self.infos}
+        touched = sorted({topic for topic, _ in shared} or set(self.topics))
+        address = Address(
+            log_id=self.backend.id,
+            log_kind=self.backend.kind,
+            hint=self.backend.hint,
+            topic_ids=tuple((name, ids[name]) for name in touched),
+            start=Position({tp: start[tp] for tp in shared}),
+            end=Position({tp: end[tp] for tp in shared}),
+            times=times,
+            keys=None if keys is None else tuple(keys),
+            isolation=self.isolation,
+            decoding=self.decoding,
+        )
+        return SliceSource(self.backend, address, self.max_read)
+
+    def between(
+        self, start: When, end: When, *, late_ms: int | None = None
+    ) -> SliceSource:
+        """The slice from `start` to `end`, where a time keeps the records stamped inside.
+
+        Two times `[t0, t1)` give every record stamped in between, however late it came (`late_ms`
+        bounds the search on logs without an index of times).  A bound that is a position cuts
+        there and filters nothing.  Raises InvalidRange when the range is reversed.
+        """
+        base_ms = self.base_ms()
+        first_ms, last_ms = (
+            None
+            if isinstance(bound, Mapping) or bound in ("earliest", "now", "latest")
+            else parse_instant(bound, tz=self.tz, base_ms=base_ms)
+            for bound in (start, end)
+        )
+        if first_ms is not None and last_ms is not None and last_ms <= first_ms:
+            raise InvalidRange(
+                f"the time range from {start!r} to {end!r} is "
+                f"{'empty' if first_ms == last_ms else 'reversed'}",
+                hint="the end is exclusive and lies after the start",
+            )
+        lowest = self.start() if first_ms is not None else self.resolve(start)
+        highest = self.end() if last_ms is not None else self.resolve(end)
+        if first_ms is None and last_ms is None:
+            return self.slice(lowest, highest)
+        lows, highs = dict(lowest), dict(highest)
+        late: int | None = None
+        for topic in self.topics:
+            ranges, late = self.backend.cover(topic, first_ms, last_ms, late_ms)
+            for partition, (low, high) in ranges.items():
+                tp = (topic, partition)
+                if tp in lows and tp in highs:
+                    highs[tp] = max(min(highs[tp], high), lows[tp])
+                    lows[tp] = min(max(lows[tp], low), highs[tp])
+        return self.slice(
+            Position(lows), Position(highs), times=TimeFilter(first_ms, last_ms, late)
+        )
+
+    def sample_values(self, topic: str) -> pl.Series:
+        """Some raw values of a topic: from the start and the end of each partition."""
+        parts = [p for p in self.backend.partitions(topic) if p.end > p.start]
+        share = max(SAMPLE_ROWS // (2 * max(len(parts), 1)), 1)
+        frames: list[pl.DataFrame] = []
+        for p in parts:
+            middle = min(p.start + share, p.end)
+            tail = max(p.end - share, middle)
+            for low, high in ((p.start, middle), (tail, p.end)):
+                if low < high:
+                    frames.extend(
+                        chunk.raw.select("value").collect()
+                        for chunk in self.backend.read(topic, p.partition, low, high)
+                    )
+        return pl.concat(frames)["value"] if frames else pl.Series("value", [], dtype=pl.Binary)
+
+    def _settle(self, info: TopicInfo) -> tuple[str, Schema | None]:
+        """Decoder and schema of one topic; what has been found once stays."""
+        if info.name in self._settled:
+            return self._settled[info.name]
+        declared = self.asked.schema(info.name) or info.schema
+        if self.asked.value in ("text", "bytes"):
+            found: tuple[str, Schema | None] = (self.asked.value, None)
+        elif declared is not None:
+            found = ("json", declared)
+        else:
+            values = self.sample_values(info.name)
+            if values.null_count() == len(values):
+                return ("json", None)
+            kind = "json" if self.asked.value == "json" else decide(values)[0]
+            found = (kind, infer_schema(values) if kind == "json" else None)
+            if found[1] is not None:
+                self.backend.pin_schema(info.name, found[1])
+        self._settled[info.name] = found
+        return found
+
+    def _known(self, position: Position) -> Position:
+        parts = {(p.topic, p.partition): p for p in self._partitions()}
+        for topic, partition in position:
+            if topic not in self.topics:
+                continue
+            if (topic, partition) not in parts:
+                raise InvalidRange(
+                    f"topic {topic!r} has no partition {partition}",
+                    hint=f"it has {sum(t == topic for t, _ in parts)}, counted from 0",
+                )
+        return Position({tp: o for tp, o in position.items() if tp[0] in self.topics})
+
+    def _partitions(self) -> list[PartitionInfo]:
+        return [p for topic in self.topics for p in self.backend.partitions(topic)]

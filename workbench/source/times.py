@@ -1,0 +1,112 @@
+"""Times as people type them, as UTC milliseconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from workbench.errors import InvalidRange
+from workbench.positions import Position
+
+#: What bounds a slice: a time, a duration back from now, a word, or offsets.
+When = str | date | datetime | Mapping[int, int] | Position
+
+_DURATION = re.compile(r"[+-]?(\d+(ms|us|ns|mo|[smhdwqy]))+", re.ASCII)
+
+
+def zone(name: str) -> tzinfo:
+    """A time zone by IANA name.  Raises InvalidRange for an unknown one."""
+    try:
+        return UTC if name.upper() == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidRange(
+            f"no time zone {name!r}", hint="use an IANA name such as Europe/Berlin"
+        ) from error
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 of an aware datetime, rounded down."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+def from_ms(timestamp_ms: int) -> datetime:
+    """The aware UTC datetime of milliseconds since 1970."""
+    return datetime.fromtimestamp(timestamp_ms // 1000, UTC).replace(
+        microsecond=timestamp_ms % 1000 * 1000
+    )
+
+
+def parse_instant(when: object, *, tz: tzinfo, base_ms: int) -> int:
+    """UTC milliseconds of an ISO time, a date, a datetime, or a duration from `base_ms`.
+
+    Naive times are in `tz`.  Durations are written as Polars writes them (`"-1h30m"`, `"-1mo"`)
+    and follow the calendar of `tz`.  Raises InvalidRange.
+    """
+    if isinstance(when, datetime):
+        return to_ms(when if when.tzinfo else when.replace(tzinfo=tz))
+    if isinstance(when, date):
+        return to_ms(datetime(when.year, when.month, when.day, tzinfo=tz))
+    if isinstance(when, str):
+        text = when.strip()
+        if _DURATION.fullmatch(text):
+            return _offset(base_ms, text, tz)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            pass
+        else:
+            return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=tz))
+    raise InvalidRange(
+        f"{when!r} is not a time",
+        hint='use ISO ("2026-11-03T12:00"), a datetime, a duration back ("-1h"), "earliest" or '
+        '"now"',
+    )
+
+
+def parse_duration(text: str | int) -> int:
+    """Milliseconds of a positive fixed duration such as `"10s"`, `"1h30m"`, or of an integer.
+
+    Raises InvalidRange for zero, negative and calendar durations (months have no fixed length).
+    """
+    if isinstance(text, int):
+        milliseconds = text
+    elif re.search(r"\d(mo|q|y)", text) or not _DURATION.fullmatch(text.strip()):
+        raise InvalidRange(f"{text!r} is not a duration", hint='use "10s", "5m", "1h", "7d"')
+    else:
+        milliseconds = _offset(0, text.strip(), UTC)
+    if milliseconds <= 0:
+        raise InvalidRange(f"a duration is longer than nothing, not {text!r}")
+    return milliseconds
+
+
+def describe_span(start_ms: int | None, end_ms: int | None, tz: tzinfo) -> str:
+    """`03 Nov 00:00 .. 04 Nov 00:00 UTC`; in another zone, both are printed."""
+    text = _span(start_ms, end_ms, UTC)
+    if tz is UTC:
+        return f"{text} UTC"
+    return f"{_span(start_ms, end_ms, tz)} {tz} ({text} UTC)"
+
+
+def _span(start_ms: int | None, end_ms: int | None, tz: tzinfo) -> str:
+    sides = [None if ms is None else from_ms(ms).astimezone(tz) for ms in (start_ms, end_ms)]
+    years = {moment.year for moment in sides if moment}
+    form = "%d %b %H:%M" if len(years) == 1 else "%d %b %Y %H:%M"
+    if any(moment and (moment.second or moment.microsecond) for moment in sides):
+        form += ":%S"
+    first, last = (moment.strftime(form) if moment else "" for moment in sides)
+    return f"{first} .. {last}".strip()
+
+
+def _offset(base_ms: int, duration: str, tz: tzinfo) -> int:
+    base = pl.Series([from_ms(base_ms)], dtype=pl.Datetime("ms", "UTC"))
+    try:
+        moved = base.dt.convert_time_zone(str(tz)).dt.offset_by(duration)
+    except PolarsError as error:
+        raise InvalidRange(f"{duration!r} is not a duration: {error}") from error
+    return int(moved.dt.epoch("ms")[0])
