@@ -29,7 +29,8 @@
     │   ├── GroupInUse              a group that others use
     │   └── LeaseLost               partitions went to another process
     ├── ProfileError                workbench.toml
-    └── ReportError                 a notebook that failed, or parameters it does not take
+    ├── ReportError                 a notebook that failed, or parameters it does not take
+    └── SampleError                 a sample stream that is not known, or too small
 
 Each message is one sentence with the facts and a hint; `hint` holds the hint alone.
 """
@@ -38,6 +39,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not there: the nearest one, and what there is."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    shown = ", ".join(names[:10]) + (f", … {len(names) - 10} more" if len(names) > 10 else "")
+    return (f"did you mean {near[0]!r}? " if near else "") + f"it has: {shown}"
 
 
 class WorkbenchError(Exception):
@@ -101,11 +110,8 @@ class UnknownTopic(TopicError):  # noqa: N818
 
     def __init__(self, name: str, known: Iterable[str], *, log: str) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        shown = ", ".join(names[:10]) + (f", … {len(names) - 10} more" if len(names) > 10 else "")
-        listing = f"it has: {shown}" if names else "it has no topics yet"
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        super().__init__(f"no topic {name!r} in {log}", hint=f"{hint}{listing}")
+        hint = did_you_mean(name, names) if names else "it has no topics yet"
+        super().__init__(f"no topic {name!r} in {log}", hint=hint)
 
 
 class TopicExists(TopicError):  # noqa: N818
@@ -178,3 +184,7 @@ class ProfileError(WorkbenchError):
 
 class ReportError(WorkbenchError):
     """A notebook that failed, or parameters that it does not take."""
+
+
+class SampleError(WorkbenchError, ValueError):
+    """A sample stream that is not known, or too small for its stories."""

@@ -1,0 +1,89 @@
+"""How result objects show themselves without knowing who draws them.
+
+The views register a renderer per kind (`workbench.widgets` does, when the package's face is
+imported); a consumer asks for the one of its kind and shows text and tables where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from html import escape
+from typing import Any
+
+import polars as pl
+
+Renderer = Callable[[Any], Any]
+
+#: How many rows and characters a table on the screen shows; what is cut off is said in place.
+SHOWN_ROWS = 50
+SHOWN_CHARACTERS = 200
+
+_renderers: dict[str, Renderer] = {}
+
+
+def register(kind: str, renderer: Renderer) -> None:
+    """Say how a kind of object is shown; a later call replaces an earlier one."""
+    _renderers[kind] = renderer
+
+
+def renderer(kind: str) -> Renderer | None:
+    """What has been registered for the kind, if anything."""
+    return _renderers.get(kind)
+
+
+def html_table(
+    frame: pl.DataFrame,
+    *,
+    caption: str,
+    rows: int = SHOWN_ROWS,
+    marks: Mapping[int, str] | None = None,
+) -> str:
+    """A frame as an HTML table in which every cell is escaped text.
+
+    Long tables and long cells are cut, and say so.  `marks` gives a background colour per row.
+    """
+    numeric = [dtype.is_numeric() for dtype in frame.dtypes]
+    shown = frame.head(rows)
+    cut = f" (the first {rows:,} of {frame.height:,} rows)" if frame.height > rows else ""
+    lines = [f"<table><caption>{escape(caption + cut)}</caption><thead><tr>"]
+    lines += [
+        f'<th scope="col" style="text-align:{_side(right)}">{escape(name)}</th>'
+        for name, right in zip(frame.columns, numeric, strict=True)
+    ]
+    lines.append("</tr></thead><tbody>")
+    for number, row in enumerate(shown.iter_rows()):
+        colour = (marks or {}).get(number)
+        lines.append(f'<tr style="background:{colour};color:#000">' if colour else "<tr>")
+        lines += [
+            f'<td style="text-align:{_side(right)}">{_cell(value)}</td>'
+            for value, right in zip(row, numeric, strict=True)
+        ]
+        lines.append("</tr>")
+    return "".join([*lines, "</tbody></table>"])
+
+
+def html_block(title: str, parts: Iterable[str]) -> str:
+    """A heading and what follows it."""
+    return f"<div><strong>{escape(title)}</strong>{''.join(parts)}</div>"
+
+
+def text(value: object) -> str:
+    """One value as people read it: null, times to the millisecond, long text cut and marked."""
+    if value is None:
+        return "null"
+    if isinstance(value, datetime):
+        form = "milliseconds" if value.microsecond else "seconds"
+        return value.replace(tzinfo=None).isoformat(" ", form)
+    plain = f"{value:,.6g}" if isinstance(value, float) else str(value)
+    if len(plain) > SHOWN_CHARACTERS:
+        return f"{plain[:SHOWN_CHARACTERS]}… ({len(plain):,} characters)"
+    return plain
+
+
+def _cell(value: object) -> str:
+    return "<em>null</em>" if value is None else escape(text(value))
+
+
+def _side(right: bool) -> str:
+    return "right" if right else "left"
