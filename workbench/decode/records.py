@@ -1,0 +1,84 @@
+"""Whole records: coordinates, key and payload of a raw frame in one decoded frame."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+
+from workbench.decode.formats import Format, decoder
+from workbench.decode.text import utf8
+from workbench.schema import Schema
+
+KeyMode = Literal["auto", "text", "bytes"]
+
+
+def decode_records(
+    raw: pl.DataFrame,
+    schema: Schema | None,
+    *,
+    key: KeyMode = "auto",
+    format: Format = "json",  # noqa: A002
+) -> pl.DataFrame:
+    """Decode raw records; the defaults make the stored companion of a segment.
+
+    Parameters
+    ----------
+    raw
+        Records of the schema `workbench.records.RAW`.
+    schema
+        The payload's fields; only JSON needs it.
+    key
+        "text" gives String always: a key that is not UTF-8 is shown with U+FFFD and says so in
+        `decode_error`, and its payload is decoded all the same.  "bytes" gives Binary.  "auto"
+        gives String where every key is UTF-8, else Binary.
+    format
+        How the values are decoded.
+
+    Returns
+    -------
+    polars.DataFrame
+        Row for row: partition (Int32), offset (Int64), timestamp (Datetime("ms", "UTC")), key
+        (String or Binary), the fields, decode_error (String), _rest (String).
+
+    Notes
+    -----
+    Never raises for what a record holds.  Thread-safe.
+    """
+    decoded = decoder(format, schema)(raw["value"])
+    keys, key_error = _decode_keys(raw["key"], key)
+    error = decoded.error
+    if key_error is not None:
+        error = pl.select(
+            pl.concat_str(key_error, error, separator="; ", ignore_nulls=True).replace("", None)
+        ).to_series()
+    return pl.DataFrame(
+        [
+            raw["partition"],
+            raw["offset"],
+            raw["timestamp"],
+            keys,
+            *decoded.fields.get_columns(),
+            error.alias("decode_error"),
+            decoded.rest.alias("_rest"),
+        ]
+    )
+
+
+def _decode_keys(keys: pl.Series, mode: KeyMode) -> tuple[pl.Series, pl.Series | None]:
+    """The keys, and where needed an error per key (null where it is UTF-8)."""
+    if mode == "bytes":
+        return keys, None
+    text = utf8(keys)
+    broken = text.is_null() & keys.is_not_null()
+    if not broken.any():
+        return text, None
+    if mode == "auto":
+        return keys, None
+    shown = keys.filter(broken).to_list()
+    text = text.scatter(
+        broken.arg_true(), [each.decode("utf-8", errors="replace") for each in shown]
+    )
+    message = 'key: not UTF-8, shown with U+FFFD (decode_key="bytes" gives the bytes)'
+    error = pl.select(pl.when(broken).then(pl.lit(message))).to_series()
+    return text, error
