@@ -57,12 +57,12 @@ def _decode_rows(values: pl.Series, schema: Schema) -> Decoded:
         rows.append(row)
         errors.append(error)
         rests.append(rest)
+    names = schema.columns
     fields = pl.DataFrame(
         [
-            exact.series(schema.columns[name], [row[name] for row in rows], dtype)
+            exact.series(names[name], [row[name] for row in rows], dtype)
             for name, dtype in schema.items()
-        ],
-        height=len(rows),
+        ]
     )
     return Decoded(
         fields,
