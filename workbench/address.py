@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from workbench.errors import InvalidRange
 from workbench.positions import Position
 from workbench.records import Isolation, LogKind
 from workbench.schema import Schema
 
+Format = Literal["json", "text", "bytes"]
+KeyForm = Literal["text", "bytes"]
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """How records become columns: decoder name, key form, schema per topic, event-time field."""
 
-    value: str = "json"
-    key: str = "text"
+    value: Format = "json"
+    key: KeyForm = "text"
     schemas: tuple[tuple[str, Schema], ...] = ()
     time: str | None = None
 

@@ -47,15 +47,16 @@ def frame_schema(
     return pl.Schema(columns)
 
 
-def payload_columns(
-    decoding: Decoding, topic: str, *, raw: bool = False
-) -> dict[str, pl.DataType]:
+def payload_columns(decoding: Decoding, topic: str, *, raw: bool = False) -> dict[str, pl.DataType]:
     """Name and type of the columns that the payload of one topic becomes."""
     if decoding.value == "json":
         schema = decoding.schema(topic) or Schema({})
         columns = {column: schema[field] for field, column in schema.columns.items()}
+    elif decoding.value == "bytes":
+        # With raw=True the record's own value is that column.
+        columns = {} if raw else {"value": pl.Binary()}
     else:
-        columns = {"value": pl.Binary() if decoding.value == "bytes" else pl.String()}
+        columns = {"value": pl.String()}
     renamed = _beside_raw(columns) if raw else {}
     return {renamed.get(name, name): dtype for name, dtype in columns.items()}
 
@@ -71,6 +72,8 @@ def decode_chunk(
 ) -> pl.LazyFrame:
     """One chunk as decoded columns, filtered; what is stored decoded is not decoded again."""
     columns = payload_columns(decoding, chunk.topic)
+    if raw and decoding.value == "bytes":
+        columns = {}
     renamed = _beside_raw(columns) if raw else {}
     if is_stored(chunk, decoding):
         assert chunk.typed is not None
@@ -82,13 +85,19 @@ def decode_chunk(
         frame = frame.filter(predicates(times, keys, frame.collect_schema()["key"]))
         if decoding.key == "bytes":
             frame = frame.with_columns(pl.col("key").cast(pl.Binary))
+    elif decoding.value == decoding.key == "bytes":
+        frame = chunk.raw.filter(predicates(times, keys, pl.Binary())).with_columns(
+            decode_error=pl.lit(None, dtype=pl.String), _rest=pl.lit(None, dtype=pl.String)
+        )
     else:
         schema = frame_schema(decoding, [chunk.topic], raw=raw, rest=True)
 
         def decode(records: pl.DataFrame) -> pl.DataFrame:
             decoded = decode_records(
-                records, decoding.schema(chunk.topic) or Schema({}), key=decoding.key,
-                value=decoding.value,
+                records,
+                decoding.schema(chunk.topic) or Schema({}),
+                key=decoding.key,
+                format=decoding.value,
             )
             if raw:
                 decoded = decoded.rename(renamed).hstack(records.select(RAW_COLUMNS))

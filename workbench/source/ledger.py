@@ -175,9 +175,7 @@ class Ledger:
         return self.statement
 
 
-def account(
-    source: SliceSource, *, duplicates_by: str | Mapping[str, str] | None = None
-) -> Ledger:
+def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
     """Read a slice once, in bounded memory, and account for every offset of it.
 
     `duplicates_by` names a business id (one field, or a field per topic); ids seen at more than

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from tqdm.auto import tqdm
 
-from workbench.address import Address
+from workbench.address import Address, Decoding
 from workbench.errors import ReadLimitExceeded, TopicChanged
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
@@ -109,9 +109,34 @@ class SliceSource:
 
     def cut(self, *, start: Position | None = None, end: Position | None = None) -> SliceSource:
         """The same filters and decoding over other offsets."""
-        return replace(
-            self, address=self.address.with_range(start or self.start, end or self.end)
-        )
+        return replace(self, address=self.address.with_range(start or self.start, end or self.end))
+
+    def by_topic(self) -> dict[str, SliceSource]:
+        """The same slice as one per topic."""
+        ends = self.end.by_topic()
+        return {
+            topic: self.narrow(
+                replace(
+                    self.address,
+                    topic_ids=((topic, topic_id),),
+                    start=Position({(topic, p): self.start[topic, p] for p in ends[topic]}),
+                    end=Position({(topic, p): end for p, end in ends[topic].items()}),
+                )
+            )
+            for topic, topic_id in self.address.topic_ids
+            if topic in ends
+        }
+
+    def with_keys(self, keys: tuple[bytes, ...]) -> SliceSource:
+        """The records with one of these keys; of the keys filtered by already, those in both."""
+        held = self.address.keys
+        kept = keys if held is None else tuple(key for key in keys if key in held)
+        return self.narrow(replace(self.address, keys=kept))
+
+    def as_bytes(self) -> SliceSource:
+        """The same records with nothing decoded: for copies, searches and hashes."""
+        decoding = Decoding(value="bytes", key="bytes")
+        return replace(self, address=replace(self.address, decoding=decoding))
 
     def narrow(self, address: Address) -> SliceSource:
         """Another address of the same log."""
@@ -124,9 +149,7 @@ class SliceSource:
         for (topic, partition), end in self.address.end.items():
             start = starts[topic, partition]
             if start < end:
-                yield from self.backend.read(
-                    topic, partition, start, end, self.address.isolation
-                )
+                yield from self.backend.read(topic, partition, start, end, self.address.isolation)
 
     def ledger(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
         """Read the slice once and account for every offset of it."""

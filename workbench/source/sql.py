@@ -102,8 +102,9 @@ def _in_utc(frame: pl.DataFrame) -> pl.DataFrame:
         if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
     ]
     return frame.with_columns(zoned).with_columns(
-        pl.col(name).cast(TIMESTAMP) for name in frame.columns if name == "timestamp"
-        and isinstance(frame.schema[name], pl.Datetime)
+        pl.col(name).cast(TIMESTAMP)
+        for name in frame.columns
+        if name == "timestamp" and isinstance(frame.schema[name], pl.Datetime)
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
+from typing import Self
 
 import polars as pl
 
-from workbench.address import Address, Decoding, TimeFilter
-from workbench.decode import decide, infer_schema
+from workbench.address import Address, Decoding, Format, KeyForm, TimeFilter
+from workbench.decode import choose_format, infer_schema
 from workbench.errors import InvalidRange
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
@@ -25,6 +26,20 @@ from workbench.source.times import When, from_ms, parse_instant
 SAMPLE_ROWS = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The decoding as a person asked for it: what is None or missing is found out."""
+
+    value: Format | None = None
+    key: KeyForm = "text"
+    schemas: tuple[tuple[str, Schema], ...] = ()
+    time: str | None = None
+
+    def schema(self, topic: str) -> Schema | None:
+        """The schema given for one topic."""
+        return dict(self.schemas).get(topic)
+
+
 @dataclass(frozen=True)
 class StreamSource:
     """Topics of one log and how their records become columns.
@@ -35,10 +50,15 @@ class StreamSource:
 
     backend: LogBackend
     topics: tuple[str, ...]
-    asked: Decoding = field(default_factory=Decoding)
+    asked: Asked = field(default_factory=lambda: Asked())
     isolation: Isolation = "read_committed"
     tz: tzinfo = UTC
     max_read: int | None = None
+
+    def checked(self) -> Self:
+        """Itself, after looking up its topics.  Raises UnknownTopic."""
+        assert self.infos
+        return self
 
     @cached_property
     def infos(self) -> tuple[TopicInfo, ...]:
@@ -46,14 +66,14 @@ class StreamSource:
         return tuple(self.backend.topic(name) for name in self.topics)
 
     @cached_property
-    def _settled(self) -> dict[str, tuple[str, Schema | None]]:
+    def _settled(self) -> dict[str, tuple[Format, Schema | None]]:
         return {}
 
     @property
     def decoding(self) -> Decoding:
         """The decoding with a schema for each topic that has a record or a declared one."""
         kinds = {info.name: self._settle(info) for info in self.infos}
-        names = {kind for kind, _ in kinds.values()} or {"json"}
+        names: set[Format] = {kind for kind, _ in kinds.values()}
         if len(names) > 1:
             # Several topics in one frame need one decoder; text would lose columns.
             listing = ", ".join(f"{topic}: {kind}" for topic, (kind, _) in kinds.items())
@@ -130,8 +150,10 @@ class StreamSource:
         }
         # A record may have come between the two look-ups: never beyond the end that was pinned.
         return Position(
-            {tp: stop if found.get(tp) is None else min(found[tp] or 0, stop)
-             for tp, stop in end.items()}
+            {
+                tp: stop if found.get(tp) is None else min(found[tp] or 0, stop)
+                for tp, stop in end.items()
+            }
         )
 
     def slice(
@@ -170,9 +192,7 @@ class StreamSource:
         )
         return SliceSource(self.backend, address, self.max_read)
 
-    def between(
-        self, start: When, end: When, *, late_ms: int | None = None
-    ) -> SliceSource:
+    def between(self, start: When, end: When, *, late_ms: int | None = None) -> SliceSource:
         """The slice from `start` to `end`, where a time keeps the records stamped inside.
 
         Two times `[t0, t1)` give every record stamped in between, however late it came (`late_ms`
@@ -225,20 +245,20 @@ class StreamSource:
                     )
         return pl.concat(frames)["value"] if frames else pl.Series("value", [], dtype=pl.Binary)
 
-    def _settle(self, info: TopicInfo) -> tuple[str, Schema | None]:
+    def _settle(self, info: TopicInfo) -> tuple[Format, Schema | None]:
         """Decoder and schema of one topic; what has been found once stays."""
         if info.name in self._settled:
             return self._settled[info.name]
         declared = self.asked.schema(info.name) or info.schema
         if self.asked.value in ("text", "bytes"):
-            found: tuple[str, Schema | None] = (self.asked.value, None)
+            found: tuple[Format, Schema | None] = (self.asked.value, None)
         elif declared is not None:
             found = ("json", declared)
         else:
             values = self.sample_values(info.name)
             if values.null_count() == len(values):
                 return ("json", None)
-            kind = "json" if self.asked.value == "json" else decide(values)[0]
+            kind = choose_format(values).format if self.asked.value is None else "json"
             found = (kind, infer_schema(values) if kind == "json" else None)
             if found[1] is not None:
                 self.backend.pin_schema(info.name, found[1])

@@ -1,0 +1,1 @@
+"""Workbench: look at event streams from a notebook."""

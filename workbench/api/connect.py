@@ -1,0 +1,158 @@
+"""Finding a log: by folder, by URL, by profile, by name of a sample, or behind an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from workbench.address import Address
+from workbench.api.log import Log
+from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
+from workbench.api.slice import Slice
+from workbench.errors import LogError, LogNotFound, ProfileError
+from workbench.log.embedded import EmbeddedLog
+from workbench.source.slice import SliceSource
+from workbench.source.times import zone
+
+#: Where recordings are looked for when an address names a log that is not at its hint.
+RECORDINGS = "recordings"
+
+
+def connect(
+    place: str | Path,
+    *,
+    create: bool = False,
+    write: bool | None = None,
+    tz: str | None = None,
+    max_read: int | None = None,
+    durability: str | None = None,
+) -> Log:
+    """Open a log.
+
+    Parameters
+    ----------
+    place
+        A folder (the embedded log, or a recording), or the name of a profile in `workbench.toml`.
+    create
+        Make the folder a log when there is none.
+    write
+        False opens for reading only; by default an embedded log can be written where its folder
+        can be, and a recording cannot.
+    tz
+        The IANA zone of times without one; UTC by default.
+    max_read
+        The most records that one frame may hold.
+    durability
+        `"power"` (default): an append survives a power cut.  `"process"`: it survives any death
+        of a process; a crash of the machine may remove the newest commits.
+
+    Raises
+    ------
+    LogNotFound
+        When nothing is there; the message says how to make one.
+    NotALog, UnsupportedStorage, ProfileError
+        As they say.
+    """
+    known = {} if isinstance(place, Path) else profiles()
+    profile = known.get(str(place)) or Profile(str(place))
+    url = profile.url
+    if "://" in url and not url.startswith("file://"):
+        raise ProfileError(
+            f"no kind of log answers to {url.split('://')[0]}://", hint="give a folder"
+        )
+    path = Path(url.removeprefix("file://")).expanduser()
+    level = durability or profile.durability
+    exists = path.is_dir() and any(path.iterdir())
+    if create and not exists:
+        backend = EmbeddedLog.create(path, durability=level)
+    else:
+        try:
+            backend = EmbeddedLog.open(
+                path, write=profile.write if write is None else write, durability=level
+            )
+        except LogNotFound as error:
+            names = f"; profiles: {', '.join(known)}" if known else ""
+            raise LogNotFound(f"{error}{names}") from None
+    limit = max_read if max_read is not None else profile.max_read or DEFAULT_MAX_READ
+    return Log(backend, tz=zone(tz or profile.tz), max_read=limit)
+
+
+def sample(name: str = "bank") -> Log:
+    """Open a recording that comes with the package: bank, clicks, sensors, weblogs.
+
+    Raises LogNotFound for another name; the message lists what there is.
+    """
+    folder = sample_folder()
+    if not (folder / name).is_dir():
+        there = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+        raise LogNotFound(f"no sample {name!r}", hint=f"there are {there}")
+    return connect(folder / name, write=False)
+
+
+def sample_folder() -> Path:
+    """Where the sample recordings are: in the wheel, or in a checkout."""
+    return bundled("sample_data")
+
+
+def bundled(name: str) -> Path:
+    """A folder that comes with the package: in an installed wheel, or beside it in a checkout."""
+    package = Path(str(files("workbench")))
+    inside = package / "_bundled" / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def open_slice(address: Address | str, log: Log | None = None) -> Slice:
+    """The slice that an address (or its JSON) names.
+
+    The log is looked for at the address's hint, then among the profiles, the recordings in
+    `recordings/` and the samples: it is the one with the address's id.  Topic ids are checked.
+
+    Raises
+    ------
+    LogNotFound
+        When no log of that id is found, or `log` has another one.
+    TopicChanged
+        When a topic was deleted and made again.
+    """
+    wanted = Address.from_json(address) if isinstance(address, str) else address
+    found = log if log is not None else _find_log(wanted)
+    if found.id != wanted.log_id:
+        raise LogNotFound(
+            f"{found.backend.hint} is the log {found.id}, the address names {wanted.log_id}"
+        )
+    source = SliceSource(found.backend, wanted, found.max_read)
+    source.check_topics()
+    return Slice(source, tz=found.tz)
+
+
+def report_slice(address: Address | str | None, default: Callable[[], Slice]) -> Slice:
+    """The slice of a report notebook: the one it was given, or a default to explore with.
+
+    A notebook's parameters cell says `address = None`; `Slice.report` and `workbench report` put
+    an address there.
+    """
+    return open_slice(address) if address else default()
+
+
+def _find_log(address: Address) -> Log:
+    for place in _places(address):
+        try:
+            log = connect(place)
+        except (LogError, ProfileError):
+            continue
+        if log.id == address.log_id:
+            return log
+        log.close()
+    raise LogNotFound(
+        f"the log {address.log_id} is not at {address.hint}",
+        hint="give open_slice(address, log=…), or a recording of it under recordings/",
+    )
+
+
+def _places(address: Address) -> Iterator[str | Path]:
+    yield address.hint
+    yield from profiles()
+    for folder in (Path(RECORDINGS), sample_folder()):
+        if folder.is_dir():
+            yield from sorted(path for path in folder.iterdir() if path.is_dir())

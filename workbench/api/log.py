@@ -1,0 +1,415 @@
+"""Log: a durable, replayable log of topics, as a person types on it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self, cast
+
+import polars as pl
+
+from workbench.address import Format, KeyForm
+from workbench.api.slice import Slice
+from workbench.api.stream import Stream, schemas_by_topic
+from workbench.errors import SchemaError
+from workbench.find import Found, find
+from workbench.log.protocol import LogBackend, Producer, TopicSpec
+from workbench.positions import Position
+from workbench.records import TIMESTAMP, GroupInfo, Isolation, PartitionInfo, TopicInfo
+from workbench.schema import Schema
+from workbench.sink.append import Appended, append, new_producer
+from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
+from workbench.source.display import html_table
+from workbench.source.stream import Asked, StreamSource
+from workbench.source.times import When, from_ms, parse_duration
+from workbench.table import State
+
+DECODERS = ("auto", "json", "text", "bytes")
+
+
+class Group:
+    """A consumer group as it was when it was asked for.  Looking does not touch it."""
+
+    def __init__(
+        self, name: str, state: str, members: pl.DataFrame, position: Position, lag: pl.DataFrame
+    ) -> None:
+        self.name = name
+        #: What the log says of it, for example `Stable` or `Empty`.
+        self.state = state
+        #: member, client, host, topic, partition: a row per partition held.
+        self.members = members
+        #: Per partition the next offset it would read.
+        self.position = position
+        #: topic, partition, position, end, lag: a distance in offsets, not in records.
+        self.lag = lag
+
+    def __repr__(self) -> str:
+        total = self.lag["lag"].sum()
+        return f"Group {self.name} ({self.state}): lag {total} offsets\n{self.lag}"
+
+
+class Log:
+    """Topics of records, durable and replayable: on an embedded log, a recording or a cluster.
+
+    Made by `workbench.connect`.  Reading never changes what other consumers see.  Thread-safe;
+    use it as a context manager, or call `close`, to release files and threads.
+    """
+
+    def __init__(self, backend: LogBackend, *, tz: tzinfo, max_read: int | None) -> None:
+        self._backend = backend
+        self._tz = tz
+        self._max_read = max_read
+        self._producer = new_producer()
+        self._appending = Lock()
+
+    @property
+    def backend(self) -> LogBackend:
+        """The log without its face."""
+        return self._backend
+
+    @property
+    def tz(self) -> tzinfo:
+        """The zone of times without one."""
+        return self._tz
+
+    @property
+    def max_read(self) -> int | None:
+        """The most records that one frame may hold."""
+        return self._max_read
+
+    @property
+    def id(self) -> str:
+        """The log's own identity, part of every address."""
+        return self._backend.id
+
+    def topics(self, pattern: str = "*", *, details: bool = False) -> pl.DataFrame:
+        """A row per topic, from metadata alone.
+
+        Columns: topic, partitions, retention_ms (null: forever), cleanup_policy, schema, id; with
+        `details=True` also offsets (an upper bound of the records), bytes, first and last
+        timestamp, null where they cannot be known.
+        """
+        infos = [t for t in self._backend.topics() if fnmatch.fnmatchcase(t.name, pattern)]
+        rows = [self._detailed(info) if details else _topic_row(info) for info in infos]
+        schema = {**_TOPIC_COLUMNS, **(_DETAIL_COLUMNS if details else {})}
+        return pl.DataFrame(rows, schema=schema)
+
+    def partitions(self, topic: str) -> pl.DataFrame:
+        """A row per partition: partition, start, end, offsets, bytes, first and last timestamp."""
+        return pl.DataFrame(
+            [{"partition": p.partition, **_ends([p])} for p in self._backend.partitions(topic)],
+            schema={"partition": pl.Int32, **_END_COLUMNS, **_DETAIL_COLUMNS},
+        )
+
+    def groups(self) -> pl.DataFrame:
+        """A row per consumer group: group, state, members, lag (a distance in offsets)."""
+        rows = []
+        for info in self._backend.groups():
+            group = self._group(info)
+            rows.append((group.name, group.state, len(info.members), group.lag["lag"].sum()))
+        columns = {"group": pl.String, "state": pl.String, "members": pl.Int64, "lag": pl.Int64}
+        return pl.DataFrame(rows, schema=columns, orient="row")
+
+    def group(self, name: str) -> Group:
+        """One consumer group: members, position, lag.  Raises GroupError when there is none."""
+        return self._group(self._backend.group(name))
+
+    def stream(
+        self,
+        topics: str | Sequence[str],
+        *,
+        decode: str = "auto",
+        decode_key: KeyForm = "text",
+        schema: Mapping[str, Any] | None = None,
+        time: str | None = None,
+        isolation: Isolation = "read_committed",
+    ) -> Stream:
+        """One or several topics as a stream of decoded records.
+
+        Parameters
+        ----------
+        topics
+            A topic or several; a pattern such as `"order*"` names all that match.
+        decode
+            `"json"`, `"text"`, `"bytes"`, or `"auto"`: JSON where the records are.
+        decode_key
+            `"text"` or `"bytes"`; it never depends on the data.
+        schema
+            Field to type, or topic to such a schema.  Without one the topic's own holds, else one
+            is inferred from a sample and pinned.
+        time
+            The field that holds event time, for monitors and trails.
+
+        Raises
+        ------
+        UnknownTopic
+            For a topic that is not there; the message suggests the nearest.
+        """
+        if decode not in DECODERS:
+            raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
+        names = self._matching([topics] if isinstance(topics, str) else topics)
+        given = schemas_by_topic(schema, names)
+        asked = Asked(
+            value=None if decode == "auto" else cast(Format, decode),
+            key=decode_key,
+            schemas=tuple((name, Schema(one)) for name, one in given.items()),
+            time=time,
+        )
+        source = StreamSource(self._backend, names, asked, isolation, self._tz, self._max_read)
+        return Stream(source.checked())
+
+    def find(
+        self,
+        text: str | bytes,
+        *,
+        topics: str | Sequence[str] = "*",
+        start: When = "earliest",
+        end: When = "now",
+        by: Mapping[str, str] | None = None,
+    ) -> Found:
+        """Search across topics; every record is a match, no match, or an error.
+
+        A record matches when its raw key equals the text, or the text occurs in its raw value or
+        a header.  `by={"orders": "id"}` compares a decoded field of that topic instead.
+        """
+        slices = [
+            self.stream(name, decode="json" if name in (by or {}) else "bytes")
+            .between(start, end)
+            .source
+            for name in self._matching([topics] if isinstance(topics, str) else topics)
+        ]
+        return find(slices, text, by=by)
+
+    def sql(
+        self, query: str, **relations: Slice | pl.DataFrame | pl.LazyFrame | Any
+    ) -> pl.DataFrame:
+        """Run a DuckDB query over slices, states and frames by the names given."""
+        from workbench.source.sql import query as run
+
+        return run(query, {name: _relation(one) for name, one in relations.items()})
+
+    def create(
+        self,
+        topic: str,
+        *,
+        partitions: int = 1,
+        retention: str | None = None,
+        retention_bytes: int | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Stream:
+        """Make a topic and return it as a stream.
+
+        `retention` is a duration such as `"7d"`; None keeps records forever.
+        Raises TopicExists, InvalidTopicName, ReadOnly.
+        """
+        self._backend.create_topic(
+            TopicSpec(
+                topic,
+                partitions=partitions,
+                retention_ms=None if retention is None else parse_duration(retention),
+                retention_bytes=retention_bytes,
+                schema=None if schema is None else Schema(schema),
+            )
+        )
+        return self.stream(topic)
+
+    def append(
+        self,
+        topic: str,
+        rows: Rows | Mapping[str, Any],
+        *,
+        key: KeyOf | None = None,
+        timestamp: TimeOf | None = None,
+        headers: HeadersOf | None = None,
+        partition: str | None = None,
+        encode: str = "json",
+        batch_rows: int = 10_000,
+        producer: Producer | None = None,
+    ) -> Appended:
+        """Append rows; when it returns they are durable.
+
+        Parameters
+        ----------
+        rows
+            A DataFrame, one dict, or any iterable of dicts, read in bounded memory.
+        key
+            The record key: a column, or a function of the row that gives text, bytes, an integer
+            or None.  One key always lands in one partition, the one that Kafka would choose.
+        timestamp
+            A column or a function that gives a datetime, ISO text or milliseconds; without it
+            the log stamps.
+        headers
+            `[(name, bytes or None), …]` for each record, or a function of the row.
+        partition
+            A column that names the partition instead of the key.
+        encode
+            `"json"`: the row becomes a JSON object (None in place of a row: a tombstone).
+            `"bytes"`: rows hold `value`, and if wanted `key`, `headers`, `timestamp`,
+            `partition`, taken as they are.
+        batch_rows
+            Records per commit; each commit is atomic.
+        producer
+            Who appends, to send the newest batch again without writing it twice.
+
+        Raises
+        ------
+        AppendRejected
+            For a row that cannot be a record; the message says how many before it are written.
+        ReadOnly, UnknownTopic, StorageFull, LogBusy, OutOfSequence
+            As they say.
+        """
+        how = {
+            "key": key,
+            "timestamp": timestamp,
+            "headers": headers,
+            "partition": partition,
+            "encode": encode,
+            "batch_rows": batch_rows,
+        }
+        listed: Rows = [rows] if isinstance(rows, Mapping) else rows
+        if producer is not None:
+            return append(self._backend, topic, listed, producer, **how)[0]
+        with self._appending:
+            try:
+                done, self._producer = append(self._backend, topic, listed, self._producer, **how)
+            except BaseException:
+                # What of this call was written is unknown to its sequence: go on as another one.
+                self._producer = new_producer()
+                raise
+        return done
+
+    def record(
+        self, into: str | Path, topics: str | Sequence[str] = "*", *, follow: bool = False
+    ) -> Appended:
+        """Record topics into a folder: same offsets, timestamps, keys, headers, gaps.
+
+        A recording that was interrupted goes on where it stopped.  With `follow=True` it goes on
+        until it is interrupted.
+        """
+        from workbench.sink.record import follow_and_record, record
+
+        names = self._matching([topics] if isinstance(topics, str) else topics)
+        streams = [self.stream(name, decode="bytes", decode_key="bytes").source for name in names]
+        if follow:
+            return follow_and_record(streams, into)
+        return record([stream.slice(stream.start(), stream.end()) for stream in streams], into)
+
+    def close(self) -> None:
+        """Release files and threads.  Idempotent."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        names = [info.name for info in self._backend.topics()]
+        shown = ", ".join(names[:8]) + (f", … {len(names) - 8} more" if len(names) > 8 else "")
+        kind = self._backend.kind if self._backend.live else "recording"
+        return f"Log {self._backend.hint} ({kind}): {shown or 'no topics yet'}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.topics(details=True), caption=repr(self))
+
+    def _matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Topics by name or pattern, sorted; a plain name that is not there is an error."""
+        found: set[str] = set()
+        for pattern in patterns:
+            if any(sign in pattern for sign in "*?["):
+                names = [info.name for info in self._backend.topics()]
+                found.update(fnmatch.filter(names, pattern))
+            else:
+                found.add(self._backend.topic(pattern).name)
+        return tuple(sorted(found))
+
+    def _detailed(self, info: TopicInfo) -> dict[str, Any]:
+        ends = _ends(self._backend.partitions(info.name))
+        return {**_topic_row(info), **{name: ends[name] for name in _DETAIL_COLUMNS}}
+
+    def _group(self, info: GroupInfo) -> Group:
+        ends = {
+            (p.topic, p.partition): p.end
+            for topic in sorted({topic for topic, _ in info.offsets})
+            for p in self._backend.partitions(topic)
+        }
+        position = Position(info.offsets)
+        lag = pl.DataFrame(
+            [(*tp, at, ends[tp], ends[tp] - at) for tp, at in position.items() if tp in ends],
+            schema={
+                "topic": pl.String,
+                "partition": pl.Int32,
+                "position": pl.Int64,
+                "end": pl.Int64,
+                "lag": pl.Int64,
+            },
+            orient="row",
+        )
+        members = pl.DataFrame(
+            [(m.id, m.client, m.host, *tp) for m in info.members for tp in m.partitions],
+            schema={
+                "member": pl.String,
+                "client": pl.String,
+                "host": pl.String,
+                "topic": pl.String,
+                "partition": pl.Int32,
+            },
+            orient="row",
+        )
+        return Group(info.name, info.state, members, position, lag)
+
+
+_TOPIC_COLUMNS = {
+    "topic": pl.String,
+    "partitions": pl.Int32,
+    "retention_ms": pl.Int64,
+    "cleanup_policy": pl.String,
+    "schema": pl.String,
+    "id": pl.String,
+}
+_END_COLUMNS = {"start": pl.Int64, "end": pl.Int64}
+_DETAIL_COLUMNS = {
+    "offsets": pl.Int64,
+    "bytes": pl.Int64,
+    "first": TIMESTAMP,
+    "last": TIMESTAMP,
+}
+
+
+def _topic_row(info: TopicInfo) -> dict[str, Any]:
+    return {
+        "topic": info.name,
+        "partitions": info.partitions,
+        "retention_ms": info.retention_ms,
+        "cleanup_policy": info.cleanup_policy,
+        "schema": None if info.schema is None else info.schema.to_json(),
+        "id": info.id,
+    }
+
+
+def _ends(parts: list[PartitionInfo]) -> dict[str, Any]:
+    """Start and end (of one partition), and the details that sum or span."""
+    sizes = [p.bytes for p in parts if p.bytes is not None]
+    firsts = [p.min_timestamp_ms for p in parts if p.min_timestamp_ms is not None]
+    lasts = [p.max_timestamp_ms for p in parts if p.max_timestamp_ms is not None]
+    return {
+        "start": parts[0].start if parts else None,
+        "end": parts[0].end if parts else None,
+        "offsets": sum(p.end - p.start for p in parts),
+        "bytes": sum(sizes) if sizes else None,
+        "first": from_ms(min(firsts)) if firsts else None,
+        "last": from_ms(max(lasts)) if lasts else None,
+    }
+
+
+def _relation(one: Any) -> Any:
+    """What DuckDB is given for a slice, a state, or a frame."""
+    if isinstance(one, Slice):
+        return one.source
+    if isinstance(one, State):
+        return one.frame
+    return one

@@ -1,0 +1,82 @@
+"""Profiles: named connections in a `workbench.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ProfileError
+
+FILE_NAME = "workbench.toml"
+#: Names the file to use instead of the ones that are looked for.
+ENVIRONMENT = "WORKBENCH_CONFIG"
+#: The most records that one frame may hold, where nobody says otherwise.
+DEFAULT_MAX_READ = 20_000_000
+
+_SETTINGS = {"url": str, "tz": str, "max_read": int, "durability": str, "write": bool}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One connection: where the log is, and how it is to be read.
+
+    A relative folder in a file is relative to that file.
+    """
+
+    url: str
+    tz: str = "UTC"
+    max_read: int | None = DEFAULT_MAX_READ
+    durability: str = "power"
+    write: bool | None = None
+
+
+def profiles() -> dict[str, Profile]:
+    """All profiles of the settings file in force, by name; empty where there is none.
+
+    The file is the one that `WORKBENCH_CONFIG` names, else the nearest `workbench.toml` at or
+    above the working directory, else `~/.config/workbench/workbench.toml`.
+    Raises ProfileError when it cannot be read or holds a setting that nobody knows.
+    """
+    path = _settings_file()
+    if path is None:
+        return {}
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path} cannot be read: {error}") from error
+    tables = data.get("profiles", {})
+    if not isinstance(tables, dict):
+        raise ProfileError(f"{path}: profiles are tables", hint="write [profiles.NAME]")
+    return {name: _profile(path, name, settings) for name, settings in tables.items()}
+
+
+def _settings_file() -> Path | None:
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        return Path(named)
+    here = Path.cwd()
+    candidates = [folder / FILE_NAME for folder in (here, *here.parents)]
+    candidates.append(Path.home() / ".config" / "workbench" / FILE_NAME)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _profile(path: Path, name: str, settings: Mapping[str, Any]) -> Profile:
+    where = f"{path}, profile {name!r}"
+    if not isinstance(settings, dict) or "url" not in settings:
+        raise ProfileError(f"{where} has no url", hint='write url = "recordings/bank"')
+    for setting, value in settings.items():
+        if setting not in _SETTINGS:
+            raise ProfileError(
+                f"{where}: no setting {setting!r}", hint=f"there are {', '.join(_SETTINGS)}"
+            )
+        if not isinstance(value, _SETTINGS[setting]):
+            kind = _SETTINGS[setting].__name__
+            raise ProfileError(f"{where}: {setting} is a {kind}, not {value!r}")
+    url = settings["url"]
+    if "://" not in url:
+        url = str(path.parent / Path(url).expanduser())
+    return Profile(**{**settings, "url": url})

@@ -1,0 +1,191 @@
+"""Slice: a pinned range of a stream, as a person types on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from workbench.address import Address
+from workbench.api import reporting
+from workbench.find import Found, find
+from workbench.monitor import Monitor
+from workbench.sink.append import Appended
+from workbench.sink.copy import copy
+from workbench.source.ledger import Ledger
+from workbench.source.slice import BATCH_ROWS, SliceSource
+from workbench.source.times import describe_span
+from workbench.trail import Trail
+
+if TYPE_CHECKING:
+    from workbench.api.log import Log
+
+
+class Slice:
+    """Offsets `[start, end)` per partition of one log, with an optional time and key filter.
+
+    Made by a `Stream` (`tx.between(…)`, `tx.all()`) or from an address (`open_slice`).  Times
+    became offsets once, when the slice was made; nothing is read until a method asks.  The repr
+    is the recipe and states only what is known without reading.  Immutable; thread-safe.
+    """
+
+    def __init__(self, source: SliceSource, *, tz: tzinfo) -> None:
+        self._source = source
+        self._tz = tz
+
+    @property
+    def address(self) -> Address:
+        """The exact slice as pure data: `address.to_json()` goes into a file or a report."""
+        return self._source.address
+
+    def key(self, key: str | bytes | Sequence[str | bytes]) -> Slice:
+        """Keep the records of one key or several; keys are compared as bytes."""
+        keys = [key] if isinstance(key, str | bytes) else list(key)
+        wanted = tuple(k.encode() if isinstance(k, str) else k for k in keys)
+        return Slice(self._source.with_keys(wanted), tz=self._tz)
+
+    def frame(self, *, raw: bool = False, rest: bool = False) -> pl.DataFrame:
+        """The records as one DataFrame, ordered by topic, partition, offset.
+
+        Columns: `topic` Categorical, `partition` Int32, `offset` Int64, `timestamp`
+        Datetime("ms", "UTC"), `key` String (Binary with `decode_key="bytes"`), then the decoded
+        fields, then `decode_error` String when a record did not decode.
+
+        Parameters
+        ----------
+        raw
+            Add `value`, `headers`, `timestamp_type` and `leader_epoch`.
+        rest
+            Add `_rest`: the fields that the schema does not know, as JSON text.
+
+        Raises
+        ------
+        ReadLimitExceeded
+            When the slice holds more than the connection's `max_read` records.
+        OffsetOutOfRange
+            When the start of the slice has expired.
+        TopicChanged
+            When the topic was deleted and made again.
+        CorruptData
+            When stored bytes do not match their checksum.
+        """
+        return self._source.frame(raw=raw, rest=rest)
+
+    def lazy(self, *, raw: bool = False, rest: bool = False) -> pl.LazyFrame:
+        """The same as a LazyFrame, whatever its size; `decode_error` is always there.
+
+        Projections, and filters on partition, offset, timestamp and key, reach the log; other
+        filters are applied exactly.
+        """
+        return self._source.lazy(raw=raw, rest=rest)
+
+    def batches(
+        self, rows: int = BATCH_ROWS, *, raw: bool = False, rest: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        """The records in frames of at most `rows`, in bounded memory, in order."""
+        return self._source.batches(rows=rows, raw=raw, rest=rest)
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """Run a DuckDB query in which this slice is the relation `slice`.
+
+        `offset` is there as `record_offset` too, since OFFSET is a keyword.
+        """
+        from workbench.source.sql import query as run
+
+        return run(query, {"slice": self._source})
+
+    def find(self, text: str | bytes, *, by: str | None = None) -> Found:
+        """Search the raw keys, values and headers of this slice, or one decoded field."""
+        return find([self._source], text, by=dict.fromkeys(self.address.topics, by) if by else {})
+
+    def completeness(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
+        """Read the slice once and account for every offset of it: see `Ledger`."""
+        return self._source.ledger(duplicates_by=duplicates_by)
+
+    def trail(self, entity: Any, *, by: str = "key", **options: Any) -> Trail:
+        """Every event of one entity, with before and after: see `Trail`."""
+        return Trail(self._source, entity, by=by, **options)
+
+    def monitor(self, *, window: str, every: str | None = None, **definition: Any) -> Monitor:
+        """Windowed metrics and alerts over this slice: see `Monitor`."""
+        return Monitor(self._source, window=window, every=every, **definition)
+
+    def copy_to(self, log: Log, *, speed: float | None = None) -> Appended:
+        """Append these records to the same topics of another log.
+
+        Keeps timestamps, keys, values, headers and partitions.  `speed=None` copies at full
+        speed, `1` at the recorded pace, `60` sixty times as fast.
+        """
+        return copy(self._source, log.backend, speed=speed)
+
+    def record(self, into: str | Path) -> Appended:
+        """Record this slice into a folder: same offsets, timestamps, keys, headers, gaps.
+
+        A recording that was interrupted goes on where it stopped.
+        """
+        from workbench.sink.record import record
+
+        return record([self._source], into)
+
+    def report(
+        self,
+        notebook: str | Path,
+        out: str | Path = "reports",
+        *,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run a notebook on this slice; leave the executed notebook and an HTML file in `out`.
+
+        Raises ReportError when the notebook fails (the partial output is left) or takes no
+        parameter of a name that is given.
+        """
+        return reporting.run(notebook, out, address=self.address, parameters=parameters)
+
+    @property
+    def source(self) -> SliceSource:
+        """What consumers are given: this slice without its face."""
+        return self._source
+
+    def __repr__(self) -> str:
+        address = self.address
+        text = f"Slice {address.describe_ranges()}  {self._known()}"
+        span = self._span()
+        keys = self._keys()
+        return "  ".join(part for part in (text, span, keys) if part)
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "log": f"{self.address.hint} ({self.address.log_id})",
+            "offsets": self.address.describe_ranges(),
+            "times": self._span(),
+            "keys": self._keys(),
+            "records": self._known(),
+        }
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th>"
+            f"<td style='text-align:left'>{escape(fact)}</td></tr>"
+            for name, fact in facts.items()
+            if fact
+        )
+        return f"<table><caption>Slice</caption>{rows}</table>"
+
+    def _known(self) -> str:
+        return f"<= {self.address.most_records} offsets, not read"
+
+    def _span(self) -> str:
+        times = self.address.times
+        if times is None:
+            return ""
+        text = describe_span(times.start_ms, times.end_ms, self._tz)
+        return text if times.late_ms is None else f"{text}, lateness <= {times.late_ms // 1000} s"
+
+    def _keys(self) -> str:
+        keys = self.address.keys
+        if keys is None:
+            return ""
+        shown = ", ".join(key.decode(errors="backslashreplace") for key in keys[:3])
+        return f"key {shown}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

@@ -1,0 +1,192 @@
+"""Search across topics: match, no match, or error, each counted and addressed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import polars as pl
+from tqdm.auto import tqdm
+
+from workbench.address import Address
+from workbench.errors import DefinitionError
+from workbench.positions import Position
+from workbench.source.slice import SliceSource
+
+_COLUMNS = pl.Schema(
+    {
+        "topic": pl.String(),
+        "partition": pl.Int32(),
+        "offset": pl.Int64(),
+        "timestamp": pl.Datetime("ms", "UTC"),
+        "where": pl.String(),
+        "key": pl.String(),
+        "value": pl.String(),
+        "error": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found, how many records it judged, and how far it got.
+
+    `complete` is false when the search was interrupted: `scanned` is then the position up to
+    which every record was judged.
+    """
+
+    sought: str
+    addresses: tuple[Address, ...]
+    hits: pl.DataFrame
+    errors: pl.DataFrame
+    unmatched: int
+    scanned: Position
+    complete: bool
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Records by outcome: match, no_match, error."""
+        return {
+            "match": self.hits.height,
+            "no_match": self.unmatched,
+            "error": self.errors.height,
+        }
+
+    def frame(self) -> pl.DataFrame:
+        """A row per match: topic, partition, offset, timestamp, where, key, value.
+
+        `where` is `key`, `value`, `header`, or the name of the field that was compared.
+        """
+        return self.hits.drop("error")
+
+    def address(self, row: int) -> Address:
+        """The address of the one record behind a row of `frame()`."""
+        hit = self.hits.row(row, named=True)
+        tp = (hit["topic"], hit["partition"])
+        base = next(address for address in self.addresses if tp in address.end)
+        return replace(
+            base,
+            topic_ids=tuple(pair for pair in base.topic_ids if pair[0] == tp[0]),
+            start=Position({tp: hit["offset"]}),
+            end=Position({tp: hit["offset"] + 1}),
+            times=None,
+            keys=None,
+        )
+
+    def __repr__(self) -> str:
+        c = self.counts
+        state = "" if self.complete else f"  INTERRUPTED at {self.scanned.describe()}"
+        return (
+            f"Found {self.sought!r}: {c['match']:,} match, {c['no_match']:,} do not, "
+            f"{c['error']:,} could not be judged{state}\n{self.frame()}"
+        )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head = escape(repr(self).split("\n", 1)[0])
+        return f"<p>{head}</p>{self.frame()._repr_html_()}"
+
+
+def find(
+    slices: Sequence[SliceSource], sought: str | bytes, *, by: Mapping[str, str] | None = None
+) -> Found:
+    """Judge every record of the slices.
+
+    A record matches when its raw key equals the text, or the text occurs in its raw value or in a
+    header's value.  Where `by` names a field for its topic, that decoded field must equal the
+    text instead; a record that does not decode can then not be judged, and is an error.
+
+    An interrupt (Ctrl-C) returns what was found so far.  Raises DefinitionError for a field that
+    the topic does not have.
+    """
+    needle = sought.encode() if isinstance(sought, str) else sought
+    fields = dict(by or {})
+    _check(slices, fields)
+    hits: list[pl.DataFrame] = []
+    errors: list[pl.DataFrame] = []
+    judged = 0
+    scanned = Position({tp: at for s in slices for tp, at in s.start.items()})
+    complete = True
+    total = sum(s.address.most_records for s in slices)
+    try:
+        with tqdm(total=total, unit=" records", delay=2, leave=False) as progress:
+            for source in slices:
+                for topic, part in source.by_topic().items():
+                    field = fields.get(topic)
+                    judge = partial(_judge_field, field=field) if field else _judge_bytes
+                    for frame in (part if field else part.as_bytes()).batches(raw=True):
+                        marked = judge(frame, needle)
+                        hits.append(_shown(marked.filter(pl.col("where").is_not_null())))
+                        errors.append(_shown(marked.filter(pl.col("error").is_not_null())))
+                        judged += frame.height
+                        partition, offset = frame.select("partition", "offset").row(-1)
+                        scanned = scanned.merge({(topic, partition): offset + 1})
+                        progress.update(frame.height)
+                scanned = scanned.merge(source.end)
+    except KeyboardInterrupt:
+        complete = False
+    found = pl.concat([pl.DataFrame(schema=_COLUMNS), *hits])
+    failed = pl.concat([pl.DataFrame(schema=_COLUMNS), *errors])
+    return Found(
+        sought=sought if isinstance(sought, str) else repr(sought),
+        addresses=tuple(source.address for source in slices),
+        hits=found,
+        errors=failed,
+        unmatched=judged - found.height - failed.height,
+        scanned=scanned,
+        complete=complete,
+    )
+
+
+def _check(slices: Sequence[SliceSource], fields: Mapping[str, str]) -> None:
+    known = {topic: part for s in slices for topic, part in s.by_topic().items()}
+    for topic, field in fields.items():
+        if topic in known and field not in known[topic].schema:
+            raise DefinitionError(
+                f"topic {topic!r} has no field {field!r}",
+                hint=f"it has {', '.join(known[topic].schema)}",
+            )
+
+
+def _judge_bytes(frame: pl.DataFrame, needle: bytes) -> pl.DataFrame:
+    """Mark where the bytes occur: the whole key, inside the value, inside a header's value."""
+    wanted = pl.lit(needle, dtype=pl.Binary)
+    in_header = pl.col("headers").list.eval(
+        pl.element().struct.field("value").bin.contains(wanted).fill_null(False)
+    )
+    return frame.with_columns(
+        where=pl.when(pl.col("key") == wanted)
+        .then(pl.lit("key"))
+        .when(pl.col("value").bin.contains(wanted).fill_null(False))
+        .then(pl.lit("value"))
+        .when(in_header.list.any().fill_null(False))
+        .then(pl.lit("header")),
+        error=pl.lit(None, dtype=pl.String),
+    )
+
+
+def _judge_field(frame: pl.DataFrame, needle: bytes, *, field: str) -> pl.DataFrame:
+    """Mark where a decoded field equals the text; what does not decode cannot be judged."""
+    equal = pl.col(field).cast(pl.String) == pl.lit(needle.decode(errors="replace"))
+    return frame.with_columns(
+        where=pl.when(equal.fill_null(False)).then(pl.lit(field)), error=pl.col("decode_error")
+    )
+
+
+def _shown(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a result; bytes that are not text are shown with replacements."""
+
+    def text(name: str) -> pl.Expr:
+        if frame.schema[name] == pl.String:
+            return pl.col(name)
+        return pl.Series(
+            name,
+            [None if b is None else b.decode(errors="backslashreplace") for b in frame[name]],
+            dtype=pl.String,
+        )  # type: ignore[return-value]
+
+    return frame.with_columns(
+        pl.col("topic").cast(pl.String), key=text("key"), value=text("value")
+    ).select(_COLUMNS.names())

@@ -1,0 +1,1 @@
+"""What writes to a log: appending rows, copying slices, recording."""

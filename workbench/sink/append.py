@@ -1,0 +1,60 @@
+"""Appending rows to a topic: acknowledged means durable."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from workbench.errors import AppendRejected
+from workbench.log.protocol import LogBackend, Producer
+from workbench.positions import Position
+from workbench.sink.rows import Rows, records
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What an append wrote: the first offset and one past the last, per partition touched.
+
+    Other producers may have written in between, so the range can hold more than `records`.
+    """
+
+    records: int
+    start: Position
+    end: Position
+
+    def __repr__(self) -> str:
+        return f"Appended({self.records:,} records, now at {self.end.describe() or 'nothing'})"
+
+
+def new_producer() -> Producer:
+    """A producer that nobody else is."""
+    return Producer(uuid.uuid4().hex)
+
+
+def append(
+    backend: LogBackend, topic: str, rows: Rows, producer: Producer, **how: Any
+) -> tuple[Appended, Producer]:
+    """Append rows in batches, each atomic; `how` is what `records` takes.
+
+    Returns what was written and the producer for the next call.  Raises AppendRejected naming how
+    many of the rows are durable when a later one cannot be written.
+    """
+    partitions = backend.topic(topic).partitions
+    written = 0
+    start: dict[tuple[str, int], int] = {}
+    end: dict[tuple[str, int], int] = {}
+    batches = records(rows, partitions, **how)
+    while True:
+        try:
+            batch = next(batches, None)
+        except AppendRejected as error:
+            raise AppendRejected(f"{error}; {written:,} rows before it are written") from error
+        if batch is None:
+            return Appended(written, Position(start), Position(end)), producer
+        taken = backend.append(topic, batch, producer)
+        producer = replace(producer, sequence=producer.sequence + 1)
+        written += batch.height
+        for partition, (first, last) in taken.items():
+            start.setdefault((topic, partition), first)
+            end[topic, partition] = last

@@ -1,0 +1,207 @@
+"""From rows as people have them to records as a log appends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal
+
+import polars as pl
+
+from workbench.decode import encode_rows
+from workbench.errors import AppendRejected, InvalidRange
+from workbench.records import APPEND, HEADERS, TIMESTAMP
+from workbench.sink.partitioner import partition_for
+from workbench.source.times import parse_instant, zone
+
+Row = Mapping[str, Any]
+Rows = pl.DataFrame | Iterable[Row | None]
+Header = tuple[str, bytes | None]
+KeyOf = str | Callable[[Any], str | bytes | int | None]
+TimeOf = str | Callable[[Any], datetime | str | int | None]
+HeadersOf = Sequence[Header] | Callable[[Any], Sequence[Header]]
+Encoding = Literal["json", "bytes"]
+
+#: How many rows one commit holds where the caller does not say.
+BATCH_ROWS = 10_000
+
+
+def records(
+    rows: Rows,
+    partitions: int,
+    *,
+    key: KeyOf | None = None,
+    timestamp: TimeOf | None = None,
+    headers: HeadersOf | None = None,
+    partition: str | None = None,
+    encode: Encoding = "json",
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[pl.DataFrame]:
+    """Batches of the schema `APPEND`, in the order of the rows.
+
+    With `encode="json"` a row becomes a JSON object and None becomes a null value (a tombstone).
+    With `encode="bytes"` rows have the columns `value` and, if there are, `key`, `headers`,
+    `timestamp`, `partition`, which are taken as they are.
+
+    Raises AppendRejected for a row that cannot be a record, naming the row.
+    """
+    for number, batch in enumerate(_batches(rows, batch_rows)):
+        made = _Batch(batch, first_row=number * batch_rows)
+        if encode == "bytes":
+            frame = made.as_they_are()
+        else:
+            frame = pl.DataFrame(
+                {
+                    "key": made.keys(key),
+                    "value": encode_rows(batch),
+                    "timestamp": made.timestamps(timestamp),
+                    "headers": made.headers(headers),
+                    "partition": made.column(partition, pl.Int32()),
+                }
+            )
+        chosen = partition_for(frame["key"], partitions, keyless=number % partitions)
+        frame = frame.with_columns(partition=pl.coalesce("partition", chosen))
+        outside = frame.filter(~pl.col("partition").is_between(0, partitions - 1))
+        if outside.height:
+            raise AppendRejected(
+                f"there is no partition {outside['partition'][0]}",
+                hint=f"the topic has {partitions}, counted from 0",
+            )
+        yield frame.select(APPEND.names())
+
+
+class _Batch:
+    """Some rows, and the columns that are taken from them."""
+
+    def __init__(self, rows: pl.DataFrame | list[Row | None], *, first_row: int) -> None:
+        self._rows = rows
+        self._first = first_row
+
+    def column(self, name: str | None, dtype: pl.DataType) -> pl.Series:
+        """A named column, or nulls where no name is given."""
+        if name is None:
+            return pl.Series([None] * len(self._rows), dtype=dtype)
+        values = self._named(name)
+        try:
+            return values.cast(dtype)
+        except pl.exceptions.PolarsError as error:
+            raise AppendRejected(f"column {name!r} cannot be {dtype}: {error}") from error
+
+    def keys(self, key: KeyOf | None) -> pl.Series:
+        """Record keys as bytes: text in UTF-8, integers in decimal digits."""
+        if key is None:
+            return self.column(None, pl.Binary())
+        values = self._named(key) if isinstance(key, str) else self._computed(key)
+        if values.dtype.is_integer():
+            values = values.cast(pl.String)
+        if values.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+            values = values.cast(pl.String).cast(pl.Binary)
+        if values.dtype != pl.Binary:
+            raise AppendRejected(
+                f"a key is text, bytes or an integer, not {values.dtype}",
+                hint="give key= a column of one of these, or a function that returns one",
+            )
+        return values
+
+    def timestamps(self, timestamp: TimeOf | None) -> pl.Series:
+        """Record timestamps; null where the log is to stamp."""
+        if timestamp is None:
+            return self.column(None, TIMESTAMP)
+        values = self._named(timestamp) if isinstance(timestamp, str) else self._computed(timestamp)
+        match values.dtype:
+            case pl.Datetime(time_zone=None):
+                return values.dt.replace_time_zone("UTC").cast(TIMESTAMP)
+            case pl.Datetime():
+                return values.dt.convert_time_zone("UTC").cast(TIMESTAMP)
+            case pl.Null():
+                return values.cast(TIMESTAMP)
+            case pl.String():
+                return pl.Series(
+                    [None if text is None else self._instant(text) for text in values],
+                    dtype=pl.Int64,
+                ).cast(TIMESTAMP)
+            case dtype if dtype.is_integer():
+                return values.cast(pl.Int64).cast(TIMESTAMP)
+        raise AppendRejected(
+            f"a timestamp is a datetime, ISO text or integer milliseconds, not {values.dtype}"
+        )
+
+    def headers(self, headers: HeadersOf | None) -> pl.Series:
+        """Record headers: the same ones for each record, or computed per row."""
+        if headers is None:
+            return self.column(None, HEADERS)
+        listed = (
+            [headers(row) for row in self._each()]
+            if callable(headers)
+            else [headers] * len(self._rows)
+        )
+        return pl.Series(
+            [[{"name": name, "value": value} for name, value in one] for one in listed],
+            dtype=HEADERS,
+        )
+
+    def as_they_are(self) -> pl.DataFrame:
+        """Rows that hold bytes: value, and what else a record has."""
+        rows = self._rows
+        frame = (
+            rows
+            if isinstance(rows, pl.DataFrame)
+            else pl.DataFrame(
+                [row or {} for row in rows], schema_overrides={"key": pl.Binary, "value": pl.Binary}
+            )
+        )
+        if "value" not in frame.columns:
+            raise AppendRejected(
+                f"rows of bytes need a column 'value', they have {', '.join(frame.columns)}"
+            )
+        columns = {
+            name: frame[name].cast(dtype) if name in frame.columns else self.column(None, dtype)
+            for name, dtype in APPEND.items()
+        }
+        return pl.DataFrame(columns)
+
+    def _named(self, name: str) -> pl.Series:
+        if isinstance(self._rows, pl.DataFrame):
+            if name not in self._rows.columns:
+                raise AppendRejected(
+                    f"no column {name!r}", hint=f"there are {', '.join(self._rows.columns)}"
+                )
+            return self._rows[name]
+        return self._computed(lambda row: row[name])
+
+    def _computed(self, function: Callable[[Any], Any]) -> pl.Series:
+        values = []
+        for at, row in enumerate(self._each()):
+            try:
+                values.append(function(row))
+            except (KeyError, TypeError) as error:
+                raise AppendRejected(
+                    f"row {self._first + at} gives no key or timestamp: {error!r}"
+                ) from error
+        try:
+            return pl.Series(values)
+        except (TypeError, pl.exceptions.PolarsError) as error:
+            raise AppendRejected(
+                f"rows {self._first} to {self._first + len(values) - 1} mix types in a key or "
+                f"timestamp: {error}"
+            ) from error
+
+    def _each(self) -> Iterable[Row | None]:
+        rows = self._rows
+        return rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
+
+    def _instant(self, text: str) -> int:
+        try:
+            return parse_instant(text, tz=zone("UTC"), base_ms=0)
+        except InvalidRange as error:
+            raise AppendRejected(str(error)) from error
+
+
+def _batches(rows: Rows, size: int) -> Iterator[pl.DataFrame | list[Row | None]]:
+    if isinstance(rows, pl.DataFrame):
+        yield from rows.iter_slices(size)
+        return
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
