@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
-from tqdm.auto import tqdm
 
 from workbench.address import Address
 from workbench.errors import DefinitionError
 from workbench.positions import Position
+from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 
 _COLUMNS = pl.Schema(
@@ -111,7 +111,7 @@ def find(
     complete = True
     total = sum(s.address.most_records for s in slices)
     try:
-        with tqdm(total=total, unit=" records", delay=2, leave=False) as progress:
+        with progress(total, "records") as bar:
             for source in slices:
                 for topic, part in source.by_topic().items():
                     field = fields.get(topic)
@@ -123,7 +123,7 @@ def find(
                         judged += frame.height
                         partition, offset = frame.select("partition", "offset").row(-1)
                         scanned = scanned.merge({(topic, partition): offset + 1})
-                        progress.update(frame.height)
+                        bar.update(frame.height)
                 scanned = scanned.merge(source.end)
     except KeyboardInterrupt:
         complete = False

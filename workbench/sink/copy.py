@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import polars as pl
-from tqdm.auto import tqdm
 
 from workbench.errors import AppendRejected
 from workbench.log.protocol import LogBackend, TopicSpec
@@ -15,6 +14,7 @@ from workbench.positions import Position
 from workbench.records import APPEND
 from workbench.sink.append import Appended, new_producer
 from workbench.source.merged import merged
+from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 
 #: The pause between two appends of a paced copy, in seconds.
@@ -37,7 +37,7 @@ def copy(source: SliceSource, target: LogBackend, *, speed: float | None = None)
     written = 0
     plain = source.as_bytes()
     batches = plain.batches(raw=True) if speed is None else _paced(plain, speed)
-    with tqdm(total=source.address.most_records, unit=" records", delay=2, leave=False) as progress:
+    with progress(source.address.most_records, "records") as bar:
         for frame in batches:
             for (topic,), part in frame.group_by("topic", maintain_order=True):
                 taken = target.append(str(topic), part.select(APPEND.names()), producer)
@@ -46,7 +46,7 @@ def copy(source: SliceSource, target: LogBackend, *, speed: float | None = None)
                 for partition, (first, last) in taken.items():
                     start.setdefault((str(topic), partition), first)
                     end[str(topic), partition] = last
-            progress.update(frame.height)
+            bar.update(frame.height)
     return Appended(written, Position(start), Position(end))
 
 

@@ -119,7 +119,7 @@ class Ledger:
         return "; ".join([text, *filters])
 
     def frame(self) -> pl.DataFrame:
-        """A row per partition: topic, partition, start, end, records, matches, missing, …"""
+        """A row per partition: its range, what was found in it and what was not."""
         return pl.DataFrame(
             [
                 {

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import polars as pl
-from tqdm.auto import tqdm
 
 from workbench.address import Address, Decoding
 from workbench.errors import ReadLimitExceeded, TopicChanged
@@ -16,6 +15,7 @@ from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import Chunk
 from workbench.source.columns import decode_chunk, frame_schema
+from workbench.source.progress import progress
 
 if TYPE_CHECKING:
     from workbench.source.ledger import Ledger
@@ -93,7 +93,7 @@ class SliceSource:
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
         frames: list[pl.DataFrame] = []
         held = 0
-        with tqdm(total=most, unit=" offsets", delay=2, leave=False) as progress:
+        with progress(most, "offsets") as bar:
             for chunk in self.chunks():
                 frame = self.decode(chunk, raw=raw, rest=rest).collect()
                 held += frame.height
@@ -101,7 +101,7 @@ class SliceSource:
                     raise self._too_large(f"more than {self.max_read:,}")
                 if frame.height:
                     frames.append(_fill(frame, schema))
-                progress.update(chunk.end - chunk.start)
+                bar.update(chunk.end - chunk.start)
         result = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
         if result["decode_error"].null_count() == result.height:
             result = result.drop("decode_error")

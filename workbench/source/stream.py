@@ -136,7 +136,7 @@ class StreamSource:
                     "offsets per partition need a stream of one topic",
                     hint="use a wb.Position over (topic, partition)",
                 )
-            return self._known(Position({(self.topics[0], p): o for p, o in when.items()}))
+            return self._known(Position({(self.topics[0], int(p)): o for p, o in when.items()}))
         if when == "earliest":
             return self.start()
         end = self.end()
@@ -151,7 +151,7 @@ class StreamSource:
         # A record may have come between the two look-ups: never beyond the end that was pinned.
         return Position(
             {
-                tp: stop if found.get(tp) is None else min(found[tp] or 0, stop)
+                tp: stop if (at := found.get(tp)) is None else min(at, stop)
                 for tp, stop in end.items()
             }
         )

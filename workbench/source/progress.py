@@ -1,0 +1,24 @@
+"""Progress of long work, shown only where somebody looks."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+#: How long work may take before a bar appears, in seconds.
+DELAY_SECONDS = 2
+
+
+def progress(total: int, unit: str) -> Any:
+    """A tqdm bar over `total` units: a widget in a live notebook, text on a terminal.
+
+    Elsewhere (a scheduled report, a pipe) it shows nothing, so that no half-drawn bar is kept.
+    """
+    shown: dict[str, Any] = {"total": total, "unit": f" {unit}", "leave": False}
+    if any(name in os.environ for name in ("JPY_SESSION_NAME", "VSCODE_PID", "VOILA_KERNEL_ID")):
+        from tqdm.auto import tqdm as in_notebook
+
+        return in_notebook(delay=DELAY_SECONDS, **shown)
+    from tqdm import tqdm
+
+    return tqdm(delay=DELAY_SECONDS, disable=None, **shown)
