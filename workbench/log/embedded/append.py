@@ -1,0 +1,175 @@
+"""Appending: offsets, stamps, idempotent retry."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from itertools import chain
+from typing import NamedTuple
+
+import apsw
+import polars as pl
+
+from workbench.errors import AppendRejected, OutOfSequence
+from workbench.log.embedded import rows
+from workbench.log.embedded.catalog import OFFSET_BITS, Catalog, fetch
+from workbench.log.embedded.topics import Topic
+from workbench.log.protocol import Producer
+from workbench.records import APPEND
+
+Offsets = dict[int, tuple[int, int]]
+
+
+class _Share(NamedTuple):
+    """One partition's part of a batch that is sorted by partition."""
+
+    partition: int
+    rows: slice
+    length: int
+    bytes: int
+    stamped: bool
+
+
+class _Part(NamedTuple):
+    """A partition as the catalog has it, under the write lock."""
+
+    pid: int
+    next_off: int
+    last_append_ts: int
+
+
+def append(
+    catalog: Catalog, topic: Topic, records: pl.DataFrame, producer: Producer | None
+) -> Offsets:
+    """Append a batch of the schema `APPEND`; see `LogBackend.append`."""
+    if records.schema != APPEND:
+        raise AppendRejected(
+            f"topic {topic.name}: a batch has the columns {dict(records.schema)}",
+            hint=f"they have to be {dict(APPEND)}",
+        )
+    if records.is_empty():
+        return {}
+    if records.height > 1:
+        records = records.sort("partition", maintain_order=True)
+    # What needs no lock comes before it: others can append meanwhile.
+    partition, timestamp, key, value, header = records.get_columns()
+    keys, values, headers = key.to_list(), value.to_list(), rows.encode_headers(header)
+    given: list[int | None] = timestamp.to_physical().to_list()
+    if topic.timestamp_type == "append":
+        given = [None] * records.height
+    shares = []
+    first = 0
+    for number, count in Counter(partition.to_list()).items():
+        _check_partition(topic, number)
+        mine = slice(first, first := first + count)
+        size = rows.sizes(keys[mine], values[mine], headers[mine])
+        shares.append(_Share(number, mine, count, size, None in given[mine]))
+    content = rows.content_crcs(keys, values, headers)
+    types = [rows.APPEND if t is None else rows.CREATE for t in given]
+    nothing = [None] * records.height
+
+    with catalog.write() as connection:
+        if producer is not None:
+            done = _already_written(connection, topic, producer, shares)
+            if done is not None:
+                return done
+        now = time.time_ns() // 1_000_000
+        parts = [_part(connection, topic, share.partition) for share in shares]
+        stamps = [max(now, part.last_append_ts) for part in parts]
+        for share, stamp in zip(shares, stamps, strict=True):
+            if share.stamped:
+                given[share.rows] = [stamp if t is None else t for t in given[share.rows]]
+        ids = list(chain.from_iterable(map(_ids, parts, shares)))
+        crcs = rows.record_crcs(content, ids, given, types)
+        connection.executemany(
+            rows.INSERT,
+            zip(ids, given, types, keys, values, headers, nothing, nothing, crcs, strict=True),
+        )
+        offsets = {}
+        for share, part, stamp in zip(shares, parts, stamps, strict=True):
+            times = [t for t in given[share.rows] if t is not None]
+            end = part.next_off + share.length
+            connection.execute(
+                ADVANCE,
+                (
+                    end,
+                    stamp if share.stamped else part.last_append_ts,
+                    share.length,
+                    share.bytes,
+                    min(times, default=None),
+                    max(times, default=None),
+                    part.pid,
+                ),
+            )
+            offsets[share.partition] = (part.next_off, end)
+            if producer is not None:
+                _remember(connection, producer, part.pid, offsets[share.partition])
+    return offsets
+
+
+#: Bindings: next_off, last_append_ts, rows, bytes, oldest and newest time, pid.
+ADVANCE = """
+UPDATE part SET next_off = ?, last_append_ts = ?, hot_rows = hot_rows + ?,
+    hot_bytes = hot_bytes + ?, hot_min_ts = min(ifnull(hot_min_ts, ?5), ifnull(?5, hot_min_ts)),
+    hot_max_ts = max(ifnull(hot_max_ts, ?6), ifnull(?6, hot_max_ts))
+WHERE pid = ?7
+"""
+
+
+def _check_partition(topic: Topic, number: int | None) -> None:
+    if number is None or not 0 <= number < topic.partitions:
+        raise AppendRejected(
+            f"topic {topic.name} has no partition {number}",
+            hint=f"it has 0 to {topic.partitions - 1}",
+        )
+
+
+def _part(connection: apsw.Connection, topic: Topic, partition: int) -> _Part:
+    rows_ = fetch(
+        connection,
+        "SELECT pid, next_off, last_append_ts FROM part WHERE tid = ? AND partition = ?",
+        (topic.tid, partition),
+    )
+    return _Part(*rows_[0])
+
+
+def _ids(part: _Part, share: _Share) -> range:
+    first = part.pid << OFFSET_BITS | part.next_off
+    return range(first, first + share.length)
+
+
+def _already_written(
+    connection: apsw.Connection, topic: Topic, producer: Producer, shares: list[_Share]
+) -> Offsets | None:
+    """The original offsets when this is a retry of the newest batch, None when it is the next."""
+    known = fetch(
+        connection,
+        "SELECT epoch, last_seq, partition, last_base, last_end FROM producer JOIN part "
+        "USING (pid) WHERE producer_id = ? AND tid = ? ORDER BY epoch, last_seq",
+        (producer.id, topic.tid),
+    )
+    if not known:
+        return None
+    epoch, sequence = known[-1][:2]
+    newest = {p: (base, end) for e, s, p, base, end in known if (e, s) == (epoch, sequence)}
+    if producer.epoch > epoch or (producer.epoch, producer.sequence) == (epoch, sequence + 1):
+        return None
+    same = {p: end - base for p, (base, end) in newest.items()} == {
+        share.partition: share.length for share in shares
+    }
+    if (producer.epoch, producer.sequence) == (epoch, sequence) and same:
+        return newest
+    raise OutOfSequence(
+        f"producer {producer.id!r} sent epoch {producer.epoch}, sequence {producer.sequence} "
+        f"to topic {topic.name}, whose newest batch of it is epoch {epoch}, sequence {sequence}",
+        hint="retry the newest batch unchanged, or send the next one",
+    )
+
+
+def _remember(
+    connection: apsw.Connection, producer: Producer, pid: int, offsets: tuple[int, int]
+) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO producer VALUES (?, ?, ?, ?, ?, ?)",
+        (producer.id, pid, producer.epoch, producer.sequence, *offsets),
+    )

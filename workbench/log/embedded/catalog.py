@@ -1,0 +1,341 @@
+"""The SQLite file of a log: catalog and hot tail.  Connections, transactions, errors.
+
+Every thread has its own connection, and a forked child none of its parent's.  A log that nobody
+writes is one plain file in rollback-journal mode, readable from a read-only folder; the first
+write of a process switches it to WAL, the last writer to close switches it back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import apsw
+import apsw.sqlite_extra
+
+from workbench.errors import CorruptData, LogBusy, NotALog, ReadOnly, StorageFull
+from workbench.log.embedded import files
+from workbench.log.embedded.doorbell import Doorbell
+from workbench.log.embedded.locks import FileLock
+
+Durability = Literal["power", "process"]
+
+FORMAT_VERSION = 1
+CATALOG = "catalog.db"
+SEGMENTS = "segments"
+DOORBELL = "doorbell"
+WRITE_LOCK = "write.lock"
+SEAL_LOCK = "seal.lock"
+RECORDER_LOCK = "recorder.lock"
+
+#: Low bits of a record's key; the partition's id is above them.
+OFFSET_BITS = 43
+OFFSET_MASK = (1 << OFFSET_BITS) - 1
+
+_SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+_CHECKSUM_BYTES = 8  # at the end of each page, what cksumvfs needs
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+CREATE TABLE topic (
+    tid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL,
+    partitions INTEGER NOT NULL, retention_ms INTEGER, retention_bytes INTEGER,
+    timestamp_type TEXT NOT NULL, schema TEXT, source_log TEXT,
+    segment_rows INTEGER NOT NULL, segment_bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE part (
+    pid INTEGER PRIMARY KEY, tid INTEGER NOT NULL, partition INTEGER NOT NULL,
+    log_start INTEGER NOT NULL DEFAULT 0, hot_start INTEGER NOT NULL DEFAULT 0,
+    next_off INTEGER NOT NULL DEFAULT 0, last_append_ts INTEGER NOT NULL DEFAULT 0,
+    hot_rows INTEGER NOT NULL DEFAULT 0, hot_bytes INTEGER NOT NULL DEFAULT 0,
+    hot_min_ts INTEGER, hot_max_ts INTEGER,
+    UNIQUE (tid, partition)
+) STRICT;
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY, ts INTEGER, ts_type INTEGER NOT NULL, key BLOB, value BLOB,
+    headers BLOB, leader_epoch INTEGER, recorded_at INTEGER, crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE segment (
+    sid INTEGER PRIMARY KEY, pid INTEGER NOT NULL, base_off INTEGER NOT NULL,
+    last_off INTEGER NOT NULL, rows INTEGER NOT NULL, min_ts INTEGER, max_ts INTEGER,
+    path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    typed_path TEXT, typed_bytes INTEGER, typed_sha256 TEXT, typed_schema TEXT,
+    deleted_ms INTEGER
+) STRICT;
+CREATE INDEX segment_order ON segment (pid, base_off);
+CREATE TABLE gap (
+    pid INTEGER, start INTEGER, "end" INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (pid, start)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE producer (
+    producer_id TEXT, pid INTEGER, epoch INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    last_base INTEGER NOT NULL, last_end INTEGER NOT NULL, PRIMARY KEY (producer_id, pid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE grp (
+    gid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, generation INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE group_pos (
+    gid INTEGER, pid INTEGER, next_off INTEGER NOT NULL, generation INTEGER NOT NULL,
+    PRIMARY KEY (gid, pid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE member (
+    gid INTEGER, mid TEXT, client TEXT NOT NULL, host TEXT NOT NULL, process TEXT NOT NULL,
+    lease_end_ms INTEGER NOT NULL, PRIMARY KEY (gid, mid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE subscription (
+    gid INTEGER, mid TEXT, pid INTEGER, start INTEGER NOT NULL, PRIMARY KEY (gid, mid, pid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE claim (
+    gid INTEGER, pid INTEGER, owner TEXT NOT NULL, successor TEXT NOT NULL,
+    PRIMARY KEY (gid, pid)
+) STRICT, WITHOUT ROWID;
+"""
+
+_vfs_lock = threading.Lock()
+_inherited: list[apsw.Connection] = []  # a forked child must neither use nor close these
+_open_catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
+
+
+def checksum_vfs() -> str:
+    """The name of the VFS that keeps a checksum in every page, registered when first needed.
+
+    The process's default VFS stays what it was.
+    """
+    with _vfs_lock:
+        names = apsw.vfs_names()
+        if "cksmvfs" not in names:
+            loader = apsw.Connection(":memory:")
+            apsw.sqlite_extra.load(loader, "cksumvfs")
+            loader.close()
+            apsw.set_default_vfs(names[0])
+    return "cksmvfs"
+
+
+def fetch(connection: apsw.Connection, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
+    """All rows of one statement: a cursor that is left open would keep the WAL growing."""
+    return connection.execute(sql, bindings).fetchall()
+
+
+@contextmanager
+def named_errors(root: Path) -> Iterator[None]:
+    """Turn SQLite's errors, and a full disk, into the library's own."""
+    try:
+        with files.storage_full_named(root):
+            yield
+    except apsw.FullError as error:
+        raise StorageFull(
+            f"no space left for the log {root}; nothing of this write is visible",
+            hint="free some space and try again",
+        ) from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise LogBusy(f"the log {root} is held by another process", hint="try again") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise CorruptData(
+            f"{root / CATALOG} is damaged: {error}", hint="`workbench verify` lists what is"
+        ) from error
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA:
+            raise CorruptData(
+                f"{root / CATALOG} has a page whose checksum does not match",
+                hint="`workbench verify` lists what is damaged",
+            ) from error
+        if shutil.disk_usage(root).free < 1 << 20:  # SQLite calls some full disks I/O errors
+            raise StorageFull(
+                f"no space left for the log {root}; nothing of this write is visible",
+                hint="free some space and try again",
+            ) from error
+        raise
+    except apsw.ReadOnlyError as error:
+        raise ReadOnly(f"{root} cannot be written: {error}") from error
+
+
+class Catalog:
+    """One process's access to a log's SQLite file.  Thread-safe.
+
+    Parameters
+    ----------
+    root
+        The log's folder.
+    writable
+        Open for writing.
+    durability
+        `"power"` flushes each commit to the storage, `"process"` leaves that to the system.
+    lock_timeout
+        Seconds to wait for another process before `LogBusy`.
+    """
+
+    def __init__(
+        self, root: Path, *, writable: bool, durability: Durability, lock_timeout: float
+    ) -> None:
+        self.root = root
+        self.writable = writable
+        self.doorbell = Doorbell(root / DOORBELL)
+        self.lock = FileLock(root / WRITE_LOCK, "the log's write lock", lock_timeout)
+        self._synchronous = _SYNCHRONOUS[durability]
+        self._lock_timeout = lock_timeout
+        self._local = threading.local()
+        self._connections: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._closing = threading.Lock()
+        self._in_wal = False
+        self.closed = False
+        _open_catalogs.add(self)
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The calling thread's connection."""
+        try:
+            return self._local.connection  # type: ignore[no-any-return]
+        except AttributeError:
+            if self.closed:
+                raise ReadOnly(
+                    f"the log {self.root} has been closed", hint="connect again"
+                ) from None
+            with named_errors(self.root):
+                connection = self._connect()
+            self._local.connection = connection
+            self._connections.add(connection)
+            return connection
+
+    @contextmanager
+    def read(self) -> Iterator[apsw.Connection]:
+        """A read transaction: everything inside sees one state of the log."""
+        connection = self.connection
+        with named_errors(self.root):
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """A write transaction under the log's lock; rolled back when the body raises."""
+        if not self.writable:
+            raise ReadOnly(f"the log {self.root} was opened for reading")
+        connection = self.connection
+        with named_errors(self.root):
+            with self.lock:
+                if not self._in_wal:
+                    self._switch_to_wal(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            self.doorbell.ring()
+
+    def rows(self, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement, which is a read transaction of its own."""
+        with named_errors(self.root):
+            return fetch(self.connection, sql, bindings)
+
+    def create(self, meta: dict[str, Any]) -> bool:
+        """Write the tables of a new log, in one transaction; False when there is one already."""
+        with named_errors(self.root), self.lock:
+            connection = self.connection
+            if connection.pragma("user_version"):
+                return False
+            connection.reserve_bytes(None, _CHECKSUM_BYTES)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_TABLES).fetchall()
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            connection.execute("COMMIT")
+        self.doorbell.ring()
+        files.make_folder(self.root / SEGMENTS)
+        files.sync_folder(self.root)
+        return True
+
+    def meta(self) -> dict[str, Any]:
+        """The log's own facts.  Raises `NotALog`."""
+        try:
+            with named_errors(self.root):
+                version = self.connection.pragma("user_version")
+                if version > FORMAT_VERSION:
+                    raise NotALog(
+                        f"{self.root} is a log of format {version}, and this library reads "
+                        f"up to {FORMAT_VERSION}",
+                        hint="upgrade stream-workbench",
+                    )
+                return dict(fetch(self.connection, "SELECT name, value FROM meta"))
+        except (apsw.SQLError, apsw.CantOpenError) as error:
+            raise NotALog(f"{self.root} holds no log: {error}") from error
+
+    def close(self) -> None:
+        """Close all connections; the last writer leaves one plain file.  Idempotent."""
+        with self._closing:
+            if self.closed:
+                return
+            self.closed = True
+            for connection in list(self._connections):
+                connection.close()
+            if self._in_wal:
+                self._leave_one_file()
+            self.lock.close()
+            self.doorbell.close()
+            if self._copy is not None:
+                self._copy.cleanup()
+
+    def _connect(self) -> apsw.Connection:
+        folder = Path(self._copy.name) if self._copy is not None else self.root
+        flags = apsw.SQLITE_OPEN_READWRITE if self.writable else apsw.SQLITE_OPEN_READONLY
+        if self.writable and not (folder / CATALOG).exists():
+            flags |= apsw.SQLITE_OPEN_CREATE
+        connection = apsw.Connection(str(folder / CATALOG), flags=flags, vfs=checksum_vfs())
+        connection.set_busy_timeout(int(self._lock_timeout * 1000))
+        try:
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA schema_version").fetchall()
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            connection.close()
+            if self.writable or self._copy is not None:
+                raise
+            # A writer died, and its WAL needs a folder that can be written: read from a copy.
+            self._copy = tempfile.TemporaryDirectory(prefix="workbench-")
+            for name in (CATALOG, f"{CATALOG}-wal"):
+                if (self.root / name).exists():
+                    shutil.copyfile(self.root / name, Path(self._copy.name) / name)
+            return self._connect()
+        return connection
+
+    def _switch_to_wal(self, connection: apsw.Connection) -> None:
+        if connection.pragma("journal_mode") != "wal":
+            connection.pragma("journal_mode", "wal")
+        self._in_wal = True
+
+    def _leave_one_file(self) -> None:
+        with suppress(apsw.Error, LogBusy), self.lock:
+            last = self._connect()
+            last.set_busy_timeout(0)
+            try:
+                last.pragma("journal_mode", "delete")  # fails while anybody else has it open
+            finally:
+                last.close()
+
+    def _after_fork(self) -> None:
+        _inherited.extend(self._connections)
+        self._connections = weakref.WeakSet()
+        self._local = threading.local()
+        self._closing = threading.Lock()
+        self.lock.reset_after_fork()
+        self.doorbell.close()
+        self._in_wal = False
+
+
+def _forget_parent() -> None:
+    for catalog in list(_open_catalogs):
+        catalog._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)

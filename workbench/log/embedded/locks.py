@@ -1,0 +1,173 @@
+"""Locks between processes: `flock`, waited for in the kernel's queue, bounded by a watchdog.
+
+Polling a lock with a time-out starves writers; a blocking wait is fair.  What bounds the wait is
+the watchdog: the blocking call runs in a thread of its own, and whoever loses patience leaves
+that thread behind to give the lock back.  Windows (`msvcrt`) polls; that path is untested.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from workbench.errors import LogBusy
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+
+class FileLock:
+    """An exclusive lock on a file, between processes and between the threads of one process.
+
+    The file holds the pid of its last holder.  Thread-safe; not re-entrant.  A fork must call
+    `forget` in the child, since the kernel shares the lock with it.
+
+    Parameters
+    ----------
+    path
+        The lock file; made when first needed.
+    what
+        What the lock protects, for the error message: "the log's write lock".
+    timeout
+        Seconds to wait before `LogBusy`.
+    """
+
+    def __init__(self, path: Path, what: str, timeout: float) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._what = what
+        self._thread_lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    def acquire(self, timeout: float | None = None) -> None:
+        """Take the lock.  Raises `LogBusy`, naming the holder, after the time-out (seconds)."""
+        limit = self.timeout if timeout is None else timeout
+        started = time.monotonic()
+        if not self._thread_lock.acquire(timeout=limit):
+            raise self._busy(limit)
+        try:
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if not _try_lock(self._descriptor):
+                self._wait(limit - (time.monotonic() - started), limit)
+            os.pwrite(self._descriptor, b"%-19d\n" % os.getpid(), 0)
+        except BaseException:
+            self._thread_lock.release()
+            raise
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor is not None:
+            _unlock(self._descriptor)
+        self._thread_lock.release()
+
+    def close(self) -> None:
+        """Close the lock file, which must not be held."""
+        with self._thread_lock:
+            self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: drop the descriptor that is shared with the parent."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: start anew, whatever the parent's threads held."""
+        self.forget()
+        self._thread_lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _wait(self, remaining: float, limit: float) -> None:
+        waiter = _Waiter(self._descriptor or 0)
+        if not waiter.granted(remaining):
+            self._descriptor = None  # the waiter closes it
+            raise self._busy(limit)
+
+    def _busy(self, seconds: float) -> LogBusy:
+        try:
+            holder = f"process {int(self.path.read_bytes())}"
+        except (OSError, ValueError):
+            holder = "another process"
+        return LogBusy(
+            f"{holder} held {self._what} ({self.path}) for more than {seconds:g} s",
+            hint="try again, or end that process",
+        )
+
+
+class _Waiter:
+    """A thread blocked in the kernel's lock queue, which may be abandoned."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._state = threading.Lock()
+        self._abandoned = False
+        self._has_lock = False
+        self._done = threading.Event()
+        threading.Thread(target=self._block, name="workbench-lock", daemon=True).start()
+
+    def granted(self, timeout: float) -> bool:
+        self._done.wait(max(timeout, 0.0))
+        with self._state:
+            self._abandoned = not self._has_lock
+            return self._has_lock
+
+    def _block(self) -> None:
+        _lock(self._descriptor)
+        with self._state:
+            self._has_lock = not self._abandoned
+            if self._abandoned:
+                os.close(self._descriptor)
+        self._done.set()
+
+
+if sys.platform == "win32":  # untested
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _lock(descriptor: int) -> None:
+        while not _try_lock(descriptor):
+            time.sleep(0.005)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

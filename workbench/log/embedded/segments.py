@@ -1,0 +1,124 @@
+"""Sealed segments: their catalog rows, and the check of their bytes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import apsw
+import polars as pl
+
+from workbench.errors import CorruptData
+from workbench.log.embedded import files
+from workbench.log.embedded.catalog import fetch
+
+_COLUMNS = (
+    "sid, pid, base_off, last_off, rows, min_ts, max_ts, path, bytes, sha256, "
+    "typed_path, typed_bytes, typed_sha256, typed_schema"
+)
+_MOST_THREADS = 4
+
+T = TypeVar("T")
+
+_verified: dict[tuple[str, int, int, str], bool] = {}
+_verified_lock = threading.Lock()
+
+
+class Segment(NamedTuple):
+    """One row of the catalog: a raw file, and the typed companion where there is one."""
+
+    sid: int
+    pid: int
+    base_off: int
+    last_off: int
+    rows: int
+    min_ts: int | None
+    max_ts: int | None
+    path: str
+    bytes: int
+    sha256: str
+    typed_path: str | None
+    typed_bytes: int | None
+    typed_sha256: str | None
+    typed_schema: str | None
+
+
+def live(
+    connection: apsw.Connection, where: str, bindings: tuple[int, ...], most: int = -1
+) -> list[Segment]:
+    """Segments that retention has left, by partition and offset; at most `most`, -1 for all.
+
+    `where` is a condition on the columns of the table, with the bindings it needs.
+    """
+    found = fetch(
+        connection,
+        f"SELECT {_COLUMNS} FROM segment WHERE deleted_ms IS NULL AND {where} "
+        f"ORDER BY pid, base_off LIMIT {most}",
+        bindings,
+    )
+    return [Segment(*row) for row in found]
+
+
+def matches(path: Path, size: int, sha256: str) -> bool:
+    """Whether a file has the bytes it was sealed with.  Hashed once per process and version."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    if status.st_size != size:
+        return False
+    known = (os.fspath(path), status.st_mtime_ns, size, sha256)
+    if known not in _verified:
+        same = files.sha256(path) == sha256
+        with _verified_lock:
+            _verified[known] = same
+    return _verified[known]
+
+
+def raw(root: Path, topic: str, partition: int, segment: Segment) -> pl.LazyFrame:
+    """The records of a verified segment, not yet read.  Raises `CorruptData`."""
+    path = root / segment.path
+    if not matches(path, segment.bytes, segment.sha256):
+        raise CorruptData(
+            f"{path} does not match its SHA-256: topic {topic}, partition {partition}, "
+            f"offsets {segment.base_off} to {segment.last_off} cannot be read",
+            hint="`workbench verify` lists everything that is damaged",
+        )
+    return pl.scan_parquet(path, glob=False)
+
+
+class Companion(NamedTuple):
+    """A segment's records decoded under a schema: lazily, and as a file."""
+
+    frame: pl.LazyFrame
+    schema: str
+    path: Path
+
+
+def typed(root: Path, segment: Segment) -> Companion | None:
+    """The typed companion, or None: a damaged one can be rebuilt and is never used."""
+    if segment.typed_path is None or segment.typed_schema is None:
+        return None
+    path = root / segment.typed_path
+    if not matches(path, segment.typed_bytes or 0, segment.typed_sha256 or ""):
+        return None
+    return Companion(pl.scan_parquet(path, glob=False), segment.typed_schema, path)
+
+
+def each_verified(check: Callable[[Segment], T], found: Sequence[Segment]) -> Iterator[T]:
+    """`check` of every segment in order, hashing several at a time."""
+    if len(found) < 2:
+        yield from map(check, found)
+        return
+    with ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="workbench-verify") as pool:
+        futures = [pool.submit(check, segment) for segment in found]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
