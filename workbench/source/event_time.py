@@ -8,6 +8,7 @@ import polars as pl
 
 from workbench.address import Decoding
 from workbench.errors import DefinitionError, did_you_mean
+from workbench.positions import TopicPartition
 
 #: ISO 8601 as producers write it; what has no zone is UTC.
 _FORMATS = (
@@ -69,3 +70,33 @@ def _parse(texts: pl.Series) -> pl.Series:
 def _read(texts: pl.Series, form: str) -> pl.Series:
     zone = None if form.endswith("z") else "UTC"
     return texts.str.to_datetime(form, time_unit="ms", time_zone=zone, strict=False)
+
+
+class PartitionClocks:
+    """The greatest time seen in each partition, in milliseconds.  For one thread."""
+
+    def __init__(self) -> None:
+        self.newest: dict[TopicPartition, int] = {}
+
+    def before(self, frame: pl.DataFrame, time: str) -> pl.Series:
+        """Per row the greatest time seen in its partition before it; null where there was none.
+
+        `frame` has `topic`, `partition`, and the column `time` (Int64); each partition's rows are
+        in ascending offsets, over all frames.
+        """
+        where = ["topic", "partition"]
+        parts = frame.group_by(where).agg(pl.col(time).max().alias("newest"))
+        names = parts.select(pl.col("topic").cast(pl.String), "partition", "newest").rows()
+        known = [self.newest.get((topic, partition)) for topic, partition, _ in names]
+        for topic, partition, newest in names:
+            if newest is not None:
+                tp = (topic, partition)
+                self.newest[tp] = max(self.newest.get(tp, newest), newest)
+        start = parts.select(*where, pl.Series("known", known, pl.Int64))
+        earlier = pl.col(time).cum_max().forward_fill().shift(1).over(where)
+        return (
+            frame.select(*where, time)
+            .join(start, on=where, how="left", maintain_order="left")
+            .select(pl.max_horizontal("known", earlier).alias("before"))
+            .to_series()
+        )

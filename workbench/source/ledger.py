@@ -197,7 +197,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
             wanted = ["offset", "timestamp", "key", "decode_error", "_rest"]
             wanted += [id_field] if id_field else []
             tombstones = window.raw.select(pl.col("value").is_null().sum()).collect().item()
-            records = frame.select(dict.fromkeys(wanted)).collect()
+            records = frame.select(*dict.fromkeys(wanted)).collect()
             entry.add(records, matches=_matches(records, source.address), tombstones=tombstones)
             for text in records["_rest"].drop_nulls():
                 unknown.update(json.loads(text).keys())

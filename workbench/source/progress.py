@@ -14,11 +14,16 @@ def progress(total: int, unit: str) -> Any:
 
     Elsewhere (a scheduled report, a pipe) it shows nothing, so that no half-drawn bar is kept.
     """
-    shown: dict[str, Any] = {"total": total, "unit": f" {unit}", "leave": False}
+    shown: dict[str, Any] = {
+        "total": total,
+        "unit": f" {unit}",
+        "leave": False,
+        "delay": DELAY_SECONDS,
+    }
     if any(name in os.environ for name in ("JPY_SESSION_NAME", "VSCODE_PID", "VOILA_KERNEL_ID")):
         from tqdm.auto import tqdm as in_notebook
 
-        return in_notebook(delay=DELAY_SECONDS, **shown)
+        return in_notebook(**shown)
     from tqdm import tqdm
 
-    return tqdm(delay=DELAY_SECONDS, disable=None, **shown)
+    return tqdm(disable=None, **shown)

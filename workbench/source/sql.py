@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -29,7 +30,7 @@ def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
         try:
             for name, relation in relations.items():
                 _register(con, name, relation)
-            return _in_utc(pl.DataFrame(con.sql(sql)))
+            return _in_utc(pl.DataFrame(_Stream(con.sql(sql))))
         except duckdb.Error as error:
             message = " ".join(str(error).split())
             raise DefinitionError(
@@ -39,13 +40,17 @@ def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
 
 
 class _Stream:
-    """A frame as nothing but an Arrow stream, which DuckDB reads without pyarrow."""
+    """Something as nothing but an Arrow stream.
 
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = frame
+    DuckDB then reads a Polars frame without pyarrow, and Polars reads a DuckDB relation without
+    keeping its type for ever, of which DuckDB complains when the process ends.
+    """
+
+    def __init__(self, held: Any) -> None:
+        self._held = held
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._frame.__arrow_c_stream__(requested_schema)
+        return self._held.__arrow_c_stream__(requested_schema)
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:

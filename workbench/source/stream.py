@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import Self
+from typing import Self, cast
 
 import polars as pl
 
@@ -136,7 +136,7 @@ class StreamSource:
                     "offsets per partition need a stream of one topic",
                     hint="use a wb.Position over (topic, partition)",
                 )
-            return self._known(Position({(self.topics[0], int(p)): o for p, o in when.items()}))
+            return self._known(Position({(self.topics[0], p): o for p, o in _offsets(cast(Mapping[int, int], when)).items()}))
         if when == "earliest":
             return self.start()
         end = self.end()
@@ -279,3 +279,13 @@ class StreamSource:
 
     def _partitions(self) -> list[PartitionInfo]:
         return [p for topic in self.topics for p in self.backend.partitions(topic)]
+
+
+def _offsets(when: Mapping[int, int]) -> dict[int, int]:
+    for partition, offset in when.items():
+        if not isinstance(partition, int) or not isinstance(offset, int) or offset < 0:
+            raise InvalidRange(
+                f"{partition!r}: {offset!r} is not a partition and its offset",
+                hint="write {0: 512, 1: 498}",
+            )
+    return dict(when)
