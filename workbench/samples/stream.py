@@ -108,11 +108,26 @@ def _frame(records: list[Record]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "timestamp": pl.Series([r.timestamp for r in records], dtype=pl.Int64).cast(TIME),
-            "key": [r.key for r in records],
-            "value": [r.value for r in records],
-            "headers": [[{"name": n, "value": v} for n, v in r.headers] for r in records],
+            "key": pl.Series([r.key for r in records], dtype=pl.Binary),
+            "value": pl.Series([r.value for r in records], dtype=pl.Binary),
+            "headers": _headers(records),
         },
         schema=COLUMNS,
+    )
+
+
+def _headers(records: list[Record]) -> pl.Series:
+    """A list column out of flat ones: many times faster than out of nested Python objects."""
+    flat = [
+        (row, *header)
+        for row, record in enumerate(records)
+        for header in ((None, None), *record.headers)
+    ]
+    schema = {"row": pl.Int64, "name": pl.String, "value": pl.Binary}
+    return (
+        pl.DataFrame(flat, schema, orient="row")
+        .group_by("row", maintain_order=True)
+        .agg(headers=pl.struct("name", "value").filter(pl.col("name").is_not_null()))["headers"]
     )
 
 
