@@ -1,0 +1,176 @@
+"""The trail of one entity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from workbench.errors import DefinitionError, WorkbenchError, did_you_mean
+from workbench.records import COORDINATES
+from workbench.source import display
+from workbench.source.event_time import time_column
+from workbench.source.slice import SliceSource
+from workbench.trail.rows import before_and_after, last_known
+from workbench.trail.scan import LATE, TIME, TOMBSTONE, scan
+from workbench.trail.show import as_html, describe
+
+#: From the events of one entity, in order, to its row after each of them: as many rows.
+RowsAfter = Callable[[pl.DataFrame], pl.DataFrame]
+
+#: What a trail adds to the columns of its slice; a payload field of such a name is `value_<name>`.
+ADDED = ("late", "duplicate_of", "before", "after", "changed")
+
+
+class Trail:
+    """Every event of one entity in a slice, with what each changed, and what may be missing.
+
+    Making a trail reads the slice twice, in bounded memory: for the events, and for the ledger.
+    What it found is then held.  Immutable; safe to share between threads.
+
+    Parameters
+    ----------
+    source
+        The slice.
+    entity
+        The value that names the entity, such as an account's number.
+    by
+        The column that holds it.
+    duplicates_by
+        A column with a business id.  Of the events that share one, all but the first (by topic,
+        partition, offset) are marked as duplicates; none is dropped.
+    time
+        The column whose time orders the events: by default the stream's event time if it names
+        one, else the record's `timestamp`.
+    rows_after
+        Gives the entity's row after each event, for `before` and `after`.  By default the row
+        is the last known value of each payload field; a null leaves what was known, a tombstone
+        (where `by` is the key) clears it.
+
+    Attributes
+    ----------
+    counts
+        How many records are about the entity (`match`), about something else (`no_match`), or
+        did not decode, so that it cannot be known (`error`).
+    undecodable
+        The latter (the first thousand): `topic`, `partition`, `offset`, `timestamp`, `key`,
+        `decode_error`.  Where `by` is the key, every record tells whether it is a match.
+    late, duplicates
+        The events of `frame()` that are marked so.
+    gaps
+        The missing offsets of the slice: `topic`, `partition`, `start`, `end`, `reason`.
+    completeness
+        The slice's ledger; its statement says "complete" only where records and explained gaps
+        are exactly the range.
+
+    Raises
+    ------
+    DefinitionError
+        For a column that is not there, or an entity that its type cannot hold.
+    """
+
+    def __init__(
+        self,
+        source: SliceSource,
+        entity: Any,
+        *,
+        by: str = "key",
+        duplicates_by: str | None = None,
+        time: str | None = None,
+        rows_after: RowsAfter | None = None,
+    ) -> None:
+        schema = source.schema
+        for name in (by, duplicates_by):
+            if name is not None and name not in schema:
+                raise DefinitionError(f"no column {name!r}", hint=did_you_mean(name, schema))
+        self.source = source
+        self.entity = entity
+        self.by = by
+        self.time = time_column(source.address.decoding, schema, time)
+        self.has_rows = rows_after is not None
+        found = scan(source, _literal(entity, by, schema[by]), by, self.time)
+        self.counts = found.counts
+        self.undecodable = found.undecodable
+        self._frame = _frame(found.events, _fields(schema, by), duplicates_by, rows_after)
+        self.late = self._frame.filter("late")
+        self.duplicates = self._frame.filter(pl.col("duplicate_of").is_not_null())
+        self.completeness = source.ledger()
+        self.gaps = self.completeness.gap_frame()
+
+    def frame(self) -> pl.DataFrame:
+        """A row per event, in display order: time, topic, partition, offset.
+
+        Columns: those of the slice, then `late` (Boolean: an earlier offset of its partition has
+        a later time), `duplicate_of` (String: the place `topic partition:offset` of the first
+        event with its business id, or null), `before` and `after` (Struct: the entity's row; null
+        before the first event), `changed` (List of String: the fields that differ).  A payload
+        field with one of these names is called `value_<name>`.
+
+        There is no order across partitions; within one, the offsets are authoritative.
+        """
+        return self._frame
+
+    def chart(self) -> Any:
+        """The events on a time line as an `altair.Chart`; late ones and duplicates are marked."""
+        draw = display.renderer("trail chart")
+        if draw is None:
+            raise WorkbenchError("nothing is there that draws charts", hint="import workbench")
+        return draw(self)
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        show = display.renderer("trail")
+        if show is not None:
+            return cast(dict[str, Any], show(self))
+        return {"text/plain": repr(self), "text/html": as_html(self)}
+
+
+def _literal(entity: object, by: str, dtype: pl.DataType) -> pl.Expr:
+    """The entity as a value of the column.  Raises DefinitionError where that changes it."""
+    try:
+        given = pl.Series([entity])
+        cast_to = given.cast(dtype)
+        if entity is None or cast_to.cast(given.dtype)[0] != given[0]:
+            raise TypeError("it would become another value")
+    except (PolarsError, TypeError) as error:
+        raise DefinitionError(
+            f"{entity!r} cannot be in column {by!r}, which is {dtype}",
+            hint="name the entity as the column holds it",
+        ) from error
+    return pl.lit(cast_to[0], dtype)
+
+
+def _fields(schema: pl.Schema, by: str) -> list[str]:
+    """The payload fields that make the entity's row."""
+    return [name for name in schema if name not in (*COORDINATES, "decode_error", by)]
+
+
+def _frame(
+    events: pl.DataFrame,
+    fields: list[str],
+    duplicates_by: str | None,
+    rows_after: RowsAfter | None,
+) -> pl.DataFrame:
+    place = pl.format("{} {}:{}", pl.col("topic").cast(pl.String), "partition", "offset")
+    id_ = pl.lit(None) if duplicates_by is None else pl.col(duplicates_by)
+    ordered = (
+        events.sort("topic", "partition", "offset")
+        .with_columns(__place=place, __id=id_)
+        .with_columns(__first=pl.col("__place").first().over("__id"))
+        .sort(TIME, "topic", "partition", "offset", nulls_last=True)
+    )
+    again = pl.col("__id").is_not_null() & (pl.col("__first") != pl.col("__place"))
+    plain = ordered.select(events.columns).drop(TIME, LATE)
+    after = last_known(plain, fields, TOMBSTONE)
+    plain = plain.drop(TOMBSTONE)
+    if rows_after is not None:
+        after = rows_after(plain)
+    marks = ordered.select(
+        pl.col(LATE).alias("late"), pl.when(again).then("__first").alias("duplicate_of")
+    )
+    renamed = {name: f"value_{name}" for name in ADDED if name in plain.columns}
+    return plain.rename(renamed).hstack(marks).hstack(before_and_after(after))
