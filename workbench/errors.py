@@ -33,6 +33,7 @@
     └── SampleError                 a sample stream that is not known, or too small
 
 Each message is one sentence with the facts and a hint; `hint` holds the hint alone.
+One warning goes beside them: UnknownFields, for fields that a schema does not know.
 """
 
 from __future__ import annotations
@@ -188,3 +189,7 @@ class ReportError(WorkbenchError):
 
 class SampleError(WorkbenchError, ValueError):
     """A sample stream that is not known, or too small for its stories."""
+
+
+class UnknownFields(UserWarning):
+    """Records of a frame carry fields that the schema does not know; they are not in it."""

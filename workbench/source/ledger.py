@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import polars as pl
 from workbench.address import Address
 from workbench.errors import DefinitionError
 from workbench.records import Gap
-from workbench.source.slice import SliceSource, cut_rows
+from workbench.source.slice import SliceSource, cut_rows, unknown_fields
 from workbench.source.times import from_ms
 
 #: How many offsets are accounted for at a time.
@@ -199,8 +198,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
             tombstones = window.raw.select(pl.col("value").is_null().sum()).collect().item()
             records = frame.select(*dict.fromkeys(wanted)).collect()
             entry.add(records, matches=_matches(records, source.address), tombstones=tombstones)
-            for text in records["_rest"].drop_nulls():
-                unknown.update(json.loads(text).keys())
+            unknown.update(unknown_fields(records["_rest"]))
             if id_field:
                 ids.append(
                     records.select(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from workbench.address import Address, Decoding
-from workbench.errors import ReadLimitExceeded, TopicChanged
+from workbench.errors import ReadLimitExceeded, TopicChanged, UnknownFields
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import Chunk
@@ -83,26 +86,30 @@ class SliceSource:
     def frame(self, *, raw: bool = False, rest: bool = False) -> pl.DataFrame:
         """The decoded records in one DataFrame, with a progress bar when it takes long.
 
-        `decode_error` is there when a record did not decode.  Raises ReadLimitExceeded when the
-        slice holds more than `max_read` records, OffsetOutOfRange when its start has expired.
+        `decode_error` is there when a record did not decode.  Warns (UnknownFields) when records
+        carry fields that the schema does not know and `rest=True` does not ask for them.  Raises
+        ReadLimitExceeded when the slice holds more than `max_read` records, OffsetOutOfRange when
+        its start has expired.
         """
         most = self.address.most_records
         filtered = self.address.times is not None or self.address.keys is not None
         if self.max_read is not None and most > self.max_read and not filtered:
             raise self._too_large(f"up to {most:,}")
-        schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
-        frames: list[pl.DataFrame] = []
+        schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
+        frames: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
         held = 0
         with progress(most, "offsets") as bar:
             for chunk in self.chunks():
-                frame = self.decode(chunk, raw=raw, rest=rest).collect()
+                frame = self.decode(chunk, raw=raw, rest=True).collect()
                 held += frame.height
                 if self.max_read is not None and held > self.max_read:
                     raise self._too_large(f"more than {self.max_read:,}")
-                if frame.height:
-                    frames.append(_fill(frame, schema))
+                frames.append(_fill(frame, schema))
                 bar.update(chunk.end - chunk.start)
-        result = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+        result = pl.concat(frames)
+        if not rest:
+            _warn_of_unknown_fields(result["_rest"])
+            result = result.drop("_rest")
         if result["decode_error"].null_count() == result.height:
             result = result.drop("decode_error")
         return result
@@ -210,3 +217,23 @@ def _fill(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """The frame of one topic as a frame of all topics: columns it lacks are null."""
     missing = [pl.lit(None, dtype=t).alias(n) for n, t in schema.items() if n not in frame.columns]
     return (frame.with_columns(missing) if missing else frame).select(schema.names())
+
+
+def _warn_of_unknown_fields(rest: pl.Series) -> None:
+    counts = unknown_fields(rest)
+    if counts:
+        listing = ", ".join(f"{name} ({n:,})" for name, n in counts.items())
+        warnings.warn(
+            f"fields outside the schema are not in this frame: {listing} "
+            "(rest=True adds them as _rest)",
+            UnknownFields,
+            stacklevel=4,
+        )
+
+
+def unknown_fields(rest: pl.Series) -> dict[str, int]:
+    """How many records carry each field that the schema does not know, by name."""
+    counts: Counter[str] = Counter()
+    for text in rest.drop_nulls():
+        counts.update(json.loads(text).keys())
+    return dict(sorted(counts.items()))

@@ -136,7 +136,14 @@ class StreamSource:
                     "offsets per partition need a stream of one topic",
                     hint="use a wb.Position over (topic, partition)",
                 )
-            return self._known(Position({(self.topics[0], p): o for p, o in _offsets(cast(Mapping[int, int], when)).items()}))
+            return self._known(
+                Position(
+                    {
+                        (self.topics[0], p): o
+                        for p, o in _offsets(cast(Mapping[int, int], when)).items()
+                    }
+                )
+            )
         if when == "earliest":
             return self.start()
         end = self.end()
