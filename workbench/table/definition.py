@@ -8,7 +8,6 @@ refused here, when the table is defined, with the expression and the reason.
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 import warnings
@@ -21,7 +20,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from workbench.errors import DefinitionError
+from workbench.errors import DefinitionError, did_you_mean
 from workbench.table.nodes import Count, Distinct, Extreme, Mean, Node, Pick, Picked, Spread, Sum
 
 #: Columns of a frame that no aggregate sees: they are about records that do not count.
@@ -93,10 +92,7 @@ def check_column(name: str, schema: Mapping[str, pl.DataType], where: str) -> No
     """Raise DefinitionError, with near matches, for a column that is not there."""
     known = [column for column in schema if column not in HIDDEN]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        listing = ", ".join(known)
-        raise DefinitionError(f"{where}: no column {name!r}", hint=f"{hint}there are: {listing}")
+        raise DefinitionError(f"{where}: no column {name!r}", hint=did_you_mean(name, known))
 
 
 def define(
@@ -163,7 +159,7 @@ class _Parser:
     def _finaliser(self, tree: Any) -> Any:
         """The tree with a column in the place of each aggregate; all the rest is row-wise."""
         if tree == "Len":
-            return self._node(tree, "Len", None, Count)
+            return self._node(tree, {"Column": "offset"}, Count)  # which is never null
         kind, body = _kind(tree)
         if kind == "Agg":
             return self._aggregated(tree, body)
@@ -215,31 +211,28 @@ class _Parser:
                 if dtype == pl.UInt128:
                     raise self._refusal(tree, "it may overflow; cast it to Int128 or Decimal")
                 if kind == "Sum":
-                    return self._node(tree, kind, inner, Sum, dtype)
+                    return self._node(tree, inner, Sum, dtype)
                 if kind == "Mean":
-                    return self._node(tree, kind, inner, Mean, dtype)
-                return self._node(tree, kind, inner, Spread, ddof, kind == "Std")
+                    return self._node(tree, inner, Mean, dtype)
+                return self._node(tree, inner, Spread, ddof, kind == "Std")
             case "Count":
-                return self._node(tree, kind, inner, Count, body["include_nulls"])
+                return self._node(tree, inner, Count, body["include_nulls"])
             case "Min" | "Max":
                 dtype = self._dtype(tree, inner)
                 if dtype.is_nested():
                     raise self._refusal(tree, f"there is no {kind.lower()} of {dtype}")
                 method = f"nan_{kind.lower()}" if body["propagate_nans"] else kind.lower()
-                return self._node(tree, kind, inner, Extreme, method)
+                return self._node(tree, inner, Extreme, method)
             case "NUnique":
-                return self._node(tree, kind, inner, Distinct)
+                return self._node(tree, inner, Distinct)
         raise self._refusal(tree, WHY.get(kind, f"{kind.lower()} is not offered; {OFFERED}"))
 
-    def _node(self, tree: Any, kind: str, inner: Any, make: type[Node], *options: Any) -> Any:
+    def _node(self, tree: Any, inner: Any, make: type[Node], *options: Any) -> Any:
         """Register a node, and give the column that stands for it."""
         text = json.dumps(tree, sort_keys=True)
         if text not in self.nodes:
-            expr = None
-            if inner is not None:
-                self._dtype(tree, inner)
-                expr = _expr(inner)
-            self.nodes[text] = make(f"__{len(self.nodes)}", expr, *options)  # type: ignore[arg-type]
+            self._dtype(tree, inner)
+            self.nodes[text] = make(f"__{len(self.nodes)}", _expr(inner), *options)
         return {"Column": self.nodes[text].name}
 
     def _picked(self, tree: Any, kind: str, inner: Any) -> Any:
@@ -265,7 +258,7 @@ class _Parser:
         pick = self.picks.setdefault(
             token, Pick(f"__pick{len(self.picks)}", newest=kind == "Last", where=where)
         )
-        return self._node(tree, kind, inner, Picked, pick.name)
+        return self._node(tree, inner, Picked, pick.name)
 
     def _dtype(self, tree: Any, inner: Any) -> pl.DataType:
         """The type of an aggregate's input, which is checked on the way."""

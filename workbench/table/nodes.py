@@ -49,14 +49,10 @@ class Node:
 class Count(Node):
     """`len` and `count`: records, or values that are not null.  Int64."""
 
-    input: pl.Expr | None
     nulls: bool = True
 
     def partial(self) -> Sequence[pl.Expr]:
-        if self.input is None:
-            counted = pl.len()
-        else:
-            counted = self.input.len() if self.nulls else self.input.count()
+        counted = self.input.len() if self.nulls else self.input.count()
         return [counted.cast(pl.Int64).alias(self.name)]
 
     def merge(self) -> Sequence[pl.Expr]:

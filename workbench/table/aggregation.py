@@ -1,0 +1,256 @@
+"""Tables of aggregates: `partial(frame) -> state`, `merge(state, state)`, `finalise(state)`.
+
+A state is Parquet-shaped: one row per key with the columns of the nodes.  Merging is associative
+and does not depend on order, so any split of the records gives the same table (floats: within
+rounding).
+
+Where the record key alone is the key, a tombstone ends what its key had before it, in the order
+(timestamp, topic, partition, offset).  States then keep two more things: the *graves* (per key
+its newest tombstone, so that an older record from another partition does not revive the row),
+and the *torn* keys, for which a tombstone fell in between records that had been joined already.
+These are few, and are folded once more from their records with the graves known: `settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from workbench.errors import DefinitionError
+from workbench.table.definition import Definition
+from workbench.table.nodes import Pick, Picked
+from workbench.table.reading import ORDER
+
+#: How many partial rows wait at most, beside twice the rows of the state, before they are merged.
+WAITING_ROWS = 500_000
+
+Reread = Callable[[pl.DataFrame], Iterable[pl.DataFrame]]
+Coordinates = tuple[str, str, str]
+GRAVE: Coordinates = ("_grave.at", "_grave.lane", "_grave.offset")
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The state of a part of a stream."""
+
+    rows: pl.DataFrame
+    graves: pl.DataFrame
+    torn: pl.DataFrame
+
+
+class Aggregation:
+    """The engine of one definition.  Stateless, so safe to share between threads."""
+
+    order: tuple[str, ...] = ORDER
+
+    def __init__(self, definition: Definition, schema: Mapping[str, pl.DataType]) -> None:
+        self.definition = definition
+        self.by = list(definition.by)
+        self.columns: Sequence[str] = definition.columns
+        self.deletes = definition.deletes
+        self._pulled: dict[str, list[Picked]] = {pick.name: [] for pick in definition.picks}
+        for node in definition.nodes:
+            if isinstance(node, Picked):
+                self._pulled[node.pick].append(node)
+        self._empty = pl.DataFrame(
+            schema={name: schema[name] for name in self.columns}
+            | dict.fromkeys(ORDER, pl.Int64())
+            | dict.fromkeys(("_counts", "_tombstone"), pl.Boolean())
+        )
+
+    def empty(self) -> Partial:
+        """The state of nothing."""
+        return self.partial(self._empty)
+
+    def partial(self, frame: pl.DataFrame, graves: pl.DataFrame | None = None) -> Partial:
+        """The state of some records, given tombstones that may lie elsewhere."""
+        records = frame.filter("_counts")
+        graves = self._graves(frame, graves)
+        if graves.height:
+            records = records.join(graves, on=self.by, how="left").filter(
+                pl.col("_grave.offset").is_null() | _newer(ORDER, GRAVE)
+            )
+        return Partial(self._part(records, self.by), graves, graves.select(self.by).clear())
+
+    def merge(self, *states: Partial) -> Partial:
+        """The state of all parts together."""
+        graves = self._newest_grave(pl.concat([state.graves for state in states]))
+        rows = pl.concat([state.rows for state in states])
+        torn = pl.concat([state.torn for state in states])
+        if graves.height:
+            rows = rows.join(graves, on=self.by, how="left")
+            buried = pl.col("_grave.offset").is_not_null()
+            older, newer = (f"__{which}" for which in ("oldest", "newest"))
+            alive = _newer(_coordinates(newer), GRAVE)
+            whole = _newer(_coordinates(older), GRAVE)
+            torn = pl.concat([torn, rows.filter(buried & alive & ~whole).select(self.by)]).unique()
+            rows = rows.filter(~buried | alive).drop(GRAVE)
+        return Partial(self._join(rows, self.by), graves, torn)
+
+    def fold(self, state: Partial, frames: Iterable[pl.DataFrame], reread: Reread) -> Partial:
+        """The state with more records.
+
+        `reread(keys)` gives all records of some keys, those behind `state` and in `frames`.
+        """
+        waiting, rows = [state], state.rows.height
+        for frame in frames:
+            part = self.partial(frame)
+            waiting.append(part)
+            rows += part.rows.height
+            if rows > WAITING_ROWS + 2 * waiting[0].rows.height:
+                waiting = [self.merge(*waiting)]
+                rows = waiting[0].rows.height
+        return self._settle(self.merge(*waiting), reread)
+
+    def finalise(self, state: Partial) -> pl.DataFrame:
+        """The table: key columns, then aggregates; sorted by key, nulls last."""
+        rows = state.rows.select(*self.by, *self._values(state.rows))
+        return rows.sort(self.by, nulls_last=True)
+
+    def trace(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The aggregates after each of the ordered events of one key, a row per event.
+
+        Null after a tombstone.  Each row joins all before it back to the last tombstone, by
+        doubling: after k rounds it holds 2^k events.
+        """
+        n = events.height
+        events = events.with_row_index("_row").with_columns(
+            _row=pl.col("_row").cast(pl.Int64), _life=pl.col("_tombstone").cum_sum()
+        )
+        lives = events.select("_row", "_life")
+        rows = self._part(events.filter("_counts"), ["_row"])
+        reach = 1
+        while reach < n:
+            moved = (
+                rows.join(lives, on="_row")
+                .with_columns(pl.col("_row") + reach)
+                .join(lives, on=["_row", "_life"])
+                .select(rows.columns)
+            )
+            rows = self._join(pl.concat([rows, moved]), ["_row"])
+            reach *= 2
+        after = rows.select("_row", *self._values(rows))
+        return lives.select("_row").join(after, on="_row", how="left").sort("_row").drop("_row")
+
+    def _values(self, rows: pl.DataFrame) -> list[pl.Series]:
+        """The finished aggregates of merged rows."""
+        definition = self.definition
+        for node in definition.nodes:
+            overflow = node.overflow()
+            if overflow is not None and (bad := rows.filter(overflow)).height:
+                keys = ", ".join(f"{n}={bad[n][0]!r}" for n in self.by if n in bad.columns)
+                raise DefinitionError(
+                    f"{node.input}: an exact sum leaves its type at {keys or 'this key'}",
+                    hint="cast the values first, to pl.Int128 or to a smaller Decimal",
+                )
+        values = rows.select(node.value().alias(node.name) for node in definition.nodes)
+        finished = []
+        for name, expr in definition.finalisers.items():
+            try:
+                finished.append(values.select(expr).to_series())
+            except PolarsError as error:
+                raise DefinitionError(
+                    f"{name} cannot be computed: {str(error).splitlines()[0]}"
+                ) from error
+        return finished
+
+    def _settle(self, state: Partial, reread: Reread) -> Partial:
+        """Fold torn keys once more; with their graves known, nothing tears them again."""
+        if state.torn.is_empty():
+            return state
+        torn = state.torn
+        parts = [self.partial(frame, state.graves) for frame in reread(torn)]
+        rows = state.rows.join(torn, on=self.by, how="anti", nulls_equal=True)
+        rows = self._join(pl.concat([rows, *(part.rows for part in parts)]), self.by)
+        return Partial(rows, state.graves, torn.clear())
+
+    def _graves(self, frame: pl.DataFrame, known: pl.DataFrame | None) -> pl.DataFrame:
+        """The newest tombstone per key; one without a key names no row and ends nothing."""
+        dead = pl.col("_tombstone") & pl.col(self.by).is_not_null()
+        found = frame.filter(dead if self.deletes else False)
+        found = found.select(
+            *self.by, *(pl.col(n).alias(g) for n, g in zip(ORDER, GRAVE, strict=True))
+        )
+        return self._newest_grave(found if known is None else pl.concat([known, found]))
+
+    def _newest_grave(self, graves: pl.DataFrame) -> pl.DataFrame:
+        return graves.sort(GRAVE).unique(self.by, keep="last") if graves.height else graves
+
+    def _part(self, records: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+        """Rows of partial columns from records."""
+        nodes = self.definition.nodes
+        pulls = [
+            _Pull(pick, ORDER, pick.where, [n.input.alias(n.name) for n in self._pulled[pick.name]])
+            for pick in self.definition.picks
+        ]
+        return _group(records, keys, [expr for node in nodes for expr in node.partial()], pulls)
+
+    def _join(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+        """Rows of partial columns from such rows, one per key."""
+        nodes = self.definition.nodes
+        pulls = [
+            _Pull(
+                pick,
+                _coordinates(pick.name),
+                pl.col(_coordinates(pick.name)[2]).is_not_null(),
+                [pl.col(n.name) for n in self._pulled[pick.name]],
+            )
+            for pick in self.definition.picks
+        ]
+        return _group(rows, keys, [expr for node in nodes for expr in node.merge()], pulls)
+
+
+@dataclass(frozen=True)
+class _Pull:
+    """One row to be picked per group: by which coordinates, of which rows, taking what."""
+
+    pick: Pick
+    order: Coordinates
+    where: pl.Expr | None
+    values: list[pl.Expr]
+
+
+def _group(
+    frame: pl.DataFrame, keys: Sequence[str], plain: list[pl.Expr], pulls: list[_Pull]
+) -> pl.DataFrame:
+    """Group, aggregate, and look up the picked rows by their rank in the one order."""
+    orders = {pull.order: f"_rank{i}" for i, pull in enumerate(pulls)}
+    places = {order: _places(frame, order) for order in orders}
+    ranked = frame.with_columns(
+        (pl.int_range(pl.len()) if place is None else place.arg_sort()).alias(orders[order])
+        for order, place in places.items()
+    )
+    picked = []
+    for pull in pulls:
+        rank = pl.col(orders[pull.order])
+        rank = rank if pull.where is None else rank.filter(pull.where)
+        picked.append((rank.max() if pull.pick.newest else rank.min()).alias(pull.pick.name))
+    rows = ranked.group_by(keys).agg(*plain, *picked)
+    for pull in pulls:
+        place = places[pull.order]
+        found = rows[pull.pick.name] if place is None else place.gather(rows[pull.pick.name])
+        coordinates = zip(pull.order, _coordinates(pull.pick.name), strict=True)
+        values = frame.select(*(pl.col(n).alias(c) for n, c in coordinates), *pull.values)
+        rows = rows.drop(pull.pick.name).hstack(values.select(pl.all().gather(found)))
+    return rows
+
+
+def _places(frame: pl.DataFrame, order: Coordinates) -> pl.Series | None:
+    """The rows' numbers in order; None where they are in order already."""
+    if order == ORDER and frame["_at"].is_sorted() and frame["_lane"].n_unique() <= 1:
+        return None
+    return frame.select(pl.arg_sort_by(order)).to_series()
+
+
+def _coordinates(pick: str) -> Coordinates:
+    return f"{pick}.at", f"{pick}.lane", f"{pick}.offset"
+
+
+def _newer(left: Coordinates, right: Coordinates) -> pl.Expr:
+    """Whether one record comes after another in the one order."""
+    (at, lane, offset), (at2, lane2, offset2) = map(pl.col, left), map(pl.col, right)
+    same_time = (lane > lane2) | ((lane == lane2) & (offset > offset2))
+    return (at > at2) | ((at == at2) & same_time)

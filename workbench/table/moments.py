@@ -1,0 +1,94 @@
+"""Which records a table's question is about: its pinned start, times, positions, compaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+import polars as pl
+
+from workbench.address import TimeFilter
+from workbench.errors import CompactedTopic, OffsetOutOfRange
+from workbench.positions import Position
+from workbench.source.stream import StreamSource
+from workbench.source.times import When, to_ms
+from workbench.table.reading import Counts
+
+AsOf = Literal["cut", "record", "latest surviving"]
+
+#: How far beyond a time late arrivals are looked for where the log has no index of times.
+LATE_MS = 3_600_000
+
+
+class Moments:
+    """The moments of one table.  Thread-safe."""
+
+    def __init__(self, stream: StreamSource, start: Position | None) -> None:
+        self.stream = stream
+        known = stream.start()
+        self.start = known if start is None else start
+        self._left_out = frozenset(tp for tp in known if tp not in self.start)
+
+    def position(self, when: When) -> Position:
+        """Where `when` is in each partition of the table; not before its start."""
+        asked = self.stream.resolve(when)
+        starts = dict(self.start)
+        if not isinstance(when, Mapping):
+            # A partition that was added since is read from its first record.
+            starts |= {tp: 0 for tp in asked if tp not in starts and tp not in self._left_out}
+        return Position({tp: max(first, asked.get(tp, first)) for tp, first in starts.items()})
+
+    def starts(self, end: Position) -> Position:
+        """Where the records before `end` begin.  Raises OffsetOutOfRange when that has expired."""
+        left = self.stream.start()
+        starts = Position({tp: self.start.get(tp, 0) for tp in end})
+        for tp, first in starts.items():
+            if first < left[tp] and first < end[tp]:
+                raise OffsetOutOfRange(
+                    f"the table starts at {tp[0]} {tp[1]}:{first}, which has expired: partition "
+                    f"{tp[1]} of {tp[0]!r} begins at {left[tp]} now",
+                    hint="make the table again to start from what is left, or read a recording "
+                    "that still holds it",
+                )
+        return starts
+
+    def instant(self, when: When) -> datetime | None:
+        """The time that `when` names, unless it names a position."""
+        if isinstance(when, Mapping) or when in ("earliest", "now", "latest"):
+            return None
+        return self.stream.instant(when)
+
+    def late_arrivals(self, instant: datetime, cut: Position) -> Counts:
+        """How many records stamped before a time lie at or after the position cut at it."""
+        at_ms, end = to_ms(instant), self.stream.end()
+        highs: dict[tuple[str, int], int] = {}
+        within = None
+        for topic in self.stream.topics:
+            ranges, within = self.stream.backend.cover(topic, None, at_ms, LATE_MS)
+            highs |= {(topic, p): min(high, end[topic, p]) for p, (_, high) in ranges.items()}
+        late = Position({tp: max(highs.get(tp, 0), first) for tp, first in cut.items()})
+        beyond = self.stream.slice(cut, late, times=TimeFilter(end_ms=at_ms))
+        number = beyond.lazy().select(pl.len()).collect().item()
+        return Counts(late_arrivals=number, late_within_ms=within)
+
+    def text(self, instant: datetime) -> str:
+        """A time in UTC, and in the connection's zone where that is another."""
+        there, utc = instant.astimezone(self.stream.tz), instant.astimezone(UTC)
+        text = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
+        if there.utcoffset() == utc.utcoffset():
+            return text
+        return f"{there:%Y-%m-%d %H:%M:%S} {self.stream.tz} ({text})"
+
+    @property
+    def compacted(self) -> list[str]:
+        """The topics of which only the latest records per key survive."""
+        return [info.name for info in self.stream.infos if "compact" in info.cleanup_policy]
+
+    def check_compaction(self, as_of: AsOf) -> None:
+        """Raise CompactedTopic for a question about the past that compaction has made void."""
+        if self.compacted and as_of != "latest surviving":
+            raise CompactedTopic(
+                f"topic {self.compacted[0]!r} is compacted: what its keys were before has gone",
+                hint='as_of="latest surviving" answers from the records that are left',
+            )

@@ -1,0 +1,151 @@
+"""A slice as frames for an engine, with only the columns it needs, counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from workbench.source.columns import payload_columns
+from workbench.source.slice import SliceSource
+
+#: How many records are aggregated at a time: enough to keep the cores busy, few enough to hold.
+BATCH_ROWS = 500_000
+
+#: Beside the columns asked for, a frame has the coordinates by which records are ordered: `_at`
+#: (Int64, milliseconds), `_lane` (Int64, topic and partition), `offset`; `_counts` (Boolean) is
+#: false for what did not decode and for tombstones, `_tombstone` (Boolean) is true for those.
+ORDER = ("_at", "_lane", "offset")
+
+#: A record without a timestamp is older than all others.
+NO_TIME = -(2**63)
+
+
+def lane(topics: Sequence[str], topic: str, partition: int) -> int:
+    """One number per partition that orders by topic, then partition."""
+    return sorted(topics).index(topic) << 32 | partition
+
+
+def unlane(topics: Sequence[str], number: int) -> tuple[str, int]:
+    """Topic and partition of a lane."""
+    return sorted(topics)[number >> 32], number & 0xFFFFFFFF
+
+
+def scan(source: SliceSource, topics: Sequence[str], columns: Iterable[str]) -> pl.LazyFrame:
+    """The columns asked for, and the coordinates and marks that an engine goes by.
+
+    `topics` are those of the stream, so that lanes are the same for every slice of it.
+    """
+    names = _names_in_raw(source)
+    topic = pl.col("topic").cast(pl.String)
+    ranks = {name: lane(topics, name, 0) for name in topics}
+    tombstone = pl.col("value").is_null()
+    return source.lazy(raw=True).select(
+        *(pl.col(names[name]).alias(name) for name in dict.fromkeys([*columns, "offset"])),
+        pl.col("timestamp").dt.epoch("ms").fill_null(NO_TIME).alias("_at"),
+        (topic.replace_strict(ranks, return_dtype=pl.Int64) + pl.col("partition")).alias("_lane"),
+        (pl.col("decode_error").is_null() & ~tombstone).alias("_counts"),
+        tombstone.alias("_tombstone"),
+    )
+
+
+def batches(frames: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """What `scan` gives, in order, in bounded memory."""
+    yield from frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+
+
+def _names_in_raw(source: SliceSource) -> dict[str, str]:
+    """Each column of the frame by the name it has beside the raw columns."""
+    names = {name: name for name in source.schema}
+    decoding = source.address.decoding
+    for topic in source.address.topics:
+        shown, beside = (payload_columns(decoding, topic, raw=raw) for raw in (False, True))
+        names |= dict(zip(shown, beside, strict=False))
+    return names
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a state was made from.
+
+    Attributes
+    ----------
+    records
+        All records read, those below included.
+    undecodable
+        Records whose value did not decode; they never aggregate.
+    tombstones
+        Records with a null value; they aggregate nowhere, and delete where `by="key"`.
+    null_keys
+        Aggregated records that have a null in a `by` column.
+    late
+        Records stamped before a record at a lower offset of their partition.
+    late_arrivals
+        For a state as of a time: records at or after the cut that are stamped before it, so not
+        in the answer.  None where the question was not one of time.
+    late_within_ms
+        How far beyond the time these were looked for; None for everywhere.
+    """
+
+    records: int = 0
+    undecodable: int = 0
+    tombstones: int = 0
+    null_keys: int = 0
+    late: int = 0
+    late_arrivals: int | None = None
+    late_within_ms: int | None = None
+
+    def with_arrivals(self, other: Counts) -> Counts:
+        """These counts with the late arrivals of others."""
+        return replace(self, late_arrivals=other.late_arrivals, late_within_ms=other.late_within_ms)
+
+    def __str__(self) -> str:
+        parts = [f"{self.records:,} records"]
+        named = ("undecodable", "tombstones", "null_keys", "late")
+        numbers = ((name.replace("_", " "), getattr(self, name)) for name in named)
+        parts += [f"{number:,} {name}" for name, number in numbers if number]
+        if self.late_arrivals is not None:
+            within = "" if self.late_within_ms is None else f" within {self.late_within_ms} ms"
+            parts.append(f"{self.late_arrivals:,} stamped before the cut but after it{within}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of the records so far, and per lane the highest time, so that counting can go on."""
+
+    counts: Counts = field(default_factory=Counts)
+    newest: Mapping[int, int] = field(default_factory=dict)
+
+    def add(self, frame: pl.DataFrame, by: Sequence[str]) -> Tally:
+        """With the next records of some partitions."""
+        newest = dict(self.newest)
+        late = 0
+        for (number,), part in _by_lane(frame):
+            highest = part["_at"].cum_max().shift(1, fill_value=newest.get(number, NO_TIME))
+            late += int(((part["_at"] < highest) & (part["_at"] != NO_TIME)).sum())
+            newest[number] = max(int(part["_at"].max()), newest.get(number, NO_TIME))  # type: ignore[arg-type]
+        found = frame.select(
+            undecodable=(~pl.col("_counts") & ~pl.col("_tombstone")).sum(),
+            tombstones=pl.col("_tombstone").sum(),
+            null_keys=(pl.any_horizontal(pl.col(by).is_null()) & pl.col("_counts")).sum(),
+        ).row(0, named=True)
+        sums = {name: getattr(self.counts, name) + number for name, number in found.items()}
+        counts = replace(
+            self.counts,
+            records=self.counts.records + frame.height,
+            late=self.counts.late + late,
+            **sums,
+        )
+        return Tally(counts, newest)
+
+
+def _by_lane(frame: pl.DataFrame) -> Iterable[tuple[tuple[int], pl.DataFrame]]:
+    order = frame.select("_lane", "_at")
+    if order.is_empty():
+        return []
+    first, last = order["_lane"].min(), order["_lane"].max()
+    if first == last:
+        return [((first,), order)]  # type: ignore[list-item]
+    return order.partition_by("_lane", as_dict=True).items()

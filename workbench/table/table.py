@@ -1,0 +1,321 @@
+"""Current state: what is true now, or was true at any moment, and which events made it so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any, Literal, Protocol
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from workbench.address import TimeFilter
+from workbench.errors import (
+    DefinitionError,
+    InvalidRange,
+)
+from workbench.positions import Position
+from workbench.source.progress import progress
+from workbench.source.slice import SliceSource
+from workbench.source.stream import StreamSource
+from workbench.source.times import When, to_ms
+from workbench.table.aggregation import Aggregation
+from workbench.table.definition import HIDDEN, check_by, define
+from workbench.table.diff import Diff, compare
+from workbench.table.moments import AsOf, Moments
+from workbench.table.reading import Counts, Tally, batches, scan
+from workbench.table.state import State
+
+
+class Engine(Protocol):
+    """What makes rows from records.  `Held` below is what it makes on the way."""
+
+    by: list[str]
+    columns: Sequence[str]
+    deletes: bool
+    order: tuple[str, ...]
+
+    def empty(self) -> Any:
+        """The state of nothing."""
+
+    def fold(self, state: Any, frames: Iterable[pl.DataFrame], reread: Any) -> Any:
+        """The state with more records; the state given stays as it is."""
+
+    def finalise(self, state: Any) -> pl.DataFrame:
+        """The table."""
+
+    def trace(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The row after each of the ordered events of one key."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An engine's state, its counts, and the position they are at."""
+
+    state: Any
+    tally: Tally
+    position: Position
+
+
+class Table:
+    """Current state by key, now or as of any moment.
+
+    It is a function of the records: `at(p)` folds those before `p` in each partition, from a
+    start that is pinned when the table is made.  Nothing is read until a method asks.
+    Thread-safe.
+
+    Parameters
+    ----------
+    stream
+        Where the records come from.
+    by
+        A column, several, or `"key"` for the record key.  A null is a key of its own.
+    aggregates
+        Name to Polars expression, of the form `finalise(aggregate(row-wise [.filter(…)]))`:
+        sum, len, count, min, max, mean, var, std, first, last and n_unique (which is exact, and
+        keeps every distinct value in memory), and any row-wise function of these.  Nulls are
+        treated as Polars' `group_by` does.  `first` and `last` go by (timestamp, topic,
+        partition, offset).  Integers and Decimals are exact; a sum that leaves its type raises.
+        Floats agree within rounding, whatever the order of reading.  Counts and sums of
+        integers are Int64 (of UInt64: UInt64).  None with `by="key"` gives the last record of
+        each key, coordinates and fields.
+    start
+        Where the records begin; default the start of the log, now.
+
+    Raises
+    ------
+    DefinitionError
+        For columns that are not there, and for what cannot be merged from parts.
+
+    Notes
+    -----
+    A record that did not decode never aggregates.  A tombstone (a null value) aggregates
+    nowhere.  With `by="key"` it ends its key's row: what the key has before the tombstone, in
+    the order above, is gone, from whatever partition and whenever it is read; later records
+    begin anew.
+    """
+
+    def __init__(
+        self,
+        stream: StreamSource,
+        *,
+        by: str | Sequence[str],
+        aggregates: Mapping[str, pl.Expr] | None = None,
+        start: Position | None = None,
+    ) -> None:
+        schema = stream.schema
+        names = check_by(by, schema)
+        if not aggregates:
+            if names != ("key",):
+                raise DefinitionError(
+                    "a table needs aggregates, as balance=pl.col('amount').sum()",
+                    hint='without any, by="key" gives the last record of each key',
+                )
+            columns = [name for name in schema if name not in HIDDEN and name != "key"]
+            aggregates = {name: pl.col(name).last() for name in columns}
+        self._aggregates = tuple(aggregates)
+        self._bind(stream, Aggregation(define(names, aggregates, schema), schema), start)
+
+    def _bind(self, stream: StreamSource, engine: Engine, start: Position | None) -> None:
+        self._stream, self._engine = stream, engine
+        self._moments = Moments(stream, start)
+
+    @property
+    def start(self) -> Position:
+        """Where the records begin; pinned when the table was made."""
+        return self._moments.start
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The key columns."""
+        return tuple(self._engine.by)
+
+    def now(self) -> State:
+        """The table of all records up to now.  Raises as `at` does, but for compacted topics.
+
+        Of a compacted topic it is the table of what has survived, and says so.
+        """
+        return self._state(self._read(self._moments.position("now")), "now", Counts())
+
+    def at(self, when: When, *, as_of: AsOf = "cut") -> State:
+        """The table as of a moment.
+
+        Parameters
+        ----------
+        when
+            A time (ISO text, datetime, a duration back), `{partition: offset}`, a `Position`
+            such as a consumer group's, `"earliest"` or `"now"`.  Partitions that a position does
+            not name count as not read.
+        as_of
+            What a time means.  `"cut"`: the position cut at that time, so per partition the
+            records before the first one stamped at or after it; `counts.late_arrivals` says how
+            many records stamped before the time came after the cut.  `"record"`: every record
+            stamped before the time, wherever it lies, which may scan to the end of the log.
+            `"latest surviving"`: as `"cut"`, over what compaction has left.
+
+        Raises
+        ------
+        OffsetOutOfRange
+            When records of the table have expired; the message says what is left.
+        CompactedTopic
+            When a topic is compacted and `as_of` is not `"latest surviving"`.
+        InvalidRange
+            When `when` is not understood, or no time where one is needed.
+        DefinitionError
+            When a value cannot be computed, as a sum that leaves its type.
+        """
+        self._moments.check_compaction(as_of)
+        instant = self._moments.instant(when)
+        if as_of == "record":
+            if instant is None:
+                raise InvalidRange('as_of="record" needs a time', hint=f"{when!r} is a position")
+            times = TimeFilter(end_ms=to_ms(instant))
+            held = self._read(self._moments.position("now"), times=times)
+            return self._state(
+                held, f"{self._moments.text(instant)}, by record time", Counts(), times
+            )
+        position = self._moments.position(when if instant is None else instant)
+        held = self._read(position)
+        if instant is None:
+            return self._state(held, position.describe(), Counts())
+        text = f"{self._moments.text(instant)}, the cut at {position.describe()}"
+        return self._state(held, text, self._moments.late_arrivals(instant, position))
+
+    def diff(self, a: When, b: When, *, as_of: Literal["cut", "latest surviving"] = "cut") -> Diff:
+        """The rows added, removed and changed from `a` to `b`, old and new.
+
+        Both are folded from what they have in common, so a row that no record between them
+        touched is the same to the last bit.  Raises as `at` does.
+        """
+        self._moments.check_compaction(as_of)
+        ends = [self._moments.position(self._moments.instant(when) or when) for when in (a, b)]
+        common = self._read(Position({tp: min(ends[0][tp], ends[1][tp]) for tp in ends[0]}))
+        old, new = (
+            self._state(self._read(end, since=common), end.describe(), Counts()) for end in ends
+        )
+        return compare(old, new)
+
+    def explain(self, key: Any, at: When = "now") -> pl.DataFrame:
+        """The events that made a row, with the row after each.
+
+        Parameters
+        ----------
+        key
+            The row's key; a tuple or a dict where `by` names several columns.
+        at
+            The moment whose row is meant, as in `at`.
+
+        Returns
+        -------
+        pl.DataFrame
+            A row per event in the order (timestamp, topic, partition, offset), of a fold in
+            that of its partition: the coordinates, the fields, with `by="key"` a Boolean
+            `tombstone`, then `after_<name>` of each aggregate, null after a tombstone.  Empty
+            for a key that has no events.  Raises as `at` does.
+        """
+        events, after = self._trace(key, at)
+        marks = ["tombstone"] if self._engine.deletes else []
+        columns = [name for name in self._stream.schema if name not in HIDDEN]
+        return (
+            events.rename({"_tombstone": "tombstone"})
+            .select(*columns, *marks)
+            .hstack(after.rename(lambda name: f"after_{name}"))
+        )
+
+    def history(self, key: Any, at: When = "now") -> pl.DataFrame:
+        """The row after each of its events: coordinates, then the aggregates.  See `explain`."""
+        events, after = self._trace(key, at)
+        coordinates = ["topic", "partition", "offset", "timestamp"]
+        return events.select(name for name in coordinates if name not in after.columns).hstack(
+            after
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Table of {', '.join(self._stream.topics)} by {', '.join(self.by)}: "
+            f"{', '.join(self._aggregates)}; from {self.start.describe()}"
+        )
+
+    def _trace(self, key: Any, at: When) -> tuple[pl.DataFrame, pl.DataFrame]:
+        if at not in ("now", "latest") or isinstance(at, Mapping):
+            self._moments.check_compaction("cut")
+        values = self._key(key)
+        matches = reduce(and_, (self._is(name, value) for name, value in values.items()))
+        dead = pl.col("_tombstone") & (self._engine.deletes and None not in values.values())
+        end = self._moments.position(self._moments.instant(at) or at)
+        columns = [name for name in self._stream.schema if name not in HIDDEN]
+        source = self._slice(self._moments.starts(end), end)
+        frames = scan(source, self._stream.topics, columns)
+        events = frames.filter(matches & (pl.col("_counts") | dead)).collect()
+        events = events.sort(self._engine.order)
+        return events, self._engine.trace(events)
+
+    def _key(self, key: Any) -> dict[str, Any]:
+        if isinstance(key, Mapping):
+            values = dict(key)
+        elif len(self.by) == 1:
+            values = {self.by[0]: key}
+        else:
+            values = dict(zip(self.by, key, strict=False)) if isinstance(key, tuple) else {}
+        if values.keys() != set(self.by):
+            raise DefinitionError(f"{key!r} is no key by {', '.join(self.by)}")
+        return values
+
+    def _is(self, name: str, value: Any) -> pl.Expr:
+        """Whether a column has the value; null has null."""
+        if value is None:
+            return pl.col(name).is_null()
+        dtype = self._stream.schema[name]
+        try:
+            return pl.col(name) == pl.lit(pl.Series([value], dtype=dtype, strict=True)).first()
+        except (TypeError, PolarsError) as error:
+            raise DefinitionError(f"{value!r} is no {dtype}, which {name!r} is") from error
+
+    def _read(
+        self,
+        end: Position,
+        *,
+        since: Held | None = None,
+        times: TimeFilter | None = None,
+    ) -> Held:
+        """Fold up to a position, from the start or from what is held at an earlier one."""
+        engine = self._engine
+        begin = self._moments.starts(end)
+        held = since or Held(engine.empty(), Tally(), begin)
+        fresh = self._slice(held.position, end, times)
+        topics, tally = self._stream.topics, held.tally
+
+        def counted() -> Iterator[pl.DataFrame]:
+            nonlocal tally
+            with progress(fresh.address.most_records, "records") as bar:
+                for frame in batches(scan(fresh, topics, engine.columns)):
+                    tally = tally.add(frame, engine.by)
+                    bar.update(frame.height)
+                    yield frame
+
+        def reread(keys: pl.DataFrame) -> Iterator[pl.DataFrame]:
+            whole = scan(self._slice(begin, end, times), topics, engine.columns)
+            return batches(whole.join(keys.lazy(), on=engine.by, how="semi"))
+
+        return Held(engine.fold(held.state, counted(), reread), tally, end)
+
+    def _slice(
+        self, start: Position, end: Position, times: TimeFilter | None = None
+    ) -> SliceSource:
+        return self._stream.slice(start, end, times=times)
+
+    def _state(
+        self, held: Held, as_of: str, late: Counts, times: TimeFilter | None = None
+    ) -> State:
+        counts = held.tally.counts.with_arrivals(late)
+        surviving = "latest surviving records, " if self._moments.compacted else ""
+        return State(
+            frame=self._engine.finalise(held.state),
+            position=held.position,
+            counts=counts,
+            address=self._slice(self._moments.starts(held.position), held.position, times).address,
+            as_of=surviving + as_of,
+            by=self.by,
+        )
