@@ -122,6 +122,6 @@ def cut(events: list[Event], timestamp: int, partitions: Iterable[int]) -> dict[
 
 def diff(old: Mapping[Key, Row], new: Mapping[Key, Row]) -> dict[Key, str]:
     """Key to what happened to its row."""
-    words = {key: "added" for key in new.keys() - old.keys()}
-    words |= {key: "removed" for key in old.keys() - new.keys()}
+    words = dict.fromkeys(new.keys() - old.keys(), "added")
+    words |= dict.fromkeys(old.keys() - new.keys(), "removed")
     return words | {k: "changed" for k in old.keys() & new.keys() if old[k] != new[k]}
