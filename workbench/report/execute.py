@@ -1,0 +1,107 @@
+"""Executing a notebook with papermill, in a kernel of this very Python environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellControlSignal
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook, remove_error_markers
+
+#: What tells a kernel that somebody is watching, and results that they may be live.
+_WATCHED = ("JPY_SESSION_NAME", "VOILA_KERNEL_ID", "VSCODE_PID")
+
+#: How much of an error's text goes into a sentence.
+_ERROR_CHARACTERS = 300
+
+
+class _ThisPython(AsyncKernelManager):
+    """Starts `sys.executable`, whatever kernel is installed under the name `python3`.
+
+    A report started from inside a live notebook would inherit its environment and with it the
+    belief that there is a front end, so that part is taken out.
+    """
+
+    #: Loopback is shared with everybody on the machine, so what goes over it is encrypted where
+    #: client and kernel can (before jupyter_client 8.9 this is no setting, and is ignored).
+    transport_encryption = "auto"
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(**get_kernel_dict())
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+        env = {name: value for name, value in os.environ.items() if name not in _WATCHED}
+        await super().start_kernel(env=env, **options)
+
+
+def execute(notebook: Any, parameters: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """Run the notebook; return it executed, and what failed: `cell 4: ValueError: …`.
+
+    After a failure the notebook holds what came before it.
+    """
+    with tempfile.TemporaryDirectory(prefix="workbench-report-") as folder:
+        source, target = Path(folder) / "source.ipynb", Path(folder) / "executed.ipynb"
+        nbformat.write(notebook, source)
+        failure = None
+        try:
+            execute_notebook(
+                _literal(source),
+                _literal(target),
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=_ThisPython,
+                progress_bar=sys.stderr.isatty(),
+                store_widget_state=False,
+            )
+        except (PapermillExecutionError, CellControlSignal, RuntimeError) as error:
+            failure = error
+        executed = remove_error_markers(nbformat.read(target, as_version=4))
+    executed.metadata.pop("widgets", None)
+    return executed, None if failure is None else _describe(failure, executed)
+
+
+def findings(executed: Any) -> tuple[str, ...]:
+    """The lines that the cell tagged `findings` printed."""
+    return tuple(
+        line.strip()
+        for cell in executed.cells
+        if cell.cell_type == "code" and "findings" in cell.metadata.get("tags", ())
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+        for line in output.text.splitlines()
+        if line.strip()
+    )
+
+
+def _literal(path: Path) -> str:
+    """A path that papermill, which formats paths with the parameters, takes as it is."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _describe(error: Exception, executed: Any) -> str:
+    """Which cell of the source notebook, counted from 1, and its error in one line."""
+    if isinstance(error, PapermillExecutionError):
+        at, reason = error.cell_index, f"{error.ename}: {error.evalue}"
+    else:
+        # The kernel died, so no cell holds an error: it is the last one that was started.
+        started = [
+            n for n, cell in enumerate(executed.cells) if cell.metadata.papermill.get("start_time")
+        ]
+        at, reason = max(started, default=0), f"{type(error).__name__}: {error}"
+    added = sum(
+        "injected-parameters" in cell.metadata.get("tags", ()) for cell in executed.cells[:at]
+    )
+    text = " ".join(reason.split())
+    cut = f"{text[:_ERROR_CHARACTERS]}…" if len(text) > _ERROR_CHARACTERS else text
+    return f"cell {at + 1 - added}: {cut}"

@@ -1,0 +1,107 @@
+"""An executed notebook as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from typing import Any
+
+import bs4
+import nbformat
+from nbconvert import HTMLExporter
+from traitlets.config import Config
+
+from workbench.address import Address
+
+#: The forms of an output that a page can show by itself, the best one first.  A widget's own form
+#: is not among them: it would be blank without a kernel.
+_SHOWN = (
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/latex",
+    "text/plain",
+)
+_LOADS = re.compile(r"""https?://|["'(]//""")
+_NOTICE = (
+    "This output fetches code from the network to draw itself, and a report is whole without one. "
+    'For Altair charts, alt.renderers.enable("svg") draws pictures.'
+)
+
+
+def page(
+    executed: Any,
+    name: str,
+    facts: Mapping[str, Any],
+    *,
+    address: Address | None,
+    show_code: bool,
+) -> str:
+    """The page: what it is about, then the notebook's text and outputs."""
+    notebook = nbformat.from_dict(executed)
+    title = _heading(notebook)
+    notebook.metadata["title"] = title or name
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            _self_contained(output)
+    head = {
+        **facts,
+        "name": name,
+        "title": None if title else name,
+        "slice": None if address is None else address.describe_ranges(),
+        "address": None if address is None else json.dumps(address.to_dict(), indent=2),
+        "parameters": {n: json.dumps(v) for n, v in facts["parameters"].items()},
+        "code_shown": show_code,
+    }
+    config = Config()
+    config.NbConvertBase.display_data_priority = list(_SHOWN)
+    with as_file(files("workbench.report") / "templates") as templates:
+        exporter = HTMLExporter(
+            config=config,
+            extra_template_basedirs=[str(templates)],
+            template_name="report",
+            embed_images=True,
+            exclude_input=not show_code,
+            exclude_input_prompt=not show_code,
+            exclude_output_prompt=not show_code,
+        )
+        text, _ = exporter.from_notebook_node(notebook, resources={"report": head})
+    return str(text)
+
+
+def _heading(notebook: Any) -> str | None:
+    """The first heading of the notebook's text."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if line.startswith("# "):
+                    return str(line[2:].strip())
+    return None
+
+
+def _self_contained(output: Any) -> None:
+    """Take out an HTML form that fetches something; say so where no other form is left."""
+    data = output.get("data", {})
+    if "text/html" not in data or not _fetches(data["text/html"]):
+        return
+    del data["text/html"]
+    if not any(form.startswith("image/") for form in data):
+        data["text/plain"] = f"{data.get('text/plain', '')}\n{_NOTICE}".strip()
+
+
+def _fetches(html: str) -> bool:
+    """Whether a browser would go to the network to show it; links are not followed by showing."""
+    soup = bs4.BeautifulSoup(html, "html.parser")
+    for element in soup.find_all(True):
+        if element.name in ("script", "style") and _LOADS.search(element.get_text()):
+            return True
+        if element.name in ("link", "iframe", "object", "embed", "base") and element.attrs:
+            return True
+        addresses = [element.get(name, "") for name in ("src", "srcset", "poster", "style")]
+        if any(_LOADS.search(str(text)) for text in addresses):
+            return True
+    return False
