@@ -17,6 +17,13 @@ from workbench.log.embedded.topics import Topic
 from workbench.log.protocol import Producer
 from workbench.records import APPEND
 
+_ADVANCE = """
+UPDATE part SET next_off = ?, last_append_ts = ?, hot_rows = hot_rows + ?,
+    hot_bytes = hot_bytes + ?, hot_min_ts = min(ifnull(hot_min_ts, ?5), ?5),
+    hot_max_ts = max(ifnull(hot_max_ts, ?6), ?6)
+WHERE pid = ?7 RETURNING hot_rows, hot_bytes
+"""
+
 Offsets = dict[int, tuple[int, int]]
 
 
@@ -40,15 +47,18 @@ class _Part(NamedTuple):
 
 def append(
     catalog: Catalog, topic: Topic, records: pl.DataFrame, producer: Producer | None
-) -> Offsets:
-    """Append a batch of the schema `APPEND`; see `LogBackend.append`."""
+) -> tuple[Offsets, bool]:
+    """Append a batch of the schema `APPEND`; see `LogBackend.append`.
+
+    Returns the offsets, and whether a partition's hot tail has become long enough to be sealed.
+    """
     if records.schema != APPEND:
         raise AppendRejected(
             f"topic {topic.name}: a batch has the columns {dict(records.schema)}",
             hint=f"they have to be {dict(APPEND)}",
         )
     if records.is_empty():
-        return {}
+        return {}, False
     if records.height > 1:
         records = records.sort("partition", maintain_order=True)
     # What needs no lock comes before it: others can append meanwhile.
@@ -72,7 +82,7 @@ def append(
         if producer is not None:
             done = _already_written(connection, topic, producer, shares)
             if done is not None:
-                return done
+                return done, False
         now = time.time_ns() // 1_000_000
         parts = [_part(connection, topic, share.partition) for share in shares]
         stamps = [max(now, part.last_append_ts) for part in parts]
@@ -85,35 +95,42 @@ def append(
             rows.INSERT,
             zip(ids, given, types, keys, values, headers, nothing, nothing, crcs, strict=True),
         )
-        offsets = {}
+        offsets: Offsets = {}
+        full = False
         for share, part, stamp in zip(shares, parts, stamps, strict=True):
-            times = [t for t in given[share.rows] if t is not None]
-            end = part.next_off + share.length
-            connection.execute(
-                ADVANCE,
-                (
-                    end,
-                    stamp if share.stamped else part.last_append_ts,
-                    share.length,
-                    share.bytes,
-                    min(times, default=None),
-                    max(times, default=None),
-                    part.pid,
-                ),
-            )
-            offsets[share.partition] = (part.next_off, end)
+            mark = stamp if share.stamped else part.last_append_ts
+            times: list[int] = given[share.rows]  # type: ignore[assignment]  # now all stamped
+            full |= _advance(connection, topic, part, share, times, mark)
+            offsets[share.partition] = (part.next_off, part.next_off + share.length)
             if producer is not None:
                 _remember(connection, producer, part.pid, offsets[share.partition])
-    return offsets
+    catalog.doorbell.ring()
+    return offsets, full
 
 
-#: Bindings: next_off, last_append_ts, rows, bytes, oldest and newest time, pid.
-ADVANCE = """
-UPDATE part SET next_off = ?, last_append_ts = ?, hot_rows = hot_rows + ?,
-    hot_bytes = hot_bytes + ?, hot_min_ts = min(ifnull(hot_min_ts, ?5), ifnull(?5, hot_min_ts)),
-    hot_max_ts = max(ifnull(hot_max_ts, ?6), ifnull(?6, hot_max_ts))
-WHERE pid = ?7
-"""
+def _advance(
+    connection: apsw.Connection,
+    topic: Topic,
+    part: _Part,
+    share: _Share,
+    times: list[int],
+    mark: int,
+) -> bool:
+    """Move a partition's end; True when its hot tail can be sealed."""
+    [(length, size)] = fetch(
+        connection,
+        _ADVANCE,
+        (
+            part.next_off + share.length,
+            mark,
+            share.length,
+            share.bytes,
+            min(times),
+            max(times),
+            part.pid,
+        ),
+    )
+    return bool(length >= topic.segment_rows or size >= topic.segment_bytes)
 
 
 def _check_partition(topic: Topic, number: int | None) -> None:

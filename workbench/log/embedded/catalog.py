@@ -54,7 +54,7 @@ CREATE TABLE part (
     log_start INTEGER NOT NULL DEFAULT 0, hot_start INTEGER NOT NULL DEFAULT 0,
     next_off INTEGER NOT NULL DEFAULT 0, last_append_ts INTEGER NOT NULL DEFAULT 0,
     hot_rows INTEGER NOT NULL DEFAULT 0, hot_bytes INTEGER NOT NULL DEFAULT 0,
-    hot_min_ts INTEGER, hot_max_ts INTEGER,
+    hot_min_ts INTEGER, hot_max_ts INTEGER, started INTEGER NOT NULL DEFAULT 0,
     UNIQUE (tid, partition)
 ) STRICT;
 CREATE TABLE record (
@@ -177,6 +177,7 @@ class Catalog:
         self.writable = writable
         self.doorbell = Doorbell(root / DOORBELL)
         self.lock = FileLock(root / WRITE_LOCK, "the log's write lock", lock_timeout)
+        self.seal_lock = FileLock(root / SEAL_LOCK, "the log's seal lock", lock_timeout)
         self._synchronous = _SYNCHRONOUS[durability]
         self._lock_timeout = lock_timeout
         self._local = threading.local()
@@ -220,19 +221,17 @@ class Catalog:
         if not self.writable:
             raise ReadOnly(f"the log {self.root} was opened for reading")
         connection = self.connection
-        with named_errors(self.root):
-            with self.lock:
-                if not self._in_wal:
-                    self._switch_to_wal(connection)
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-            self.doorbell.ring()
+        with named_errors(self.root), self.lock:
+            if not self._in_wal:
+                self._switch_to_wal(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
     def rows(self, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement, which is a read transaction of its own."""
@@ -251,7 +250,7 @@ class Catalog:
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             connection.execute("COMMIT")
-        self.doorbell.ring()
+        self.doorbell.ring()  # which makes its file, so that readers can watch it
         files.make_folder(self.root / SEGMENTS)
         files.sync_folder(self.root)
         return True
@@ -271,6 +270,11 @@ class Catalog:
         except (apsw.SQLError, apsw.CantOpenError) as error:
             raise NotALog(f"{self.root} holds no log: {error}") from error
 
+    def compact(self) -> None:
+        """Give the space of deleted rows back to the system."""
+        with named_errors(self.root), self.lock:
+            self.connection.execute("VACUUM")
+
     def close(self) -> None:
         """Close all connections; the last writer leaves one plain file.  Idempotent."""
         with self._closing:
@@ -282,6 +286,7 @@ class Catalog:
             if self._in_wal:
                 self._leave_one_file()
             self.lock.close()
+            self.seal_lock.close()
             self.doorbell.close()
             if self._copy is not None:
                 self._copy.cleanup()
@@ -327,7 +332,6 @@ class Catalog:
         self._connections = weakref.WeakSet()
         self._local = threading.local()
         self._closing = threading.Lock()
-        self.lock.reset_after_fork()
         self.doorbell.close()
         self._in_wal = False
 

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,11 +24,14 @@ else:
     import fcntl
 
 
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
 class FileLock:
     """An exclusive lock on a file, between processes and between the threads of one process.
 
-    The file holds the pid of its last holder.  Thread-safe; not re-entrant.  A fork must call
-    `forget` in the child, since the kernel shares the lock with it.
+    The file holds the pid of its last holder.  Thread-safe; not re-entrant.  A forked child
+    drops what it inherits: the kernel would share the lock with it.
 
     Parameters
     ----------
@@ -45,6 +49,7 @@ class FileLock:
         self._what = what
         self._thread_lock = threading.Lock()
         self._descriptor: int | None = None
+        _locks.add(self)
 
     def acquire(self, timeout: float | None = None) -> None:
         """Take the lock.  Raises `LogBusy`, naming the holder, after the time-out (seconds)."""
@@ -56,7 +61,7 @@ class FileLock:
             if self._descriptor is None:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             if not _try_lock(self._descriptor):
-                self._wait(limit - (time.monotonic() - started), limit)
+                self._wait(self._descriptor, limit - (time.monotonic() - started), limit)
             os.pwrite(self._descriptor, b"%-19d\n" % os.getpid(), 0)
         except BaseException:
             self._thread_lock.release()
@@ -71,18 +76,7 @@ class FileLock:
     def close(self) -> None:
         """Close the lock file, which must not be held."""
         with self._thread_lock:
-            self.forget()
-
-    def forget(self) -> None:
-        """In a forked child: drop the descriptor that is shared with the parent."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        self._descriptor = None
-
-    def reset_after_fork(self) -> None:
-        """In a forked child: start anew, whatever the parent's threads held."""
-        self.forget()
-        self._thread_lock = threading.Lock()
+            self._forget()
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -96,9 +90,19 @@ class FileLock:
     ) -> None:
         self.release()
 
-    def _wait(self, remaining: float, limit: float) -> None:
-        waiter = _Waiter(self._descriptor or 0)
-        if not waiter.granted(remaining):
+    def _forget(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
+
+    def _after_fork(self) -> None:
+        self._forget()
+        self._thread_lock = threading.Lock()
+
+    def _wait(self, descriptor: int, remaining: float, limit: float) -> None:
+        if remaining <= 0:
+            raise self._busy(limit)
+        if not _Waiter(descriptor).granted(remaining):
             self._descriptor = None  # the waiter closes it
             raise self._busy(limit)
 
@@ -113,6 +117,15 @@ class FileLock:
         )
 
 
+def _forget_parent() -> None:
+    for lock in list(_locks):
+        lock._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
 class _Waiter:
     """A thread blocked in the kernel's lock queue, which may be abandoned."""
 
@@ -125,7 +138,7 @@ class _Waiter:
         threading.Thread(target=self._block, name="workbench-lock", daemon=True).start()
 
     def granted(self, timeout: float) -> bool:
-        self._done.wait(max(timeout, 0.0))
+        self._done.wait(timeout)
         with self._state:
             self._abandoned = not self._has_lock
             return self._has_lock

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import polars as pl
 
-from workbench.errors import LogExists, LogNotFound, NotALog, ReadOnly
-from workbench.log.embedded import append, files, groups, read, times, topics
-from workbench.log.embedded.catalog import (
-    CATALOG,
-    DOORBELL,
-    RECORDER_LOCK,
-    SEAL_LOCK,
-    SEGMENTS,
-    WRITE_LOCK,
-    Catalog,
-    Durability,
+from workbench.errors import ReadOnly
+from workbench.log.embedded import (
+    append,
+    groups,
+    opening,
+    read,
+    recording,
+    retention,
+    seal,
+    times,
+    topics,
+    verify,
 )
+from workbench.log.embedded.catalog import Catalog, Durability
 from workbench.log.embedded.groups import LEASE_SECONDS, EmbeddedMembership
-from workbench.log.embedded.storage import refuse_network_storage
+from workbench.log.embedded.locks import FileLock
 from workbench.log.embedded.topics import SEGMENT_BYTES, SEGMENT_ROWS, Topic
+from workbench.log.embedded.upkeep import Upkeep
+from workbench.log.embedded.verify import Progress, VerifyReport
 from workbench.log.protocol import Producer, TopicSpec
 from workbench.positions import Position
 from workbench.records import (
@@ -42,18 +45,6 @@ from workbench.schema import Schema
 
 LOCK_TIMEOUT = 30.0
 
-_OWN_FILES = {
-    CATALOG,
-    f"{CATALOG}-journal",
-    f"{CATALOG}-wal",
-    f"{CATALOG}-shm",
-    DOORBELL,
-    RECORDER_LOCK,
-    SEAL_LOCK,
-    SEGMENTS,
-    WRITE_LOCK,
-}
-
 
 class EmbeddedLog:
     """A log in a folder: a `LogBackend` without a server.  Thread-safe; usable after a fork.
@@ -67,10 +58,15 @@ class EmbeddedLog:
     order, and are never used again; a recording keeps its source's offsets and gaps.
     """
 
-    def __init__(self, catalog: Catalog, meta: Mapping[str, Any]) -> None:
+    def __init__(
+        self, catalog: Catalog, meta: Mapping[str, Any], recorder: FileLock | None = None
+    ) -> None:
         self._catalog = catalog
         self._meta = meta
+        self._recorder = recorder
         self._topics: dict[str, Topic] = {}
+        self._upkeep = Upkeep(self._keep_up)
+        self._recovered = False
 
     @classmethod
     def create(
@@ -85,7 +81,14 @@ class EmbeddedLog:
         Raises `LogExists`, `NotALog` for a folder that holds something else, `ReadOnly`,
         `UnsupportedStorage`.
         """
-        return cls._create(Path(path), {"kind": "log"}, durability, lock_timeout)
+        return cls(
+            *opening.create_log(
+                Path(path),
+                {"kind": "log", "log_id": str(uuid.uuid4())},
+                durability=durability,
+                lock_timeout=lock_timeout,
+            )
+        )
 
     @classmethod
     def open(
@@ -120,66 +123,34 @@ class EmbeddedLog:
         UnsupportedStorage
             The folder lies on a network file system.
         """
-        root = Path(path)
-        if not root.exists():
-            raise LogNotFound(f"there is no log at {root}", hint="create=True makes one")
-        refuse_network_storage(root)
-        if not (root / CATALOG).is_file():
-            if root.is_dir() and _is_free(root):
-                raise LogNotFound(
-                    f"{root} is empty, there is no log in it", hint="create=True makes one"
-                )
-            raise NotALog(f"{root} is not a log: it has no {CATALOG}")
-        able = os.access(root, os.W_OK) and os.access(root / CATALOG, os.W_OK)
-        if write and not able:
-            raise ReadOnly(f"{root} cannot be written", hint="open it with write=False")
-        reader = Catalog(root, writable=False, durability=durability, lock_timeout=lock_timeout)
-        try:
-            meta = reader.meta()
-            if not meta:
-                raise NotALog(f"{root} is not a log: its {CATALOG} is empty")
-        except BaseException:
-            reader.close()
-            raise
-        recording = meta["kind"] == "recording"
-        if recording and write:
-            raise ReadOnly(
-                f"{root} is a recording of the log {meta['log_id']} and is only written by its "
-                "recorder",
-                hint="open it with write=False",
-            )
-        if not able or recording or write is False:
-            return cls(reader, meta)
-        reader.close()
         return cls(
-            Catalog(root, writable=True, durability=durability, lock_timeout=lock_timeout), meta
+            *opening.open_log(Path(path), write, durability=durability, lock_timeout=lock_timeout)
         )
 
     @classmethod
-    def _create(
-        cls, root: Path, meta: dict[str, Any], durability: Durability, lock_timeout: float
+    def create_recording(
+        cls,
+        path: str | os.PathLike[str],
+        source_log_id: str,
+        source_kind: LogKind,
+        *,
+        durability: Durability = "power",
+        lock_timeout: float = LOCK_TIMEOUT,
     ) -> Self:
-        existing = root
-        while not existing.exists():
-            existing = existing.parent
-        refuse_network_storage(existing)
-        if root.exists() and not (root.is_dir() and _is_free(root)):
-            raise NotALog(
-                f"{root} holds other files; a log is made in a new or empty folder",
+        """Make a recording of another log, or go on with it.
+
+        What is returned takes `record_batch`; everything that `open` gives is read-only.  Raises
+        `LogBusy` while another recorder has it, `LogExists` when the folder holds something else
+        than a recording of that log, and what `create` raises.
+        """
+        return cls(
+            *opening.open_recorder(
+                Path(path),
+                {"kind": "recording", "log_id": source_log_id, "source_kind": source_kind},
+                durability=durability,
+                lock_timeout=lock_timeout,
             )
-        if not os.access(existing, os.W_OK):
-            raise ReadOnly(f"{existing} cannot be written")
-        files.make_folder(root)
-        catalog = Catalog(root, writable=True, durability=durability, lock_timeout=lock_timeout)
-        facts = {
-            "log_id": str(uuid.uuid4()),
-            "created_ms": time.time_ns() // 1_000_000,
-            **meta,
-        }
-        if not catalog.create(facts):
-            catalog.close()
-            raise LogExists(f"{root} holds a log already", hint="open it without create=True")
-        return cls(catalog, facts)
+        )
 
     @property
     def id(self) -> str:
@@ -236,6 +207,8 @@ class EmbeddedLog:
         A partition's newest records become a segment when they are `segment_rows` records or
         `segment_bytes` bytes of keys, values and headers.
         """
+        if self._recorder is not None:
+            return recording.create_topic(self._catalog, spec, segment_rows, segment_bytes)
         self._check_writable()
         return topics.create(self._catalog, spec, segment_rows, segment_bytes)
 
@@ -249,7 +222,81 @@ class EmbeddedLog:
     ) -> dict[int, tuple[int, int]]:
         """Append a batch of the schema `APPEND`, durably; see `LogBackend.append`."""
         self._check_writable()
-        return append.append(self._catalog, self._topic(topic), records, producer)
+        target = self._topic(topic)
+        offsets, full = append.append(self._catalog, target, records, producer)
+        if full or (target.expires and self._upkeep.retention_is_due()):
+            self._upkeep.request()
+        return offsets
+
+    def record_batch(
+        self,
+        topic: str,
+        partition: int,
+        records: pl.DataFrame,
+        end: int,
+        gaps: Sequence[Gap] = (),
+        *,
+        start: int | None = None,
+    ) -> None:
+        """Write records of the schema `RAW` at their own offsets, and the position `end` with them.
+
+        `start` says where a partition begins that was never recorded before; without it that is
+        the first record or gap.  Raises `InvalidRange` when the batch overlaps what is there or
+        goes backwards; nothing of it is then written.
+        """
+        if self._recorder is None:
+            raise ReadOnly(f"{self._catalog.root} is not open for recording")
+        target = self._topic(topic)
+        full = recording.record_batch(self._catalog, target, partition, records, start, end, gaps)
+        if full:
+            self._upkeep.request()
+
+    def recorded_position(self) -> Position:
+        """Where the recorder goes on: per partition that has been recorded, the next offset."""
+        return recording.position(self._catalog)
+
+    def seal(self, topic: str | None = None, *, force: bool = False) -> int:
+        """Turn hot tails that exceed the topic's segment limits into segments.
+
+        `force` seals every record and gives free space back, as at the end of a bulk load.
+        Appending processes do the unforced kind by themselves.  Returns the segments made.
+        """
+        names = [info.name for info in self.topics()] if topic is None else [topic]
+        with self._catalog.seal_lock:
+            if not self._recovered:
+                seal.remove_leftovers(self._catalog)
+                self._recovered = True
+            made = sum(seal.seal(self._catalog, self._topic(n), force=force) for n in names)
+        if force:
+            self._catalog.compact()
+        return made
+
+    def rebuild_companions(self, topic: str) -> int:
+        """Decode a topic's segments anew where the companion is damaged, missing or outdated.
+
+        Returns how many were written.
+        """
+        with self._catalog.seal_lock:
+            return seal.rebuild_companions(self._catalog, self._topic(topic))
+
+    def enforce_retention(
+        self, now_ms: int | None = None, *, grace_seconds: float = retention.GRACE_SECONDS
+    ) -> int:
+        """Apply every topic's retention as of now (or of `now_ms`); returns the expired offsets.
+
+        Files stay for `grace_seconds`, for readers that are about to open them.  Appending
+        processes do this about once a minute.
+        """
+        self._check_writable()
+        with self._catalog.seal_lock:
+            return retention.enforce(self._catalog, now_ms, grace_seconds)
+
+    def verify(self, progress: Progress | None = None) -> VerifyReport:
+        """Check every page, segment and record, and that nothing is missing.
+
+        Reads the whole log and writes nothing.  Damage is listed, not raised.
+        """
+        return verify.verify(self._catalog, progress)
 
     def offset_for_time(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
         """Per partition the first offset at or after the time, exactly; None without one."""
@@ -329,8 +376,21 @@ class EmbeddedLog:
         )
 
     def close(self) -> None:
-        """Release files and threads; the last writer leaves one plain catalog file."""
-        self._catalog.close()
+        """Release files and threads; the last writer leaves one plain catalog file.
+
+        A recorder first seals what it has recorded.
+        """
+        if self._catalog.closed:
+            return
+        self._upkeep.close()
+        try:
+            if self._recorder is not None:
+                self.seal(force=True)
+        finally:
+            self._catalog.close()
+            if self._recorder is not None:
+                self._recorder.release()
+                self._recorder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -351,12 +411,12 @@ class EmbeddedLog:
             self._topics[name] = topics.find(self._catalog, name)
         return self._topics[name]
 
+    def _keep_up(self) -> None:
+        self.seal()
+        if self.live:
+            self.enforce_retention()
+
     def _check_writable(self) -> None:
         if not self.writable:
             what = "is open for reading" if self.live else "is a recording, which is read-only"
             raise ReadOnly(f"{self._catalog.root} {what}")
-
-
-def _is_free(root: Path) -> bool:
-    """Whether a folder holds nothing, or nothing but a log."""
-    return {entry.name for entry in root.iterdir()} <= _OWN_FILES

@@ -15,7 +15,7 @@ import polars as pl
 
 from workbench.errors import InvalidRange, OffsetOutOfRange
 from workbench.log.embedded import rows, segments
-from workbench.log.embedded.catalog import OFFSET_BITS, OFFSET_MASK, Catalog, fetch
+from workbench.log.embedded.catalog import OFFSET_MASK, Catalog, fetch
 from workbench.log.embedded.segments import Companion, Segment
 from workbench.log.embedded.topics import Topic
 from workbench.records import Chunk, Gap
@@ -116,7 +116,9 @@ def _piece(
         if sealed:
             bounds = [start, *(min(end, segment.last_off + 1) for segment in sealed)]
         else:
-            tail, full = _tail(connection, ends.pid, max(start, ends.hot_start), end)
+            tail, full = rows.take(
+                connection, ends.pid, max(start, ends.hot_start), end, TAIL_ROWS, TAIL_BYTES
+            )
             bounds = [start, (tail[-1][0] & OFFSET_MASK) + 1 if full else end]
         cuts = [
             (cut, _gaps(connection, ends.pid, topic, partition, *cut)) for cut in pairwise(bounds)
@@ -192,26 +194,6 @@ def _check(ends: _Ends, topic: Topic, partition: int, start: int, end: int) -> N
             f"{place}: the range ends at {end}, beyond the log's end {ends.next_off}",
             hint=f"what can be read is [{ends.log_start}, {ends.next_off})",
         )
-
-
-def _tail(
-    connection: apsw.Connection, pid: int, start: int, end: int
-) -> tuple[list[rows.Row], bool]:
-    """Rows of the hot tail, and whether they stop at a chunk's bound."""
-    first = pid << OFFSET_BITS
-    taken: list[rows.Row] = []
-    size = 0
-    cursor = connection.execute(
-        f"SELECT {rows.COLUMNS} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (first + start, first + end, TAIL_ROWS),
-    )
-    for row in cursor:
-        taken.append(row)
-        size += len(row[4] or b"")
-        if size >= TAIL_BYTES:
-            break
-    cursor.close(True)
-    return taken, len(taken) == TAIL_ROWS or size >= TAIL_BYTES
 
 
 def _gaps(

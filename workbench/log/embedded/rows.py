@@ -8,11 +8,12 @@ from struct import Struct
 from typing import Any
 from zlib import crc32
 
+import apsw
 import msgspec
 import polars as pl
 
 from workbench.errors import CorruptData
-from workbench.log.embedded.catalog import OFFSET_MASK
+from workbench.log.embedded.catalog import OFFSET_BITS, OFFSET_MASK
 from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE
 
 #: One row of the table `record`: id, ts, ts_type, key, value, headers, leader_epoch,
@@ -87,6 +88,38 @@ def sizes(keys: Blobs, values: Blobs, headers: Blobs) -> int:
     return total
 
 
+def take(
+    connection: apsw.Connection, pid: int, start: int, end: int, most: int, most_bytes: int
+) -> tuple[list[Row], bool]:
+    """Rows with offsets in `[start, end)`, and whether a bound stopped short of the end.
+
+    At most `most` rows, and no more after the one that reaches `most_bytes` of values.
+    """
+    first = pid << OFFSET_BITS
+    taken: list[Row] = []
+    size = 0
+    cursor = connection.execute(
+        f"SELECT {COLUMNS} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (first + start, first + end, most),
+    )
+    for row in cursor:
+        taken.append(row)
+        size += len(row[4] or b"")
+        if size >= most_bytes:
+            break
+    cursor.close(True)
+    return taken, len(taken) == most or size >= most_bytes
+
+
+def damaged(rows: Sequence[Row]) -> list[int]:
+    """The ids of the rows that do not match their checksum."""
+    if not rows:
+        return []
+    ids, times, types, keys, values, headers, epochs, received, stored = zip(*rows, strict=True)
+    crcs = record_crcs(content_crcs(keys, values, headers), ids, times, types, epochs, received)
+    return [row for row, want, got in zip(ids, stored, crcs, strict=True) if want != got]
+
+
 def raw_frame(root: object, topic: str, partition: int, rows: Sequence[Row]) -> pl.DataFrame:
     """Rows of one partition as a frame of the schema `RAW`.
 
@@ -94,15 +127,13 @@ def raw_frame(root: object, topic: str, partition: int, rows: Sequence[Row]) -> 
     """
     if not rows:
         return pl.DataFrame(schema=RAW)
-    ids, times, types, keys, values, headers, epochs, received, stored = zip(*rows, strict=True)
-    computed = record_crcs(content_crcs(keys, values, headers), ids, times, types, epochs, received)
-    for key, want, got in zip(ids, stored, computed, strict=True):
-        if want != got:
-            raise CorruptData(
-                f"{root}: topic {topic}, partition {partition}, offset {key & OFFSET_MASK}: "
-                "the record does not match its checksum",
-                hint="`workbench verify` lists everything that is damaged",
-            )
+    for row in damaged(rows):
+        raise CorruptData(
+            f"{root}: topic {topic}, partition {partition}, offset {row & OFFSET_MASK}: "
+            "the record does not match its checksum",
+            hint="`workbench verify` lists everything that is damaged",
+        )
+    ids, times, types, keys, values, headers, epochs, received, _ = zip(*rows, strict=True)
     return pl.DataFrame(
         [
             pl.repeat(partition, len(rows), dtype=pl.Int32, eager=True).alias("partition"),
@@ -120,9 +151,9 @@ def raw_frame(root: object, topic: str, partition: int, rows: Sequence[Row]) -> 
 
 def _headers_series(blobs: Blobs) -> pl.Series:
     if not any(blobs):
-        return pl.repeat(None, len(blobs), dtype=HEADERS, eager=True).alias("headers")
+        return pl.Series("headers", [[]], HEADERS).new_from_index(0, len(blobs))
     decoded = [
-        None if blob is None else [{"name": n, "value": v} for n, v in _decode_headers(blob)]
+        [{"name": n, "value": v} for n, v in _decode_headers(blob)] if blob else []
         for blob in blobs
     ]
     return pl.Series("headers", decoded, HEADERS)

@@ -45,6 +45,9 @@ class Topic:
     name: str
     partitions: int
     timestamp_type: TimestampType
+    segment_rows: int
+    segment_bytes: int
+    expires: bool
 
 
 def check_name(name: str) -> None:
@@ -61,7 +64,9 @@ def check_name(name: str) -> None:
 def find(catalog: Catalog, name: str) -> Topic:
     """One topic.  Raises `UnknownTopic`."""
     rows = catalog.rows(
-        "SELECT tid, name, partitions, timestamp_type FROM topic WHERE name = ?", (name,)
+        "SELECT tid, name, partitions, timestamp_type, segment_rows, segment_bytes, "
+        "ifnull(retention_ms, retention_bytes) IS NOT NULL FROM topic WHERE name = ?",
+        (name,),
     )
     if not rows:
         raise unknown(catalog, name)

@@ -1,0 +1,127 @@
+"""Retention: what is too old or too much leaves from the start of each partition.
+
+Segments are first marked, which moves the log start; their files go after a time of grace, for
+readers that are about to open them.
+"""
+
+from __future__ import annotations
+
+import time
+
+import apsw
+
+from workbench.log.embedded import files, segments
+from workbench.log.embedded.catalog import OFFSET_BITS, OFFSET_MASK, Catalog, fetch
+from workbench.log.embedded.seal import delete_rows
+
+GRACE_SECONDS = 60.0
+
+_NEVER = -(1 << 62)
+
+
+def enforce(catalog: Catalog, now_ms: int | None, grace_seconds: float) -> int:
+    """Move log starts and remove what has been marked for long enough.
+
+    Returns the offsets that left.  The caller holds the seal lock.
+    """
+    now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    gone = 0
+    for pid, retention_ms, retention_bytes, log_start in catalog.rows(
+        "SELECT pid, retention_ms, retention_bytes, log_start FROM part JOIN topic USING (tid) "
+        "WHERE ifnull(retention_ms, retention_bytes) IS NOT NULL AND next_off > log_start"
+    ):
+        cutoff = _NEVER if retention_ms is None else now - retention_ms
+        with catalog.read() as connection:
+            start = _start(connection, pid, cutoff, retention_bytes)
+        if start > log_start:
+            _move_start(catalog, pid, start, now)
+            delete_rows(catalog, pid)
+            gone += start - log_start
+    _remove_files(catalog, now - int(grace_seconds * 1000))
+    return gone
+
+
+def _start(connection: apsw.Connection, pid: int, cutoff_ms: int, most_bytes: int | None) -> int:
+    """Where a partition is to begin: the first offset that neither rule removes.
+
+    A record stays while its time is at or after the cutoff, and so does everything after it.
+    By bytes, what is oldest leaves while at least `most_bytes` remain, as in Kafka.
+    """
+    [(start, hot_start, end, hot_bytes, oldest_hot)] = fetch(
+        connection,
+        "SELECT log_start, hot_start, next_off, hot_bytes, hot_min_ts FROM part WHERE pid = ?",
+        (pid,),
+    )
+    sealed = segments.live(connection, "pid = ?", (pid,))
+    total = hot_bytes + sum(segment.bytes for segment in sealed)
+    for segment in sealed:
+        aged = segment.max_ts is not None and segment.max_ts < cutoff_ms
+        surplus = most_bytes is not None and total - segment.bytes >= most_bytes
+        if not (aged or surplus):
+            return int(start)
+        start = segment.last_off + 1
+        total -= segment.bytes
+    start = max(start, hot_start)
+    if oldest_hot is not None and oldest_hot < cutoff_ms:
+        start = max(start, _first_hot(connection, pid, start, end, cutoff_ms))
+    if most_bytes is not None and hot_bytes > most_bytes:
+        start = max(start, _first_within(connection, pid, start, end, most_bytes))
+    return int(start)
+
+
+def _first_hot(connection: apsw.Connection, pid: int, start: int, end: int, cutoff_ms: int) -> int:
+    first = pid << OFFSET_BITS
+    [(row,)] = fetch(
+        connection,
+        "SELECT min(id) FROM record WHERE id >= ? AND id < ? AND (ts >= ? OR ts IS NULL)",
+        (first + start, first + end, cutoff_ms),
+    )
+    return end if row is None else row & OFFSET_MASK
+
+
+def _first_within(
+    connection: apsw.Connection, pid: int, start: int, end: int, most_bytes: int
+) -> int:
+    """The first hot offset such that from there on at least `most_bytes` remain."""
+    first = pid << OFFSET_BITS
+    [(row,)] = fetch(
+        connection,
+        "SELECT max(id) FROM (SELECT id, sum(32 + ifnull(length(key), 0) "
+        "+ ifnull(length(value), 0) + ifnull(length(headers), 0)) OVER (ORDER BY id DESC) AS size "
+        "FROM record WHERE id >= ? AND id < ?) WHERE size >= ?",
+        (first + start, first + end, most_bytes),
+    )
+    return start if row is None else row & OFFSET_MASK
+
+
+def _move_start(catalog: Catalog, pid: int, start: int, now_ms: int) -> None:
+    first = pid << OFFSET_BITS
+    with catalog.write() as connection:
+        connection.execute(
+            "UPDATE segment SET deleted_ms = ? "
+            "WHERE pid = ? AND last_off < ? AND deleted_ms IS NULL",
+            (now_ms, pid, start),
+        )
+        connection.execute('DELETE FROM gap WHERE pid = ? AND "end" <= ?', (pid, start))
+        connection.execute(
+            "UPDATE part SET log_start = ?1, hot_start = max(hot_start, ?1) WHERE pid = ?2",
+            (start, pid),
+        )
+        connection.execute(
+            "UPDATE part SET (hot_rows, hot_bytes, hot_min_ts, hot_max_ts) = ("
+            "SELECT count(*), ifnull(sum(32 + ifnull(length(key), 0) + ifnull(length(value), 0) "
+            "+ ifnull(length(headers), 0)), 0), min(ts), max(ts) FROM record "
+            "WHERE id >= ?1 + hot_start AND id < ?1 + next_off) WHERE pid = ?2",
+            (first, pid),
+        )
+
+
+def _remove_files(catalog: Catalog, before_ms: int) -> None:
+    for sid, path, typed_path in catalog.rows(
+        "SELECT sid, path, typed_path FROM segment WHERE deleted_ms <= ?", (before_ms,)
+    ):
+        for name in (path, typed_path):
+            if name is not None:
+                files.unlink(catalog.root / name)
+        with catalog.write() as connection:
+            connection.execute("DELETE FROM segment WHERE sid = ?", (sid,))

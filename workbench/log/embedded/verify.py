@@ -1,0 +1,256 @@
+"""Verifying a log: every page, every segment, every record, and that nothing is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import apsw
+import polars as pl
+
+from workbench.errors import CorruptData
+from workbench.log.embedded import files, rows, seal, wal
+from workbench.log.embedded.catalog import CATALOG, OFFSET_MASK, Catalog, named_errors
+from workbench.log.embedded.segments import Segment, live
+from workbench.log.embedded.topics import Topic, find
+
+_ROWS = 50_000
+_BYTES = 64 << 20
+_PAGE_TRIES = 3
+
+_Run = tuple[int, int]  # offsets [start, end)
+
+#: Called with the bytes checked so far and those there are.
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong: in which file, and which offsets `[start, end)` it touches.
+
+    A damaged companion is `rebuildable`: no record is lost with it.
+    """
+
+    path: str
+    message: str
+    topic: str | None = None
+    partition: int | None = None
+    start: int | None = None
+    end: int | None = None
+    rebuildable: bool = False
+
+    def __str__(self) -> str:
+        place = "" if self.topic is None else f" topic {self.topic}, partition {self.partition}"
+        if self.start is not None:
+            place += f", offsets [{self.start}, {self.end})"
+        return f"{self.path}:{place}: {self.message}" if place else f"{self.path}: {self.message}"
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was checked, and what was found."""
+
+    damage: list[Damage] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    topics: int = 0
+    segments: int = 0
+    companions: int = 0
+    records: int = 0
+    bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether no record is damaged or missing; a companion can be rebuilt."""
+        return all(damage.rebuildable for damage in self.damage)
+
+    def __str__(self) -> str:
+        checked = (
+            f"{self.topics} topics, {self.records:,} records, {self.segments} segments, "
+            f"{self.companions} companions, {self.bytes:,} bytes checked"
+        )
+        return "\n".join(
+            [*map(str, self.damage), *(f"warning: {w}" for w in self.warnings), checked]
+        )
+
+
+def verify(catalog: Catalog, progress: Progress | None) -> VerifyReport:
+    """Check a whole log; reads everything, writes nothing.  Raises nothing for damage."""
+    report = VerifyReport()
+    try:
+        _Verifier(catalog, report, progress or (lambda done, total: None)).run()
+    except CorruptData as error:
+        report.damage.append(Damage(CATALOG, str(error)))
+    except apsw.Error as error:
+        report.damage.append(Damage(CATALOG, f"SQLite says: {error}"))
+    return report
+
+
+class _Verifier:
+    """One run over a log."""
+
+    def __init__(self, catalog: Catalog, report: VerifyReport, progress: Progress) -> None:
+        self._catalog = catalog
+        self._report = report
+        self._progress = progress
+        self._total = 0
+
+    def run(self) -> None:
+        catalog = self._catalog
+        with catalog.read() as connection:
+            sealed = live(connection, "1", ())
+        size = (catalog.root / CATALOG).stat().st_size
+        self._total = size + sum(s.bytes + (s.typed_bytes or 0) for s in sealed)
+        self._check_catalog()
+        self._advance(size)
+        by_part: dict[int, list[Segment]] = {}
+        for segment in sealed:
+            by_part.setdefault(segment.pid, []).append(segment)
+        names = catalog.rows("SELECT name FROM topic ORDER BY name")
+        self._report.topics = len(names)
+        for (name,) in names:
+            topic = find(catalog, name)
+            for pid, partition in catalog.rows(
+                "SELECT pid, partition FROM part WHERE tid = ? ORDER BY partition", (topic.tid,)
+            ):
+                self._check_partition(topic, pid, partition, by_part.get(pid, []))
+        self._report.warnings += [
+            f"{path} is named by no catalog row (a seal that was killed; the next one removes it)"
+            for path in seal.leftovers(catalog)
+        ]
+
+    def _check_catalog(self) -> None:
+        catalog = self._catalog
+        path = catalog.root / CATALOG
+        if catalog.connection.reserve_bytes() == 0:
+            raise CorruptData(f"{path} has lost its page checksums: its header is damaged")
+        with named_errors(catalog.root):
+            page_size = catalog.connection.pragma("page_size")
+            bad = [
+                page
+                for page in range(1, path.stat().st_size // page_size + 1)
+                if not self._page_is_sound(page, page_size)
+            ]
+            self._report.damage += [
+                Damage(CATALOG, f"page {page} does not match its checksum") for page in bad
+            ]
+            if not bad:
+                self._report.damage += [
+                    Damage(CATALOG, str(message))
+                    for (message,) in catalog.rows("PRAGMA integrity_check")
+                    if message != "ok"
+                ]
+        warning = wal.warning(path.with_name(f"{CATALOG}-wal"))
+        if warning is not None:
+            self._report.warnings.append(warning)
+
+    def _page_is_sound(self, page: int, size: int) -> bool:
+        """Check one page in the file; again when a checkpoint may be writing it."""
+        for attempt in range(_PAGE_TRIES):
+            with (self._catalog.root / CATALOG).open("rb") as file:
+                file.seek((page - 1) * size)
+                data = file.read(size)
+            [(sound,)] = self._catalog.rows("SELECT verify_checksum(?)", (data,))
+            if sound:
+                return True
+            time.sleep(0.02 * attempt)
+        return False
+
+    def _check_partition(
+        self, topic: Topic, pid: int, partition: int, sealed: list[Segment]
+    ) -> None:
+        """Check what a partition holds, and that nothing between its ends is missing."""
+        held: list[_Run] = []
+        for segment in sealed:
+            held += self._check_segment(topic, partition, segment)
+        [(log_start, hot_start, next_off)] = self._catalog.rows(
+            "SELECT log_start, hot_start, next_off FROM part WHERE pid = ?", (pid,)
+        )
+        held += self._check_hot(topic, pid, partition, hot_start, next_off)
+        held += self._catalog.rows('SELECT start, "end" FROM gap WHERE pid = ?', (pid,))
+        position = log_start
+        for start, end in [*sorted(held), (next_off, next_off)]:
+            if start > position:
+                self._damaged(CATALOG, topic, partition, (position, start), "records are missing")
+            position = max(position, end)
+
+    def _check_segment(self, topic: Topic, partition: int, segment: Segment) -> list[_Run]:
+        """Check a segment and its companion; returns the offsets that it accounts for."""
+        claimed = (segment.base_off, segment.last_off + 1)
+        runs = [claimed]
+        self._report.segments += 1
+        if not self._matches(segment.path, segment.sha256):
+            message = "the segment is missing or does not match its SHA-256"
+            self._damaged(segment.path, topic, partition, claimed, message)
+        else:
+            offsets = pl.read_parquet(
+                self._catalog.root / segment.path, columns=["offset"], glob=False
+            ).to_series()
+            runs = _runs(offsets)
+            if len(offsets) != segment.rows or (runs[0][0], runs[-1][1]) != claimed:
+                message = "the segment holds other offsets than the catalog says"
+                self._damaged(segment.path, topic, partition, claimed, message)
+            self._report.records += len(offsets)
+        self._advance(segment.bytes)
+        if segment.typed_path is not None:
+            self._report.companions += 1
+            if not self._matches(segment.typed_path, segment.typed_sha256):
+                message = "the companion is missing or damaged; it can be rebuilt"
+                self._damaged(
+                    segment.typed_path, topic, partition, claimed, message, rebuildable=True
+                )
+            self._advance(segment.typed_bytes or 0)
+        return runs
+
+    def _check_hot(
+        self, topic: Topic, pid: int, partition: int, start: int, end: int
+    ) -> list[_Run]:
+        """Check the rows of the hot tail; returns the offsets that it accounts for."""
+        runs: list[_Run] = []
+        more = True
+        while more:
+            with self._catalog.read() as connection:
+                block, more = rows.take(connection, pid, start, end, _ROWS, _BYTES)
+            for row in rows.damaged(block):
+                offset = row & OFFSET_MASK
+                message = "the record does not match its checksum"
+                self._damaged(CATALOG, topic, partition, (offset, offset + 1), message)
+            self._report.records += len(block)
+            if block:
+                runs += _runs(pl.Series([row[0] & OFFSET_MASK for row in block]))
+                start = runs[-1][1]
+        return runs
+
+    def _matches(self, name: str, sha256: str | None) -> bool:
+        path = self._catalog.root / name
+        return path.is_file() and files.sha256(path) == sha256
+
+    def _damaged(
+        self,
+        path: str,
+        topic: Topic,
+        partition: int,
+        offsets: _Run,
+        message: str,
+        *,
+        rebuildable: bool = False,
+    ) -> None:
+        self._report.damage.append(
+            Damage(path, message, topic.name, partition, *offsets, rebuildable=rebuildable)
+        )
+
+    def _advance(self, size: int) -> None:
+        self._report.bytes += size
+        self._progress(self._report.bytes, self._total)
+
+
+def _runs(offsets: pl.Series) -> list[_Run]:
+    """Consecutive offsets as ranges `[start, end)`."""
+    return (
+        offsets.alias("offset")
+        .to_frame()
+        .group_by(pl.col("offset") - pl.int_range(pl.len()), maintain_order=True)
+        .agg(pl.col("offset").min().alias("start"), (pl.col("offset").max() + 1).alias("end"))
+        .select("start", "end")
+        .rows()
+    )
