@@ -16,7 +16,9 @@ def last_known(events: pl.DataFrame, fields: Sequence[str], tombstone: str) -> p
 def before_and_after(after: pl.DataFrame) -> pl.DataFrame:
     """`before` and `after` (Struct), and `changed`: the names of the fields that differ."""
     if after.width == 0:
-        nothing = pl.Schema({"before": pl.Null, "after": pl.Null, "changed": pl.List(pl.String)})
+        nothing = pl.Schema(
+            {"before": pl.Null(), "after": pl.Null(), "changed": pl.List(pl.String)}
+        )
         return nothing.to_frame().clear(after.height)
     earlier = pl.all().shift(1)
     changed = [
