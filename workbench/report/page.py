@@ -26,7 +26,9 @@ _SHOWN = (
     "text/latex",
     "text/plain",
 )
-_LOADS = re.compile(r"""https?://|["'(]//""")
+#: Where scripts that draw an output get their libraries from.
+_LIBRARIES = re.compile(r"//(cdn[\w.-]*|unpkg\.com|esm\.sh)/")
+_FAR_STYLE = re.compile(r"""@import|url\(\s*["']?(?!["']?(data:|#))""")
 _NOTICE = (
     "This output fetches code from the network to draw itself, and a report is whole without one. "
     'For Altair charts, alt.renderers.enable("svg") draws pictures.'
@@ -94,14 +96,15 @@ def _self_contained(output: Any) -> None:
 
 
 def _fetches(html: str) -> bool:
-    """Whether a browser would go to the network to show it; links are not followed by showing."""
+    """Whether a browser would have to get something to show it; links are only followed later."""
     soup = bs4.BeautifulSoup(html, "html.parser")
-    for element in soup.find_all(True):
-        if element.name in ("script", "style") and _LOADS.search(element.get_text()):
-            return True
-        if element.name in ("link", "iframe", "object", "embed", "base") and element.attrs:
-            return True
-        addresses = [element.get(name, "") for name in ("src", "srcset", "poster", "style")]
-        if any(_LOADS.search(str(text)) for text in addresses):
-            return True
-    return False
+    scripts = "".join(script.get_text() for script in soup.find_all("script"))
+    styles = "".join(style.get_text() for style in soup.find_all("style"))
+    styles += "".join(str(element["style"]) for element in soup.find_all(style=True))
+    sources = [str(element["src"]) for element in soup.find_all(src=True)]
+    return bool(
+        soup.find(["link", "iframe", "object", "embed", "base"])
+        or _LIBRARIES.search(scripts)
+        or _FAR_STYLE.search(styles)
+        or not all(source.startswith("data:") for source in sources)
+    )

@@ -113,7 +113,8 @@ def _read(path: Path) -> Any:
         raise ReportError(f"there is no notebook at {path}")
     try:
         node = nbformat.read(path, as_version=4)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, ValueError) as error:
+    except (nbformat.ValidationError, ValueError, AttributeError, KeyError, TypeError) as error:
+        # JSON of another shape fails wherever nbformat happens to look first.
         reason = str(error).split("\n", 1)[0]
         raise ReportError(f"{path} is not a notebook: {reason}") from error
     language = node.metadata.get("kernelspec", {}).get("language", "python")
