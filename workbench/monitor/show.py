@@ -6,6 +6,8 @@ from datetime import UTC
 from html import escape
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from workbench.monitor.definition import describe_ms
 from workbench.source.display import html_block, html_table, text
 from workbench.source.slice import SliceSource
@@ -42,10 +44,20 @@ def where(monitor: Monitor) -> str:
     return f"{ranges}  {describe_span(address.times.start_ms, address.times.end_ms, UTC)}"
 
 
+def span(rows: pl.DataFrame) -> str:
+    """How many windows there are, from when to when."""
+    windows = rows["window_start"].n_unique()
+    if windows == 0:
+        return "no window has closed yet"
+    first, last = rows["window_start"].min(), rows["window_end"].max()
+    return f"{windows:,} windows, {text(first)} .. {text(last)} UTC"
+
+
 def as_html(monitor: Monitor, picture: str = "") -> str:
     """What a saved notebook shows: the picture, the newest windows, the alerts."""
     rows, alerts = monitor.frame(), monitor.alerts()
-    parts = [f"<p>{escape(where(monitor))}<br>{escape(str(monitor.status()))}</p>", picture]
+    facts = [span(rows), where(monitor), str(monitor.status())]
+    parts = [f"<p>{'<br>'.join(map(escape, facts))}</p>", picture]
     if alerts.height:
         parts.append(
             html_table(

@@ -46,7 +46,10 @@ def html_table(
     numeric = [dtype.is_numeric() for dtype in frame.dtypes]
     shown = frame.head(rows)
     cut = f" (the first {rows:,} of {frame.height:,} rows)" if frame.height > rows else ""
-    lines = [f"<table><caption>{escape(caption + cut)}</caption><thead><tr>"]
+    lines = [
+        '<table><caption style="text-align:left">',
+        f"{escape(caption + cut)}</caption><thead><tr>",
+    ]
     lines += [
         f'<th scope="col" style="text-align:{_side(right)}">{escape(name)}</th>'
         for name, right in zip(frame.columns, numeric, strict=True)

@@ -26,7 +26,7 @@ def describe(trail: Trail) -> str:
     ]
     odd = [
         f"{frame.height:,} {word}"
-        for frame, word in ((trail.late, "late"), (trail.duplicates, "duplicates"))
+        for frame, word in ((trail.late, "late"), (trail.duplicates, "seen before (duplicates)"))
         if frame.height
     ]
     lines += [", ".join(odd)] if odd else []
@@ -52,14 +52,13 @@ def as_html(trail: Trail, picture: str = "") -> str:
     """What a saved notebook shows: the statement, the picture, the events, what is missing."""
     title, *facts = describe(trail).splitlines()
     events = trail.frame()
-    shown = pl.DataFrame(
-        {
-            **{name: events[name] for name in ("timestamp", "topic", "partition", "offset")},
-            **({trail.time: events[trail.time]} if trail.time != "timestamp" else {}),
-            "changes": [changes(row) for row in events.iter_rows(named=True)],
-            "note": [_note(row) for row in events.iter_rows(named=True)],
-        },
-        schema_overrides={"changes": pl.String, "note": pl.String},
+    fields = [name for name in trail.source.schema if name not in ("key", trail.by, "decode_error")]
+    shown = events.select(pl.col(name) for name in fields if name in events.columns)
+    told = {"row changes": changes} if trail.has_rows else {}
+    told["remark"] = _remark
+    shown = shown.with_columns(
+        pl.Series(name, [tell(row) for row in events.iter_rows(named=True)], dtype=pl.String)
+        for name, tell in told.items()
     )
     marks = {
         n: _LATE if late else _DUPLICATE
@@ -76,11 +75,11 @@ def as_html(trail: Trail, picture: str = "") -> str:
     return html_block(title, parts)
 
 
-def _note(row: dict[str, object]) -> str:
-    notes = ["late"] if row["late"] else []
-    notes += [f"duplicate of {row['duplicate_of']}"] if row["duplicate_of"] else []
-    notes += [f"did not decode: {row['decode_error']}"] if row["decode_error"] else []
-    return ", ".join(notes)
+def _remark(row: dict[str, object]) -> str:
+    remarks = ["late"] if row["late"] else []
+    remarks += [f"duplicate of {row['duplicate_of']}"] if row["duplicate_of"] else []
+    remarks += [f"did not decode: {row['decode_error']}"] if row["decode_error"] else []
+    return ", ".join(remarks)
 
 
 def _span(trail: Trail) -> str:

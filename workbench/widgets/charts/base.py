@@ -1,0 +1,92 @@
+"""What the charts share: how they are framed, drawn without a browser, and shown.
+
+Event text reaches a chart as data only: columns get plain names of their own (`m0`, `m1`), since
+Vega reads dots and brackets in a field's name, and what is shown of a value is text.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import altair as alt
+
+#: How many points a chart draws at most; the rest is said in its subtitle.
+MOST_POINTS = 3000
+
+WIDTH = 680
+BLUE = "#3a6ea5"
+#: How many characters a line of facts above a chart holds.
+_LINE = 118
+
+#: Day and month at midnight, else the time as far as it is needed; 24 hours, UTC.
+_TIME_LABEL = (
+    "utcFormat(datum.value, utcmilliseconds(datum.value) ? '%H:%M:%S.%L'"
+    " : utcseconds(datum.value) ? '%H:%M:%S'"
+    " : utchours(datum.value) + utcminutes(datum.value) ? '%H:%M' : '%d %b')"
+)
+
+
+class StaticChart(alt.VConcatChart):
+    """An Altair chart that shows itself as a picture: offline, and in a saved notebook.
+
+    Its `description` is the text for those who cannot see it.
+    """
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": self.description, "text/html": picture(self)}
+
+
+def picture(chart: StaticChart) -> str:
+    """The chart as an `<img>` with its description; no script, nothing to load."""
+    data = base64.b64encode(to_svg(chart).encode()).decode()
+    return (
+        f'<img alt="{escape(chart.description)}" style="max-width:100%;background:#fff" '
+        f'src="data:image/svg+xml;base64,{data}">'
+    )
+
+
+def to_svg(chart: alt.TopLevelMixin) -> str:
+    """Any Altair chart as SVG text, without a browser or a network."""
+    target = io.StringIO()
+    chart.save(target, format="svg")
+    return target.getvalue()
+
+
+def stack(
+    panels: Sequence[Any], description: str, title: str | None = None, facts: Iterable[str] = ()
+) -> StaticChart:
+    """Panels below each other over one time axis, with a title and a line for each fact."""
+    chart = StaticChart(vconcat=list(panels), spacing=12, description=description)
+    if title is not None:
+        lines = [line for fact in facts for line in textwrap.wrap(fact, _LINE) or [""]]
+        chart = chart.properties(
+            title=alt.TitleParams(title, subtitle=lines, anchor="start", offset=10)
+        )
+    framed: StaticChart = (
+        chart.resolve_scale(x="shared", color="independent", shape="independent")
+        .configure_title(fontSize=14, subtitleFontSize=11, subtitleColor="#555")
+        .configure_axis(labelFontSize=11, titleFontSize=11, grid=True, gridColor="#eee")
+        .configure_legend(labelFontSize=11, titleFontSize=11, labelLimit=220, symbolLimit=30)
+        .configure_view(stroke="#ddd")
+    )
+    return framed
+
+
+def time_axis(field: str, title: str | None) -> alt.X:
+    """Times in UTC, with labels of 24 hours."""
+    axis = alt.Axis(labelExpr=_TIME_LABEL, labelOverlap=True)
+    return alt.X(f"{field}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
+
+
+def json_number(value: Any) -> float | int | None:
+    """A JSON number: what JavaScript cannot hold exactly is drawn to the nearest."""
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
