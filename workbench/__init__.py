@@ -10,7 +10,7 @@ day.frame()
 
 from workbench import errors, report, widgets
 from workbench.address import Address
-from workbench.api.connect import connect, open_slice, report_slice, sample
+from workbench.api.connect import connect, open_slice, report_slice, sample, verify
 from workbench.api.log import Group, Log
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream
@@ -35,5 +35,6 @@ __all__ = [
     "report",
     "report_slice",
     "sample",
+    "verify",
     "widgets",
 ]

@@ -11,7 +11,7 @@ from workbench.api.log import Log
 from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
 from workbench.api.slice import Slice
 from workbench.errors import LogError, LogNotFound, ProfileError
-from workbench.log.embedded import EmbeddedLog
+from workbench.log.embedded import EmbeddedLog, VerifyReport
 from workbench.source.slice import SliceSource
 from workbench.source.times import zone
 
@@ -100,6 +100,19 @@ def bundled(name: str) -> Path:
     package = Path(str(files("workbench")))
     inside = package / "_bundled" / name
     return inside if inside.is_dir() else package.parent / name
+
+
+def verify(place: str | Path) -> VerifyReport:
+    """Check everything that a log's folder holds: pages, segments, records, offsets.
+
+    Reads the whole log and writes nothing.  Damage is listed in the report, not raised.
+    Raises LogNotFound or NotALog when the folder holds no log.
+    """
+    log = EmbeddedLog.open(Path(place), write=False)
+    try:
+        return log.verify()
+    finally:
+        log.close()
 
 
 def open_slice(address: Address | str, log: Log | None = None) -> Slice:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
-from threading import Lock
 from typing import Any, Self, cast
 
 import polars as pl
 
 from workbench.address import Format, KeyForm
+from workbench.api.group import Group, look_at
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.errors import SchemaError
 from workbench.find import Found, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
-from workbench.positions import Position
-from workbench.records import TIMESTAMP, GroupInfo, Isolation, PartitionInfo, TopicInfo
+from workbench.records import TIMESTAMP, Isolation, PartitionInfo, TopicInfo
 from workbench.schema import Schema
 from workbench.sink.append import Appended, append, new_producer
 from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
@@ -28,27 +28,6 @@ from workbench.source.times import When, from_ms, parse_duration
 from workbench.table import State
 
 DECODERS = ("auto", "json", "text", "bytes")
-
-
-class Group:
-    """A consumer group as it was when it was asked for.  Looking does not touch it."""
-
-    def __init__(
-        self, name: str, state: str, members: pl.DataFrame, position: Position, lag: pl.DataFrame
-    ) -> None:
-        self.name = name
-        #: What the log says of it, for example `Stable` or `Empty`.
-        self.state = state
-        #: member, client, host, topic, partition: a row per partition held.
-        self.members = members
-        #: Per partition the next offset it would read.
-        self.position = position
-        #: topic, partition, position, end, lag: a distance in offsets, not in records.
-        self.lag = lag
-
-    def __repr__(self) -> str:
-        total = self.lag["lag"].sum()
-        return f"Group {self.name} ({self.state}): lag {total} offsets\n{self.lag}"
 
 
 class Log:
@@ -62,8 +41,7 @@ class Log:
         self._backend = backend
         self._tz = tz
         self._max_read = max_read
-        self._producer = new_producer()
-        self._appending = Lock()
+        self._idle_producers: dict[tuple[int, str], list[Producer]] = {}
 
     @property
     def backend(self) -> LogBackend:
@@ -108,14 +86,14 @@ class Log:
         """A row per consumer group: group, state, members, lag (a distance in offsets)."""
         rows = []
         for info in self._backend.groups():
-            group = self._group(info)
+            group = look_at(self._backend, info)
             rows.append((group.name, group.state, len(info.members), group.lag["lag"].sum()))
         columns = {"group": pl.String, "state": pl.String, "members": pl.Int64, "lag": pl.Int64}
         return pl.DataFrame(rows, schema=columns, orient="row")
 
     def group(self, name: str) -> Group:
         """One consumer group: members, position, lag.  Raises GroupError when there is none."""
-        return self._group(self._backend.group(name))
+        return look_at(self._backend, self._backend.group(name))
 
     def stream(
         self,
@@ -272,13 +250,15 @@ class Log:
         listed: Rows = [rows] if isinstance(rows, Mapping) else rows
         if producer is not None:
             return append(self._backend, topic, listed, producer, **how)[0]
-        with self._appending:
-            try:
-                done, self._producer = append(self._backend, topic, listed, self._producer, **how)
-            except BaseException:
-                # What of this call was written is unknown to its sequence: go on as another one.
-                self._producer = new_producer()
-                raise
+        # A producer counts its batches per topic, for one call at a time and in one process.  It
+        # is not taken up again after an error, since how much it has written is not known here.
+        idle = self._idle_producers.setdefault((os.getpid(), topic), [])
+        try:
+            mine = idle.pop()
+        except IndexError:
+            mine = new_producer()
+        done, mine = append(self._backend, topic, listed, mine, **how)
+        idle.append(mine)
         return done
 
     def record(
@@ -296,6 +276,14 @@ class Log:
         if follow:
             return follow_and_record(streams, into)
         return record([stream.slice(stream.start(), stream.end()) for stream in streams], into)
+
+    def maintain(self) -> None:
+        """Seal what was appended into segments and apply retention, now.
+
+        Appending processes do this by themselves in the background; at the end of a bulk load it
+        makes the first reads fast.  Does nothing on a cluster.
+        """
+        self._backend.maintain()
 
     def close(self) -> None:
         """Release files and threads.  Idempotent."""
@@ -330,37 +318,6 @@ class Log:
     def _detailed(self, info: TopicInfo) -> dict[str, Any]:
         ends = _ends(self._backend.partitions(info.name))
         return {**_topic_row(info), **{name: ends[name] for name in _DETAIL_COLUMNS}}
-
-    def _group(self, info: GroupInfo) -> Group:
-        ends = {
-            (p.topic, p.partition): p.end
-            for topic in sorted({topic for topic, _ in info.offsets})
-            for p in self._backend.partitions(topic)
-        }
-        position = Position(info.offsets)
-        lag = pl.DataFrame(
-            [(*tp, at, ends[tp], ends[tp] - at) for tp, at in position.items() if tp in ends],
-            schema={
-                "topic": pl.String,
-                "partition": pl.Int32,
-                "position": pl.Int64,
-                "end": pl.Int64,
-                "lag": pl.Int64,
-            },
-            orient="row",
-        )
-        members = pl.DataFrame(
-            [(m.id, m.client, m.host, *tp) for m in info.members for tp in m.partitions],
-            schema={
-                "member": pl.String,
-                "client": pl.String,
-                "host": pl.String,
-                "topic": pl.String,
-                "partition": pl.Int32,
-            },
-            orient="row",
-        )
-        return Group(info.name, info.state, members, position, lag)
 
 
 _TOPIC_COLUMNS = {

@@ -174,5 +174,8 @@ class LogBackend(Protocol):
         `start` says where a partition begins that the group has no position for.
         """
 
+    def maintain(self) -> None:
+        """Do now what a log's own upkeep would do sooner or later; nothing on a cluster."""
+
     def close(self) -> None:
         """Release files and threads.  Idempotent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -31,7 +32,8 @@ def copy(source: SliceSource, target: LogBackend, *, speed: float | None = None)
     Raises AppendRejected when the target has fewer partitions; nothing is then copied.
     """
     _make_topics(source, target)
-    producer = new_producer()
+    # A producer counts its batches per topic.
+    producers = defaultdict(new_producer)
     start: dict[tuple[str, int], int] = {}
     end: dict[tuple[str, int], int] = {}
     written = 0
@@ -39,13 +41,15 @@ def copy(source: SliceSource, target: LogBackend, *, speed: float | None = None)
     batches = plain.batches(raw=True) if speed is None else _paced(plain, speed)
     with progress(source.address.most_records, "records") as bar:
         for frame in batches:
-            for (topic,), part in frame.group_by("topic", maintain_order=True):
-                taken = target.append(str(topic), part.select(APPEND.names()), producer)
-                producer = replace(producer, sequence=producer.sequence + 1)
+            for (name,), part in frame.group_by("topic", maintain_order=True):
+                topic = str(name)
+                producer = producers[topic]
+                taken = target.append(topic, part.select(APPEND.names()), producer)
+                producers[topic] = replace(producer, sequence=producer.sequence + 1)
                 written += part.height
                 for partition, (first, last) in taken.items():
-                    start.setdefault((str(topic), partition), first)
-                    end[str(topic), partition] = last
+                    start.setdefault((topic, partition), first)
+                    end[topic, partition] = last
             bar.update(frame.height)
     return Appended(written, Position(start), Position(end))
 

@@ -1,5 +1,6 @@
 """The embedded log: a folder, SQLite for the newest records, Parquet for the rest."""
 
 from workbench.log.embedded.log import EmbeddedLog
+from workbench.log.embedded.verify import VerifyReport
 
-__all__ = ["EmbeddedLog"]
+__all__ = ["EmbeddedLog", "VerifyReport"]

@@ -271,6 +271,11 @@ class EmbeddedLog:
             self._catalog.compact()
         return made
 
+    def maintain(self) -> None:
+        """Seal every record and apply retention, now; see `LogBackend.maintain`."""
+        self.seal(force=True)
+        self.enforce_retention()
+
     def rebuild_companions(self, topic: str) -> int:
         """Decode a topic's segments anew where the companion is damaged, missing or outdated.
 

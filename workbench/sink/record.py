@@ -1,0 +1,126 @@
+"""Recording a log into a folder: the same records at the same offsets, gaps and all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from workbench.log.embedded import EmbeddedLog
+from workbench.log.protocol import TopicSpec
+from workbench.positions import Position
+from workbench.records import TIMESTAMP, Chunk
+from workbench.sink.append import Appended
+from workbench.source.progress import progress
+from workbench.source.slice import BATCH_ROWS, SliceSource, cut_rows
+from workbench.source.stream import StreamSource
+
+#: How long a continuous recording waits for new records before it looks again, in seconds.
+WAIT_SECONDS = 1.0
+
+
+def record(slices: Sequence[SliceSource], into: str | Path) -> Appended:
+    """Record the offset ranges of the slices, whole: their time and key filters do not apply.
+
+    Resumes after what the recording holds already, also after the recorder was killed.  Raises
+    TopicChanged when a topic was made anew since, LogExists when the folder holds something else
+    than a recording of that log, LogBusy when another recorder is at work.
+    """
+    with _opened(slices[0], into) as recording:
+        done = _record(slices, recording)
+        recording.seal(force=True)
+        return done
+
+
+def follow_and_record(streams: Sequence[StreamSource], into: str | Path) -> Appended:
+    """Record what is there and what comes, until interrupted."""
+    first = _everything(streams[0])
+    with _opened(first, into) as recording:
+        total = Appended(0, Position(), Position())
+        with suppress(KeyboardInterrupt):
+            while True:
+                done = _record([_everything(stream) for stream in streams], recording)
+                total = Appended(
+                    total.records + done.records,
+                    done.start.merge(total.start),
+                    total.end.merge(done.end),
+                )
+                _wait(streams, total.end)
+        return total
+
+
+def _opened(source: SliceSource, into: str | Path) -> EmbeddedLog:
+    """The recording in the folder, or a new one of the source's log."""
+    backend = source.backend
+    return EmbeddedLog.create_recording(into, backend.id, backend.kind)
+
+
+def _record(slices: Sequence[SliceSource], recording: EmbeddedLog) -> Appended:
+    start: dict[tuple[str, int], int] = {}
+    end: dict[tuple[str, int], int] = {}
+    records = 0
+    total = sum(source.address.most_records for source in slices)
+    with progress(total, "records") as bar:
+        for source in slices:
+            _make_topics(source, recording)
+            held = recording.recorded_position()
+            todo = {tp: max(at, held.get(tp, at)) for tp, at in source.start.items()}
+            open_ones = {tp: at for tp, at in todo.items() if at < source.end[tp]}
+            bar.update(
+                source.address.most_records
+                - sum(source.end[tp] - at for tp, at in open_ones.items())
+            )
+            rest = source.cut(
+                start=Position(open_ones), end=Position({tp: source.end[tp] for tp in open_ones})
+            )
+            for chunk in rest.chunks():
+                for window in cut_rows(chunk, BATCH_ROWS):
+                    records += _record_window(window, recording)
+                    tp = (window.topic, window.partition)
+                    start.setdefault(tp, window.start)
+                    end[tp] = window.end
+                    bar.update(window.end - window.start)
+    return Appended(records, Position(start), Position(end))
+
+
+def _record_window(window: Chunk, recording: EmbeddedLog) -> int:
+    now = pl.lit(datetime.now(UTC), dtype=TIMESTAMP)
+    frame = window.raw.with_columns(pl.col("recorded_at").fill_null(now)).collect()
+    inside = [
+        replace(gap, start=max(gap.start, window.start), end=min(gap.end, window.end))
+        for gap in window.gaps
+        if gap.start < window.end and window.start < gap.end
+    ]
+    recording.record_batch(
+        window.topic, window.partition, frame, window.end, inside, start=window.start
+    )
+    return frame.height
+
+
+def _make_topics(source: SliceSource, recording: EmbeddedLog) -> None:
+    """Make the topics of a slice, or check that they are still the ones that were recorded."""
+    for name, topic_id in source.address.topic_ids:
+        info = source.backend.topic(name)
+        recording.create_topic(
+            TopicSpec(
+                name,
+                partitions=info.partitions,
+                timestamp_type=info.timestamp_type,
+                schema=info.schema,
+                source_log=source.backend.id,
+                topic_id=topic_id,
+            )
+        )
+
+
+def _everything(stream: StreamSource) -> SliceSource:
+    return stream.slice(stream.start(), stream.end())
+
+
+def _wait(streams: Sequence[StreamSource], position: Position) -> None:
+    """Wait for new records of any stream, all of which are of one log."""
+    streams[0].backend.wait(position, WAIT_SECONDS)
