@@ -73,7 +73,7 @@ def compare(old: State, new: State) -> Diff:
         .then(pl.lit("added"))
         .when(pl.col("_new").is_null())
         .then(pl.lit("removed"))
-        .when(~pl.all_horizontal(same, pl.lit(True)))
+        .when(~pl.all_horizontal(*same, pl.lit(True)))
         .then(pl.lit("changed"))
     )
     frame = (
