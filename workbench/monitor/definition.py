@@ -176,14 +176,13 @@ def _metric_types(
     source: pl.Schema, by: Sequence[str], metrics: Mapping[str, pl.Expr]
 ) -> dict[str, pl.DataType]:
     types: dict[str, pl.DataType] = {}
-    empty = pl.LazyFrame(schema=source)
+    empty = pl.DataFrame(schema=source)
     for name, metric in metrics.items():
         if name in by:
             raise DefinitionError(f"{name!r} names both a metric and a column to group by")
         _known_columns(f"metric {name!r}", metric, source)
         try:
-            grouped = empty.group_by(pl.lit(0).alias("__group")).agg(metric.alias(name))
-            dtype = grouped.collect_schema()[name]
+            dtype = empty.group_by(pl.lit(0).alias("__group")).agg(metric.alias(name)).schema[name]
         except PolarsError as error:
             raise DefinitionError(f"metric {name!r} cannot be computed: {error}") from error
         if isinstance(dtype, pl.List):
@@ -210,7 +209,7 @@ def _alert(name: str, spec: AlertLike, rows: pl.Schema) -> Alert:
     known = pl.Schema({**RATES, **rows})
     _known_columns(f"alert {name!r}", condition, known)
     try:
-        found = pl.LazyFrame(schema=known).select(condition.alias(name)).collect_schema()
+        found = pl.DataFrame(schema=known).select(condition.alias(name)).schema
     except PolarsError as error:
         raise DefinitionError(f"alert {name!r} cannot be computed: {error}") from error
     if found != pl.Schema({name: pl.Boolean()}):

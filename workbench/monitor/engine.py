@@ -92,6 +92,11 @@ class Engine:
         """The greatest time seen per partition; kept up to date."""
         return self._clocks.newest
 
+    @property
+    def held(self) -> int:
+        """How many records are in memory."""
+        return self._held.height
+
     def feed(self, batch: pl.DataFrame, now_s: float = 0.0) -> None:
         """Take in decoded records; one that came before is not counted again.
 

@@ -10,7 +10,7 @@ from workbench.positions import Position, TopicPartition
 from workbench.source.slice import BATCH_ROWS, SliceSource
 
 #: A partition's batch is not smaller than this, however many partitions share the memory.
-_LEAST_ROWS = 1000
+LEAST_ROWS = 1000
 
 
 def in_step(
@@ -24,7 +24,7 @@ def in_step(
     then close while the slice is read, and only the open ones are held in memory.  `finished`
     is told of each partition that has been read to its end.
     """
-    rows = max(BATCH_ROWS // max(len(source.end), 1), _LEAST_ROWS)
+    rows = max(BATCH_ROWS // max(len(source.end), 1), LEAST_ROWS)
     readers = {
         tp: source.cut(start=Position({tp: source.start[tp]}), end=Position({tp: end})).batches(
             rows=rows
