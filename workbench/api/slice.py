@@ -42,6 +42,13 @@ class Slice:
         """The exact slice as pure data: `address.to_json()` goes into a file or a report."""
         return self._source.address
 
+    @property
+    def log(self) -> Log:
+        """The log it is a slice of: for its other topics, and for tables of the whole stream."""
+        from workbench.api.log import Log
+
+        return Log(self._source.backend, tz=self._tz, max_read=self._source.max_read)
+
     def key(self, key: str | bytes | Sequence[str | bytes]) -> Slice:
         """Keep the records of one key or several; keys are compared as bytes."""
         keys = [key] if isinstance(key, str | bytes) else list(key)
