@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import polars as pl
@@ -77,17 +77,14 @@ def test_a_fold_continues_where_another_ended(
 ) -> None:
     table = engine(by)
     middle = random.randint(0, len(events))
-    state = table.empty()
-    for done, more in ((events[:middle], []), (events[:middle], events[middle:])):
-        fresh, seen = frame(more or done), frame(done + more)
 
-        def reread(keys: pl.DataFrame, seen: pl.DataFrame = seen) -> Iterator[pl.DataFrame]:
-            yield seen.join(keys, on=table.by, how="semi", nulls_equal=True)
+    def among(seen: list[model.Event]) -> Callable[[pl.DataFrame], list[pl.DataFrame]]:
+        return lambda keys: [frame(seen).join(keys, on=table.by, how="semi", nulls_equal=True)]
 
-        if more or state.rows.is_empty():
-            state = table.fold(state, [fresh], reread)
-    if middle not in (0, len(events)):
-        check(table, state, events)
+    half = table.fold(table.empty(), [frame(events[:middle])], among(events[:middle]))
+    whole = table.fold(half, [frame(events[middle:])], among(events))
+    check(table, whole, events)
+    check(table, half, events[:middle])
 
 
 @given(streams(), st.randoms(use_true_random=False))

@@ -225,12 +225,10 @@ class Table:
         )
 
     def history(self, key: Any, at: When = "now") -> pl.DataFrame:
-        """The row after each of its events: coordinates, then the aggregates.  See `explain`."""
+        """The row after each of its events: coordinates, key, aggregates.  See `explain`."""
         events, after = self._trace(key, at)
-        coordinates = ["topic", "partition", "offset", "timestamp"]
-        return events.select(name for name in coordinates if name not in after.columns).hstack(
-            after
-        )
+        columns = dict.fromkeys(["topic", "partition", "offset", "timestamp", *self.by])
+        return events.select(name for name in columns if name not in after.columns).hstack(after)
 
     def __repr__(self) -> str:
         return (
