@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import apsw
 import apsw.sqlite_extra
@@ -122,37 +122,49 @@ def fetch(connection: apsw.Connection, sql: str, bindings: Any = ()) -> list[tup
     return connection.execute(sql, bindings).fetchall()
 
 
-@contextmanager
-def named_errors(root: Path) -> Iterator[None]:
-    """Turn SQLite's errors, and a full disk, into the library's own."""
-    try:
-        with files.storage_full_named(root):
-            yield
-    except apsw.FullError as error:
-        raise StorageFull(
-            f"no space left for the log {root}; nothing of this write is visible",
-            hint="free some space and try again",
-        ) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise LogBusy(f"the log {root} is held by another process", hint="try again") from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise CorruptData(
-            f"{root / CATALOG} is damaged: {error}", hint="`workbench verify` lists what is"
-        ) from error
-    except apsw.IOError as error:
-        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA:
-            raise CorruptData(
+def named_error(root: Path, error: Exception) -> Exception:
+    """The library's own error for one of SQLite's or of the system's, or the error itself."""
+    full = StorageFull(
+        f"no space left for the log {root}; nothing of this write is visible",
+        hint="free some space and try again",
+    )
+    match error:
+        case apsw.FullError():
+            return full
+        case apsw.BusyError() | apsw.LockedError():
+            return LogBusy(f"the log {root} is held by another process", hint="try again")
+        case apsw.CorruptError() | apsw.NotADBError():
+            return CorruptData(
+                f"{root / CATALOG} is damaged: {error}", hint="`workbench verify` lists what is"
+            )
+        case apsw.IOError() if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
+            return CorruptData(
                 f"{root / CATALOG} has a page whose checksum does not match",
                 hint="`workbench verify` lists what is damaged",
-            ) from error
-        if shutil.disk_usage(root).free < 1 << 20:  # SQLite calls some full disks I/O errors
-            raise StorageFull(
-                f"no space left for the log {root}; nothing of this write is visible",
-                hint="free some space and try again",
-            ) from error
-        raise
-    except apsw.ReadOnlyError as error:
-        raise ReadOnly(f"{root} cannot be written: {error}") from error
+            )
+        case apsw.IOError() if shutil.disk_usage(root).free < 1 << 20:
+            return full  # SQLite calls some full disks I/O errors
+        case apsw.ReadOnlyError():
+            return ReadOnly(f"{root} cannot be written: {error}")
+        case OSError() if error.errno in files.FULL:
+            return full
+    return error
+
+
+@contextmanager
+def named_errors(root: Path) -> Iterator[None]:
+    """Raise `named_error` for what is raised inside."""
+    try:
+        yield
+    except (apsw.Error, OSError) as error:
+        _raise(root, error)
+
+
+def _raise(root: Path, error: Exception) -> NoReturn:
+    named = named_error(root, error)
+    if named is error:
+        raise error
+    raise named from error
 
 
 class Catalog:
@@ -208,12 +220,14 @@ class Catalog:
     def read(self) -> Iterator[apsw.Connection]:
         """A read transaction: everything inside sees one state of the log."""
         connection = self.connection
-        with named_errors(self.root):
+        try:
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
                 connection.execute("COMMIT")
+        except (apsw.Error, OSError) as error:
+            _raise(self.root, error)
 
     @contextmanager
     def write(self) -> Iterator[apsw.Connection]:
@@ -221,17 +235,20 @@ class Catalog:
         if not self.writable:
             raise ReadOnly(f"the log {self.root} was opened for reading")
         connection = self.connection
-        with named_errors(self.root), self.lock:
-            if not self._in_wal:
-                self._switch_to_wal(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        try:
+            with self.lock:
+                if not self._in_wal:
+                    self._switch_to_wal(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+        except (apsw.Error, OSError) as error:
+            _raise(self.root, error)
 
     def rows(self, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement, which is a read transaction of its own."""

@@ -5,27 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from workbench.errors import StorageFull
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-@contextmanager
-def storage_full_named(path: Path) -> Iterator[None]:
-    """Turn the system's "no space left" into `StorageFull`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull(
-                f"no space left for {path}; nothing of this write is visible",
-                hint="free some space and try again",
-            ) from error
-        raise
+#: What the system says when a write does not fit.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def sync_file(path: Path) -> None:

@@ -111,8 +111,9 @@ class FileLock:
             holder = f"process {int(self.path.read_bytes())}"
         except (OSError, ValueError):
             holder = "another process"
+        waited = f"; waited {seconds:g} s for it" if seconds else ""
         return LogBusy(
-            f"{holder} held {self._what} ({self.path}) for more than {seconds:g} s",
+            f"{self._what} ({self.path}) is held by {holder}{waited}",
             hint="try again, or end that process",
         )
 

@@ -67,6 +67,7 @@ class EmbeddedLog:
         self._topics: dict[str, Topic] = {}
         self._upkeep = Upkeep(self._keep_up)
         self._recovered = False
+        self._writable = catalog.writable and meta["kind"] == "log"
 
     @classmethod
     def create(
@@ -176,7 +177,7 @@ class EmbeddedLog:
     @property
     def writable(self) -> bool:
         """Whether `append` and `create_topic` are allowed."""
-        return self._catalog.writable and self.live
+        return self._writable
 
     @property
     def live(self) -> bool:
@@ -422,6 +423,6 @@ class EmbeddedLog:
             self.enforce_retention()
 
     def _check_writable(self) -> None:
-        if not self.writable:
+        if not self._writable:
             what = "is open for reading" if self.live else "is a recording, which is read-only"
             raise ReadOnly(f"{self._catalog.root} {what}")

@@ -74,9 +74,9 @@ def record_batch(
     _, offset, timestamp, kind, key, value, header, epoch, received = records.get_columns()
     offsets = offset.to_list()
     keys, values, headers = key.to_list(), value.to_list(), rows.encode_headers(header)
-    content = rows.content_crcs(keys, values, headers)
-    times, types = timestamp.to_physical().to_list(), kind.to_physical().to_list()
-    epochs, recorded_at = epoch.to_list(), received.to_physical().to_list()
+    content = rows.Content(keys, values, headers)
+    times, types = timestamp.cast(pl.Int64).to_list(), kind.to_physical().to_list()
+    epochs, recorded_at = epoch.to_list(), received.cast(pl.Int64).to_list()
     with catalog.write() as connection:
         pid, reached = _reached(connection, topic, partition)
         if reached is None:
@@ -87,7 +87,7 @@ def record_batch(
             )
         _check(topic, partition, reached, offsets, gaps, end)
         ids = [pid << OFFSET_BITS | number for number in offsets]
-        crcs = rows.record_crcs(content, ids, times, types, epochs, recorded_at)
+        crcs = content.record_crcs(ids, times, types, epochs, recorded_at)
         connection.executemany(
             rows.INSERT,
             zip(ids, times, types, keys, values, headers, epochs, recorded_at, crcs, strict=True),
@@ -103,7 +103,7 @@ def record_batch(
             (
                 end,
                 len(ids),
-                rows.sizes(keys, values, headers),
+                content.bytes(),
                 min(known, default=None),
                 max(known, default=None),
                 pid,

@@ -21,6 +21,9 @@ from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE
 Row = tuple[Any, ...]
 
 INSERT = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_APPENDED = (
+    "INSERT INTO record (id, ts, ts_type, key, value, headers, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 COLUMNS = "id, ts, ts_type, key, value, headers, leader_epoch, recorded_at, crc"
 
 #: How `ts_type` is stored: the number of its name in the frame's type.
@@ -30,44 +33,68 @@ CREATE, APPEND, NONE = range(3)
 ROW_OVERHEAD = 32
 
 _NO_TIME = -(1 << 63)
-_lengths = Struct("<iii").pack
-_place = Struct("<qqbiq").pack
+_facts = Struct("<iiiqqb").pack
+_more_facts = Struct("<iq").pack
 _encode_headers = msgspec.msgpack.Encoder().encode
 _decode_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 
 Blobs = Sequence[bytes | None]
 
 
-def content_crcs(keys: Blobs, values: Blobs, headers: Blobs) -> list[int]:
-    """A CRC-32 over each record's lengths (-1 for null), key, value and headers.
+class Content:
+    """Keys, values and headers of some records, with their lengths and a CRC-32 over them.
 
-    All loops are C loops: this runs for every record that is written or read.
+    All loops here are C loops: they run for every record that is written or read.
     """
-    lengths = map(_lengths, _sizes(keys), _sizes(values), _sizes(headers))
-    crcs: Iterable[int] = map(crc32, lengths)
-    for blobs in (keys, values, headers):
-        crcs = map(crc32, _filled(blobs), crcs)
-    return list(crcs)
 
+    __slots__ = ("_crcs", "_lengths", "columns")
 
-def record_crcs(
-    content: Iterable[int],
-    ids: Iterable[int],
-    times: Iterable[int | None],
-    types: Iterable[int],
-    epochs: Iterable[int | None] | None = None,
-    received: Iterable[int | None] | None = None,
-) -> Iterator[int]:
-    """The content's CRCs, continued over partition and offset, times, and leader epoch."""
-    places = map(
-        _place,
-        ids,
-        (_NO_TIME if t is None else t for t in times),
-        types,
-        repeat(-1) if epochs is None else (-1 if e is None else e for e in epochs),
-        repeat(_NO_TIME) if received is None else (_NO_TIME if t is None else t for t in received),
-    )
-    return map(crc32, places, content)
+    def __init__(self, keys: Blobs, values: Blobs, headers: Blobs) -> None:
+        self.columns = (keys, values, headers)
+        self._lengths: list[list[int]] = []
+        crcs: Iterable[int] = repeat(0, len(keys))
+        for blobs in self.columns:
+            nulls = blobs.count(None)
+            if nulls == len(blobs):
+                self._lengths.append([-1] * nulls)
+                continue
+            lengths = (
+                [-1 if b is None else len(b) for b in blobs] if nulls else list(map(len, blobs))  # type: ignore[arg-type]
+            )
+            self._lengths.append(lengths)
+            crcs = map(crc32, [b or b"" for b in blobs] if nulls else blobs, crcs)  # type: ignore[arg-type]
+        self._crcs = list(crcs)
+
+    def bytes(self, rows: slice = slice(None)) -> int:
+        """The bytes of some of the records, as segment limits count them."""
+        picked = [lengths[rows] for lengths in self._lengths]
+        return len(picked[0]) * ROW_OVERHEAD + sum(sum(ls) + ls.count(-1) for ls in picked)
+
+    def record_crcs(
+        self,
+        ids: Iterable[int],
+        times: Sequence[int | None],
+        types: Iterable[int],
+        epochs: Sequence[int | None] = (),
+        received: Sequence[int | None] = (),
+    ) -> Iterator[int]:
+        """Each record's CRC-32: over the content, then its lengths (-1 for null) and facts.
+
+        Leader epoch and time of receipt follow where a record has one of them.
+        """
+        known = [_NO_TIME if t is None else t for t in times] if None in times else times
+        facts = map(_facts, *self._lengths, ids, known, types)
+        crcs = map(crc32, facts, self._crcs)
+        if epochs.count(None) == len(epochs) and received.count(None) == len(received):
+            return crcs
+        return (
+            crc
+            if epoch is None and time is None
+            else crc32(
+                _more_facts(-1 if epoch is None else epoch, _NO_TIME if time is None else time), crc
+            )
+            for crc, epoch, time in zip(crcs, epochs, received, strict=True)
+        )
 
 
 def encode_headers(headers: pl.Series) -> list[bytes | None]:
@@ -78,14 +105,6 @@ def encode_headers(headers: pl.Series) -> list[bytes | None]:
         None if row is None else _encode_headers([(h["name"], h["value"]) for h in row])
         for row in headers.to_list()
     ]
-
-
-def sizes(keys: Blobs, values: Blobs, headers: Blobs) -> int:
-    """The bytes of some records, as segment limits count them."""
-    total = len(keys) * ROW_OVERHEAD
-    for blobs in (keys, values, headers):
-        total += sum(map(len, _filled(blobs)))
-    return total
 
 
 def take(
@@ -111,12 +130,20 @@ def take(
     return taken, len(taken) == most or size >= most_bytes
 
 
+def size(rows: Sequence[Row]) -> int:
+    """The bytes of some rows, as segment limits count them."""
+    return sum(
+        ROW_OVERHEAD + len(key or b"") + len(value or b"") + len(headers or b"")
+        for _, _, _, key, value, headers, *_ in rows
+    )
+
+
 def damaged(rows: Sequence[Row]) -> list[int]:
     """The ids of the rows that do not match their checksum."""
     if not rows:
         return []
     ids, times, types, keys, values, headers, epochs, received, stored = zip(*rows, strict=True)
-    crcs = record_crcs(content_crcs(keys, values, headers), ids, times, types, epochs, received)
+    crcs = Content(keys, values, headers).record_crcs(ids, times, types, epochs, received)
     return [row for row, want, got in zip(ids, stored, crcs, strict=True) if want != got]
 
 
@@ -157,13 +184,3 @@ def _headers_series(blobs: Blobs) -> pl.Series:
         for blob in blobs
     ]
     return pl.Series("headers", decoded, HEADERS)
-
-
-def _filled(blobs: Blobs) -> Iterable[bytes]:
-    return (b or b"" for b in blobs) if None in blobs else blobs  # type: ignore[return-value]
-
-
-def _sizes(blobs: Blobs) -> Iterable[int]:
-    if None in blobs:
-        return (-1 if b is None else len(b) for b in blobs)
-    return map(len, blobs)  # type: ignore[arg-type]

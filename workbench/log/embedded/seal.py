@@ -196,9 +196,8 @@ def _oldest(
             )
         if block:
             blocks.append(rows.raw_frame(catalog.root, topic.name, partition, block))
-            _, _, _, keys, values, headers, *_ = zip(*block, strict=True)
             count += len(block)
-            size += rows.sizes(keys, values, headers)
+            size += rows.size(block)
             start = (block[-1][0] & OFFSET_MASK) + 1
     return pl.concat(blocks), size
 
