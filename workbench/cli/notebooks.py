@@ -1,0 +1,175 @@
+"""Commands around notebooks: demo, lab, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.address import Address
+from workbench.api.connect import bundled, sample
+from workbench.cli.app import FAILED, word
+from workbench.cli.places import End, Json, Keys, Place, Start, cut, opened, parse_stream
+from workbench.cli.show import complain, note, say, show_object
+from workbench.errors import LogNotFound, ReportError
+from workbench.report import Report, run
+
+#: What the demo runs, and over which week of the bank.
+DEMO = ("01-monitor", "02-current-state", "03-audit")
+DEMO_TOPIC = "transactions"
+DEMO_WEEK = ("2026-11-02", "2026-11-09")
+
+TOUR = "00-tour.ipynb"
+
+Out = Annotated[Path, typer.Option(file_okay=False, help="The folder for the reports.")]
+
+
+@word(
+    "workbench demo",
+    "workbench demo --out /tmp/reports",
+)
+def demo(out: Out = Path("reports")) -> None:
+    """Replay a recorded week of a bank through three notebooks, and say what they found.
+
+    Leaves an executed notebook and an HTML file of each, which need no network to be looked at.
+    """
+    failed = False
+    with sample("bank") as bank:
+        week = bank.stream(DEMO_TOPIC).between(*DEMO_WEEK)
+        for name in DEMO:
+            note(f"{name}: running over {week.address.describe_ranges()}")
+            try:
+                report = run(bundled("notebooks") / f"{name}.ipynb", out, address=week.address)
+            except ReportError as error:
+                complain(str(error))
+                failed = True
+                continue
+            _tell(report)
+    if failed:
+        raise typer.Exit(FAILED)
+    say(f"To look around in them: workbench lab. The reports are in {out.resolve()}")
+
+
+@word(
+    "workbench lab",
+    "workbench lab my-analysis.ipynb",
+    "workbench lab --no-browser --port=8899",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def lab(
+    context: typer.Context,
+    path: Annotated[
+        Path | None, typer.Argument(exists=True, help="A notebook or folder of your own.")
+    ] = None,
+    into: Annotated[
+        Path, typer.Option(file_okay=False, help="Where the notebooks are copied to.")
+    ] = Path("workbench-notebooks"),
+) -> None:
+    """Open JupyterLab on the tour, or on a notebook or folder of your own.
+
+    The notebooks that come with the package are copied into a folder first, where they are yours
+    to change; what is there already is left alone.  Other options go to JupyterLab.
+    """
+    place = _tour(into) if path is None else path.resolve()
+    root, target = (place, "") if place.is_dir() else (place.parent, place.name)
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
+    if target:
+        command.append(f"--LabApp.default_url=/lab/tree/{target}")
+    # The kernel of this environment goes before one of the same name in the home folder.
+    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    with subprocess.Popen([*command, *context.args], env=environment) as running:
+        while True:
+            try:
+                raise typer.Exit(running.wait())
+            except KeyboardInterrupt:
+                continue  # JupyterLab got it too, and asks
+
+
+def _tour(into: Path) -> Path:
+    """The tour: in a checkout where it is, from a wheel as a copy."""
+    source = bundled("notebooks")
+    if not (source / TOUR).is_file():
+        raise LogNotFound(f"the notebooks are not part of this installation: {source}")
+    if source.parent.name != "_bundled":
+        return source / TOUR
+    into.mkdir(parents=True, exist_ok=True)
+    for notebook in sorted(source.glob("*.ipynb")):
+        if not (into / notebook.name).exists():
+            shutil.copyfile(notebook, into / notebook.name)
+    return into.resolve() / TOUR
+
+
+@word(
+    "workbench report 03-audit.ipynb --stream recordings/bank#transactions --start -7d",
+    "workbench report 03-audit.ipynb -p entity=A-1042 --out reports",
+)
+def report(
+    notebook: Annotated[Path, typer.Argument(help="The notebook to run.")],
+    stream: Annotated[
+        Place | None,
+        typer.Option(metavar="LOG#TOPIC", parser=parse_stream, help="What to report on."),
+    ] = None,
+    start: Start = "earliest",
+    end: End = "now",
+    key: Keys = None,
+    address: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Report on the address in this file."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="May be repeated."),
+    ] = None,
+    out: Out = Path("reports"),
+    show_code: Annotated[bool, typer.Option("--show-code", help="Show the code too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a notebook on a slice; leave the executed notebook and one HTML file.
+
+    It runs in this folder, in a kernel of this Python.  A VALUE is JSON where it can be read as
+    such, else text: -p limit=5 is a number, -p entity=A-1042 and -p 'code="007"' are text.
+    Exits with 1 when a cell fails; both files then hold what came before it.
+    """
+    if stream is not None and address is not None:
+        raise typer.BadParameter("choose one of --stream and --address")
+    values = dict(_parameter(text) for text in parameter or ())
+    where = None
+    if stream is not None:
+        with opened(stream.log) as log:
+            where = cut(stream.stream(log), start, end, key).address
+    elif address is not None:
+        where = Address.from_json(address.read_text(encoding="utf-8"))
+    done = run(notebook, out, address=where, parameters=values, show_code=show_code)
+    if as_json:
+        show_object(
+            {
+                "html": str(done.html),
+                "ipynb": str(done.ipynb),
+                "address": None if where is None else where.to_dict(),
+                "findings": done.findings,
+            }
+        )
+    else:
+        _tell(done)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--parameter")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _tell(done: Report) -> None:
+    say(str(done.html))
+    for finding in done.findings:
+        say(f"  - {finding}")
