@@ -61,7 +61,15 @@ class Misfit(Exception):  # noqa: N818 - never leaves this package; it becomes a
 
 
 def parse(value: bytes) -> dict[str, Any]:
-    """Read one JSON object; its numbers are `Number` literals.  Raises `Misfit`."""
+    """Read a JSON object; its numbers are `Number` literals.  Raises `Misfit`."""
+    document = load(value)
+    if not isinstance(document, dict):
+        raise Misfit(f"{kind(document)}, not a JSON object")
+    return document
+
+
+def load(value: bytes) -> Any:
+    """Read any JSON value, as `parse` does."""
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError as e:
@@ -73,12 +81,17 @@ def parse(value: bytes) -> dict[str, Any]:
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(text)
     try:
-        document = _parser.decode(text)
+        return _parser.decode(text)
     except json.JSONDecodeError as e:
         raise Misfit(f"not JSON: {e.msg} at character {e.pos}") from None
-    if not isinstance(document, dict):
-        raise Misfit(f"{kind(document)}, not a JSON object")
-    return document
+
+
+def compact(value: bytes) -> str:
+    """Any JSON value as compact text: number literals as they came, strings with few escapes."""
+    try:
+        return msgspec.json.encode(load(value)).decode()
+    except UnicodeEncodeError:
+        raise _no_text() from None
 
 
 def convert(dtype: pl.DataType) -> Convert:
@@ -125,26 +138,20 @@ def struct(fields: dict[str, Convert]) -> Convert:
     return apply
 
 
-def remainder(dtype: pl.DataType, value: Any) -> Any:
-    """The part of a value that its type does not know, or None.
+def remainder(dtype: pl.DataType) -> Convert:
+    """The function that gives the part of a value that its type does not know, or None.
 
     It mirrors the value: a known name in it holds what is unknown further in, and a list keeps its
     length, with null for the items that hold nothing unknown.
     """
-    match dtype, value:
-        case pl.Struct(fields=fields), dict():
-            known = {f.name: cast(pl.DataType, f.dtype) for f in fields}
-            left = {}
-            for name, item in value.items():
-                if name not in known:
-                    left[name] = item
-                elif (deeper := remainder(known[name], item)) is not None:
-                    left[name] = deeper
-            return left or None
-        case pl.List(inner=inner), list():
-            items = [remainder(cast(pl.DataType, inner), item) for item in value]
-            return items if any(item is not None for item in items) else None
-    return None
+    match dtype:
+        case pl.Struct(fields=fields):
+            return _object_remainder(
+                {field.name: remainder(cast(pl.DataType, field.dtype)) for field in fields}
+            )
+        case pl.List(inner=inner):
+            return _list_remainder(remainder(cast(pl.DataType, inner)))
+    return _nothing
 
 
 def rest_text(left: Any) -> str | None:
@@ -154,12 +161,18 @@ def rest_text(left: Any) -> str | None:
     try:
         return msgspec.json.encode(left).decode()
     except UnicodeEncodeError:
-        raise Misfit("a string with a lone surrogate, which is no text") from None
+        raise _no_text() from None
 
 
 def series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
     """A column of what `convert(dtype)` gave (None is null)."""
     return pl.Series(name, values, dtype=_carrier(dtype), strict=True).cast(dtype)
+
+
+def integer_range(dtype: pl.DataType) -> tuple[int, int]:
+    """The smallest and the largest number of an integer type."""
+    signed, bits = str(dtype).startswith("I"), int(str(dtype).lstrip("UInt"))
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
 def kind(value: Any) -> str:
@@ -176,6 +189,10 @@ def kind(value: Any) -> str:
         case list():
             return "an array"
     return "a number"
+
+
+def _no_text() -> Misfit:
+    return Misfit("a string with a lone surrogate, which is no text")
 
 
 def _short(text: str, length: int) -> str:
@@ -234,7 +251,7 @@ def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise Misfit(f"{kind(value)} where String takes a string")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise Misfit("a string with a lone surrogate, which is no text")
+        raise _no_text()
     return value
 
 
@@ -249,8 +266,7 @@ def _float(value: Any) -> float:
 
 
 def _integer(dtype: pl.DataType) -> Convert:
-    signed, bits = str(dtype).startswith("I"), int(str(dtype).lstrip("UInt"))
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    low, high = integer_range(dtype)
 
     def apply(value: Any) -> int:
         literal = _literal(value, f"{dtype} takes an integer")
@@ -337,6 +353,37 @@ def _instant(text: str) -> tuple[int, str]:
     except ValueError:
         pass
     raise Misfit("a string that is no time where Datetime takes RFC 3339 text")
+
+
+def _nothing(value: Any) -> None:
+    """The remainder of a scalar."""
+
+
+def _object_remainder(fields: dict[str, Convert]) -> Convert:
+    deep = {name: inner for name, inner in fields.items() if inner is not _nothing}
+
+    def apply(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return None
+        left = {}
+        for name, item in value.items():
+            if name not in fields:
+                left[name] = item
+            elif name in deep and (deeper := deep[name](item)) is not None:
+                left[name] = deeper
+        return left or None
+
+    return apply
+
+
+def _list_remainder(inner: Convert) -> Convert:
+    def apply(value: Any) -> Any:
+        if not isinstance(value, list) or inner is _nothing:
+            return None
+        items = [inner(item) for item in value]
+        return items if any(item is not None for item in items) else None
+
+    return apply
 
 
 def _list(item: Convert) -> Convert:

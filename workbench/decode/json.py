@@ -1,7 +1,8 @@
-"""JSON values by column."""
+"""JSON values by column: the fast path for what it accepts, the exact one for the others."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,11 @@ import polars as pl
 from workbench.decode import exact
 from workbench.decode.protocol import Decoded
 from workbench.schema import Schema
+
+#: Fewer records are not worth the call of the scanner; or, where the process has not used it yet,
+#: the loading of its compiler.
+_FEW = 256
+_FEW_AT_FIRST = 20_000
 
 
 def decode_json(values: pl.Series, schema: Schema) -> Decoded:
@@ -33,14 +39,52 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
 
     Notes
     -----
-    Never raises for what a record holds.  Thread-safe.
+    Never raises for what a record holds.  Thread-safe.  From some thousands of records on, most
+    are read by a scanner that numba compiles once per machine, which takes some seconds.
     """
+    loaded = "workbench.decode.fast" in sys.modules
+    if len(values) >= (_FEW if loaded else _FEW_AT_FIRST):
+        return _decode_fast(values, schema)
     return _decode_rows(values, schema)
+
+
+def _decode_fast(values: pl.Series, schema: Schema) -> Decoded:
+    from workbench.decode import fast
+
+    scheme = fast.plan(schema)
+    if scheme is None:
+        return _decode_rows(values, schema)
+    names = list(schema.columns.values())
+    parts = []
+    start = 0
+    for block in fast.blocks(values, schema, scheme):
+        part = pl.DataFrame([*block.columns, block.rest])
+        part.columns = [*names, "_rest"]
+        part.insert_column(
+            len(names), pl.Series("decode_error", [None], pl.String).new_from_index(0, len(part))
+        )
+        declined = pl.Series(~block.accepted).arg_true()
+        here = values.slice(start, len(part))
+        start += len(part)
+        if len(declined):
+            fields, error, rest = _decode_rows(here.gather(declined), schema)
+            part = _replace(part, declined, pl.DataFrame([*fields.get_columns(), error, rest]))
+        parts.append(part)
+    whole = pl.concat(parts, rechunk=False)
+    return Decoded(whole.select(names), whole["decode_error"], whole["_rest"])
+
+
+def _replace(frame: pl.DataFrame, rows: pl.Series, by: pl.DataFrame) -> pl.DataFrame:
+    """The frame with other contents in some of its rows."""
+    order = pl.int_range(len(frame), eager=True, dtype=pl.UInt32).scatter(
+        rows, pl.int_range(len(frame), len(frame) + len(by), eager=True, dtype=pl.UInt32)
+    )
+    return pl.concat([frame, by])[order]
 
 
 def _decode_rows(values: pl.Series, schema: Schema) -> Decoded:
     record = pl.Struct(dict(schema))
-    typed = exact.struct({name: exact.convert(dtype) for name, dtype in schema.items()})
+    typed, left = exact.convert(record), exact.remainder(record)
     nothing: dict[str, Any] = dict.fromkeys(schema)
     rows: list[dict[str, Any]] = []
     errors: list[str | None] = []
@@ -50,7 +94,7 @@ def _decode_rows(values: pl.Series, schema: Schema) -> Decoded:
         if value is not None:
             try:
                 document = exact.parse(value)
-                rest = exact.rest_text(exact.remainder(record, document))
+                rest = exact.rest_text(left(document))
                 row = typed(document)
             except exact.Misfit as e:
                 row, error, rest = nothing, str(e), None
