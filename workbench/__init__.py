@@ -11,7 +11,8 @@ day.frame()
 from workbench import errors, report, widgets
 from workbench.address import Address
 from workbench.api.connect import connect, open_slice, report_slice, sample, verify
-from workbench.api.log import Group, Log
+from workbench.api.group import Group
+from workbench.api.log import Log
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream
 from workbench.errors import WorkbenchError

@@ -11,7 +11,7 @@ from workbench.api.log import Log
 from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
 from workbench.api.slice import Slice
 from workbench.errors import LogError, LogNotFound, ProfileError
-from workbench.log.embedded import EmbeddedLog, VerifyReport
+from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
 from workbench.source.slice import SliceSource
 from workbench.source.times import zone
 
@@ -26,7 +26,7 @@ def connect(
     write: bool | None = None,
     tz: str | None = None,
     max_read: int | None = None,
-    durability: str | None = None,
+    durability: Durability | None = None,
 ) -> Log:
     """Open a log.
 

@@ -27,6 +27,8 @@ from workbench.source.stream import Asked, StreamSource
 from workbench.source.times import When, from_ms, parse_duration
 from workbench.table import State
 
+PolarsType = pl.DataType | type[pl.DataType]
+
 DECODERS = ("auto", "json", "text", "bytes")
 
 
@@ -320,7 +322,7 @@ class Log:
         return {**_topic_row(info), **{name: ends[name] for name in _DETAIL_COLUMNS}}
 
 
-_TOPIC_COLUMNS = {
+_TOPIC_COLUMNS: dict[str, PolarsType] = {
     "topic": pl.String,
     "partitions": pl.Int32,
     "retention_ms": pl.Int64,
@@ -328,8 +330,8 @@ _TOPIC_COLUMNS = {
     "schema": pl.String,
     "id": pl.String,
 }
-_END_COLUMNS = {"start": pl.Int64, "end": pl.Int64}
-_DETAIL_COLUMNS = {
+_END_COLUMNS: dict[str, PolarsType] = {"start": pl.Int64, "end": pl.Int64}
+_DETAIL_COLUMNS: dict[str, PolarsType] = {
     "offsets": pl.Int64,
     "bytes": pl.Int64,
     "first": TIMESTAMP,

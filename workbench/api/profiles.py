@@ -7,9 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from workbench.errors import ProfileError
+from workbench.log.embedded import Durability
 
 FILE_NAME = "workbench.toml"
 #: Names the file to use instead of the ones that are looked for.
@@ -30,7 +31,7 @@ class Profile:
     url: str
     tz: str = "UTC"
     max_read: int | None = DEFAULT_MAX_READ
-    durability: str = "power"
+    durability: Durability = "power"
     write: bool | None = None
 
 
@@ -76,6 +77,8 @@ def _profile(path: Path, name: str, settings: Mapping[str, Any]) -> Profile:
         if not isinstance(value, _SETTINGS[setting]):
             kind = _SETTINGS[setting].__name__
             raise ProfileError(f"{where}: {setting} is a {kind}, not {value!r}")
+    if settings.get("durability", "power") not in get_args(Durability):
+        raise ProfileError(f"{where}: durability is one of {', '.join(get_args(Durability))}")
     url = settings["url"]
     if "://" not in url:
         url = str(path.parent / Path(url).expanduser())

@@ -10,7 +10,7 @@ from dataclasses import replace
 import polars as pl
 
 from workbench.errors import AppendRejected
-from workbench.log.protocol import LogBackend, TopicSpec
+from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.positions import Position
 from workbench.records import APPEND
 from workbench.sink.append import Appended, new_producer
@@ -33,7 +33,7 @@ def copy(source: SliceSource, target: LogBackend, *, speed: float | None = None)
     """
     _make_topics(source, target)
     # A producer counts its batches per topic.
-    producers = defaultdict(new_producer)
+    producers: defaultdict[str, Producer] = defaultdict(new_producer)
     start: dict[tuple[str, int], int] = {}
     end: dict[tuple[str, int], int] = {}
     written = 0
