@@ -60,6 +60,7 @@ class Aggregation:
             | dict.fromkeys(ORDER, pl.Int64())
             | dict.fromkeys(("_counts", "_tombstone"), pl.Boolean())
         )
+        self.finalise(self.empty())  # so that types which do not fit are told now
 
     def empty(self) -> Partial:
         """The state of nothing."""
@@ -152,9 +153,8 @@ class Aggregation:
             try:
                 finished.append(values.select(expr).to_series())
             except PolarsError as error:
-                raise DefinitionError(
-                    f"{name} cannot be computed: {str(error).splitlines()[0]}"
-                ) from error
+                reason = str(error).splitlines()[0]
+                raise DefinitionError(f"{name}: it cannot be computed: {reason}") from error
         return finished
 
     def _settle(self, state: Partial, reread: Reread) -> Partial:

@@ -253,10 +253,10 @@ class Table:
     def _key(self, key: Any) -> dict[str, Any]:
         if isinstance(key, Mapping):
             values = dict(key)
-        elif len(self.by) == 1:
-            values = {self.by[0]: key}
         else:
-            values = dict(zip(self.by, key, strict=False)) if isinstance(key, tuple) else {}
+            parts = key if isinstance(key, tuple) and len(self.by) > 1 else (key,)
+            fits = len(parts) == len(self.by)
+            values = dict(zip(self.by, parts, strict=True)) if fits else {}
         if values.keys() != set(self.by):
             raise DefinitionError(f"{key!r} is no key by {', '.join(self.by)}")
         return values
