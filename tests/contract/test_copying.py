@@ -1,0 +1,165 @@
+"""Copies, recordings, and what retention has taken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import workbench as wb
+from workbench.errors import (
+    AppendRejected,
+    LogNotFound,
+    OffsetOutOfRange,
+    ReadOnly,
+)
+
+from .conftest import Kind
+from .support import Event, append, columns, minute, places
+
+#: Nothing of a record is left out: bytes that do not decode, null key and value, repeated headers.
+EVENTS = [
+    Event(0, 1, b"a", b'{"n": 1}', [("h", b"1"), ("h", None)]),
+    Event(1, 0, None, b'{"n": 2}'),
+    Event(1, 5, b"", None, [("", b"")]),
+    Event(0, -7, b"\xff", b"{"),
+    Event(2, 2, b"b", b""),
+]
+
+
+@pytest.fixture
+def filled(any_log: wb.Log) -> wb.Log:
+    any_log.create("events", partitions=3, schema={"n": int})
+    append(any_log, "events", EVENTS)
+    return any_log
+
+
+def raw(log: wb.Log, topic: str = "events") -> pl.DataFrame:
+    stream = log.stream(topic, decode="bytes", decode_key="bytes")
+    return columns(stream.all().frame(raw=True))
+
+
+def test_a_copy_keeps_everything_but_the_log(filled: wb.Log, other_log: wb.Log) -> None:
+    done = filled.stream("events").all().copy_to(other_log)
+    assert done.records == len(EVENTS)
+    assert raw(other_log).equals(raw(filled))
+    assert other_log.id != filled.id
+    assert other_log.stream("events").schema == filled.stream("events").schema
+
+
+def test_a_copy_of_a_part_has_its_own_offsets(filled: wb.Log, other_log: wb.Log) -> None:
+    filled.stream("events").between({0: 1, 1: 1}, {0: 2, 1: 2}).copy_to(other_log)
+    assert places(raw(other_log)) == [("events", 0, 0), ("events", 1, 0)]
+    filled.stream("events").all().key(b"b").copy_to(other_log)
+    assert places(raw(other_log)) == [("events", 0, 0), ("events", 1, 0), ("events", 2, 0)]
+
+
+def test_a_paced_copy_is_the_same(filled: wb.Log, other_log: wb.Log) -> None:
+    filled.stream("events").all().copy_to(other_log, speed=1e9)
+    assert raw(other_log).equals(raw(filled))
+
+
+def test_a_copy_needs_as_many_partitions(filled: wb.Log, other_log: wb.Log) -> None:
+    other_log.create("events", partitions=2)
+    with pytest.raises(AppendRejected, match="3 partitions"):
+        filled.stream("events").all().copy_to(other_log)
+    assert raw(other_log).is_empty()
+
+
+@pytest.mark.parametrize("speed", [0, -1.0])
+def test_a_copy_has_a_speed(filled: wb.Log, other_log: wb.Log, speed: float) -> None:
+    with pytest.raises(AppendRejected, match="speed"):
+        filled.stream("events").all().copy_to(other_log, speed=speed)
+
+
+def test_a_recording_is_the_log(filled: wb.Log, tmp_path: Path) -> None:
+    done = filled.record(tmp_path / "recording")
+    assert done.records == len(EVENTS)
+    with wb.connect(tmp_path / "recording") as recording:
+        assert raw(recording).equals(raw(filled))
+        assert recording.id == filled.id
+        assert recording.topics()["id"].to_list() == filled.topics()["id"].to_list()
+        assert "recording" in repr(recording)
+        # An address of the one opens the same records of the other.
+        address = filled.stream("events").all().address
+        assert columns(wb.open_slice(address, log=recording).frame(raw=True)).equals(
+            columns(filled.stream("events").all().frame(raw=True))
+        )
+        with pytest.raises(ReadOnly, match="recording"):
+            recording.append("events", [{"n": 1}])
+        with pytest.raises(ReadOnly, match="recording"):
+            recording.create("more")
+    with pytest.raises(ReadOnly, match="recording"):
+        wb.connect(tmp_path / "recording", write=True)
+
+
+def test_a_recording_goes_on_where_it_stopped(filled: wb.Log, tmp_path: Path) -> None:
+    into = tmp_path / "recording"
+    filled.stream("events").between({0: 0, 1: 0, 2: 0}, {0: 1, 1: 0, 2: 1}).record(into)
+    assert filled.record(into).records == len(EVENTS) - 2
+    assert filled.record(into).records == 0
+    append(filled, "events", [Event(1, 9)])
+    assert filled.record(into, topics=["events"]).records == 1
+    with wb.connect(into) as recording:
+        assert raw(recording).equals(raw(filled))
+
+
+def test_a_recording_starts_where_its_slice_does(filled: wb.Log, tmp_path: Path) -> None:
+    append(filled, "events", [Event(0, 10), Event(0, 11)])
+    part = filled.stream("events").between({0: 2}, {0: 4})
+    part.record(tmp_path / "recording")
+    with wb.connect(tmp_path / "recording") as recording:
+        assert places(raw(recording)) == [("events", 0, 2), ("events", 0, 3)]
+        with pytest.raises(OffsetOutOfRange):
+            recording.stream("events").between({0: 0}, {0: 4}).frame()
+        assert wb.open_slice(part.address, log=recording).frame().height == 2
+
+
+def test_durations_count_back_from_the_last_record_of_a_recording(
+    filled: wb.Log, tmp_path: Path
+) -> None:
+    filled.record(tmp_path / "recording")
+    with wb.connect(tmp_path / "recording") as recording:
+        part = recording.stream("events").between("-4m", "now")
+        assert part.frame()["timestamp"].to_list() == [minute(5), minute(2)]
+
+
+def test_a_recording_is_of_one_log(filled: wb.Log, other_log: wb.Log, tmp_path: Path) -> None:
+    filled.record(tmp_path / "recording")
+    other_log.create("events")
+    with pytest.raises(LogNotFound, match=other_log.id):
+        other_log.record(tmp_path / "recording")
+
+
+def test_what_has_expired_is_not_skipped_in_silence(kind: Kind, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    old = now - timedelta(days=3)
+    with kind.open(tmp_path / "log") as log:
+        stream = log.create("events", retention="1d", schema={"n": int})
+        log.append("events", [{"n": n} for n in range(3)], timestamp=lambda row: old)
+        kind.settle(log)
+        log.append("events", [{"n": n} for n in range(3, 6)], timestamp=lambda row: now)
+        whole, part = stream.all(), stream.between({0: 1}, {0: 4})
+        kind.expire(log)
+        start = log.partitions("events")["start"].item()
+        assert 0 < start <= 3
+        for expired in (whole, part):
+            for read in (
+                expired.frame,
+                lambda expired=expired: expired.lazy().collect(),
+                lambda expired=expired: list(expired.batches()),
+                lambda expired=expired: expired.sql("SELECT count(*) FROM slice"),
+            ):
+                with pytest.raises(OffsetOutOfRange, match=f"{start}"):
+                    read()
+        left = stream.all().frame()
+        assert left["offset"].to_list() == list(range(start, 6))
+        assert left["n"].to_list() == list(range(start, 6))
+        assert stream.between(old - timedelta(days=1), now + timedelta(days=1)).frame().height == (
+            6 - start
+        )
+        # A consumer that was away for too long is told, too.
+        with pytest.raises(OffsetOutOfRange):
+            next(stream.follow(None, start={0: 0}, timeout=0.05))

@@ -1,0 +1,173 @@
+"""The wheel, as it is installed by somebody who has no clone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import workbench
+
+REPO = Path(workbench.__file__).parents[1]
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
+    built = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (found,) = out.glob("stream_workbench-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment with the wheel in it.
+
+    Its dependencies are those of this environment, linked in behind the wheel: what is tested is
+    the wheel's own contents.  Editable installs do not come along, since their hooks are in `.pth`
+    files, and a `.pth` in a folder that is itself linked in is not read.
+    """
+    folder = tmp_path_factory.mktemp("home")
+    venv.create(folder / "env", with_pip=False)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "env")}))
+    with ZipFile(wheel) as archive:
+        archive.extractall(site)
+    links = "\n".join(dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")))
+    (site / "dependencies.pth").write_text(links)
+    (folder / "cwd").mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    """Run the new environment's Python in an empty folder, and return what it prints."""
+
+    def python(*arguments: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [home / "env" / "bin" / "python", "-W", "error::ResourceWarning", *arguments],
+            cwd=home / "cwd",
+            env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return python
+
+
+@pytest.fixture
+def read_only_samples(home: Path, run: Run) -> Iterator[Path]:
+    """The installed samples in a file tree that cannot be written, not even by root's rules."""
+    folder = samples(run)
+    paths = [folder, *folder.rglob("*")]
+    modes = {path: path.stat().st_mode for path in paths}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    yield folder
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+def samples(run: Run) -> Path:
+    code = "from workbench.api.connect import sample_folder; print(sample_folder())"
+    return Path(run("-c", code).strip())
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Name and content of every file under a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+READ_BANK = """
+import json
+import workbench as wb
+with wb.sample("bank") as log:
+    frame = log.stream("transactions").all().frame()
+    print(json.dumps({"records": frame.height, "columns": frame.columns}))
+"""
+
+
+def test_comes_from_the_wheel(home: Path, run: Run) -> None:
+    place = run("-c", "import workbench; print(workbench.__file__)").strip()
+    assert Path(place).is_relative_to(home / "env")
+
+
+def test_help(run: Run) -> None:
+    text = run("-m", "workbench", "--help")
+    assert "demo" in text
+    assert "lab" in text
+
+
+def test_command_is_declared(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
+        assert "workbench = workbench.cli:main" in archive.read(name).decode()
+
+
+def test_notebooks_and_samples_are_bundled(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for source in ("notebooks", "sample_data"):
+        tracked = subprocess.run(
+            ["git", "ls-files", "-z", source], cwd=REPO, capture_output=True, text=True, check=True
+        ).stdout.split("\0")[:-1]
+        shipped = [name for name in tracked if not name.endswith(".keep")]
+        assert shipped
+        assert {f"workbench/_bundled/{name}" for name in shipped} <= names
+    assert "workbench/_bundled/notebooks/00-tour.ipynb" in names
+    assert "workbench/py.typed" in names
+
+
+def test_nothing_of_this_machine_is_in_it(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert [n for n in names if n.endswith(("-wal", "-shm", ".pyc")) or ".ipynb_check" in n] == []
+
+
+def test_sample_opens_and_no_file_changes(run: Run) -> None:
+    folder = samples(run)
+    before = fingerprint(folder)
+    assert json.loads(run("-c", READ_BANK))["records"] > 0
+    assert fingerprint(folder) == before
+
+
+def test_sample_opens_in_a_read_only_folder(read_only_samples: Path, run: Run) -> None:
+    before = fingerprint(read_only_samples)
+    found = json.loads(run("-c", READ_BANK))
+    assert found["records"] > 0
+    assert found["columns"][:5] == ["topic", "partition", "offset", "timestamp", "key"]
+    assert fingerprint(read_only_samples) == before
+
+
+def test_metadata_alone_installs(wheel: Path, tmp_path: Path) -> None:
+    """An installer takes the wheel: its file list and hashes are right."""
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
+    target = tmp_path / "target"
+    done = subprocess.run(
+        [*pip, "--target", str(target), str(wheel)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (target / "bin" / "workbench").is_file()
+    assert shutil.which("workbench", path=str(target / "bin"))
