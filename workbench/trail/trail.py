@@ -133,15 +133,17 @@ def _literal(entity: object, by: str, dtype: pl.DataType) -> pl.Expr:
     """The entity as a value of the column.  Raises DefinitionError where that changes it."""
     try:
         given = pl.Series([entity])
-        cast_to = given.cast(dtype)
-        if entity is None or cast_to.cast(given.dtype)[0] != given[0]:
+        value = given.cast(dtype)
+        # A number that the column would round names another entity.
+        exact = pl.Float64() if dtype.is_numeric() else dtype
+        if entity is None or value.cast(exact)[0] != given.cast(exact)[0]:
             raise TypeError("it would become another value")
     except (PolarsError, TypeError) as error:
         raise DefinitionError(
             f"{entity!r} cannot be in column {by!r}, which is {dtype}",
             hint="name the entity as the column holds it",
         ) from error
-    return pl.lit(cast_to[0], dtype)
+    return pl.lit(value[0], dtype)
 
 
 def _fields(schema: pl.Schema, by: str) -> list[str]:

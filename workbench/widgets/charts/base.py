@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -24,6 +25,8 @@ BLUE = "#3a6ea5"
 #: How many characters a line of facts above a chart holds.
 _LINE = 118
 
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 #: Day and month at midnight, else the time as far as it is needed; 24 hours, UTC.
 _TIME_LABEL = (
     "utcFormat(datum.value, utcmilliseconds(datum.value) ? '%H:%M:%S.%L'"
@@ -38,8 +41,24 @@ class StaticChart(alt.VConcatChart):
     Its `description` is the text for those who cannot see it.
     """
 
+    def to_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The specification, with every text fit to be drawn."""
+        return _drawable(super().to_dict(*args, **kwargs))
+
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         return {"text/plain": self.description, "text/html": picture(self)}
+
+
+def _drawable(spec: Any) -> Any:
+    """Texts without the characters that XML has no place for: the SVG writer aborts on them."""
+    match spec:
+        case str():
+            return _NOT_XML.sub("\ufffd", spec)
+        case dict():
+            return {key: _drawable(value) for key, value in spec.items()}
+        case list():
+            return [_drawable(value) for value in spec]
+    return spec
 
 
 def picture(chart: StaticChart) -> str:
@@ -51,8 +70,8 @@ def picture(chart: StaticChart) -> str:
     )
 
 
-def to_svg(chart: alt.TopLevelMixin) -> str:
-    """Any Altair chart as SVG text, without a browser or a network."""
+def to_svg(chart: StaticChart) -> str:
+    """The chart as SVG text, drawn without a browser or a network."""
     target = io.StringIO()
     chart.save(target, format="svg")
     return target.getvalue()

@@ -1,0 +1,211 @@
+"""Charts say what they show, load nothing, and take event text as text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import altair as alt
+import polars as pl
+import pytest
+
+import workbench as wb
+from workbench.source import display
+
+START = datetime(2026, 11, 3, tzinfo=UTC)
+HOSTILE = [
+    "<script>document.title='run'</script>",
+    "<img src=x onerror=\"document.title='run'\">",
+    "</td></table><svg onload=\"document.title='run'\">",
+    "javascript:document.title='run'",
+    "{{constructor.constructor('return 1')()}}",
+    "]]><script>document.title='run'</script>",
+    "&lt;script&gt;",
+    "\u202e evil \u0000 \x1b[31m \ufffe",
+    "a.b['c'][0]\\",
+    "https://example.com/x.png",
+    "<link rel=stylesheet href=https://example.com/x.css>",
+    "' onmouseover='document.title=1",
+]
+FIELD = "m[0].x<b>'\""
+
+
+@pytest.fixture
+def hostile(log: wb.Log) -> wb.Slice:
+    """A stream in which keys, values, field names and groups are hostile."""
+    log.create("evil.topic_1", schema={"who": str, FIELD: float, "at": pl.Datetime("ms", "UTC")})
+    rows = [
+        {"who": text, FIELD: float(n), "at": START + timedelta(minutes=n * 7)}
+        for n, text in enumerate(HOSTILE * 2)
+    ]
+    log.append("evil.topic_1", rows, key="who", timestamp="at")
+    return log.stream("evil.topic_1").all()
+
+
+def shown(day: wb.Slice) -> Iterator[tuple[Any, dict[str, str]]]:
+    value = pl.col(FIELD)
+    metrics: dict[str, Any] = {FIELD: value.sum(), "n": pl.len()}
+    alarm = {HOSTILE[0]: (pl.col(FIELD) > 3, "critical")}
+    for monitor in (
+        day.monitor(window="10m", by="who", alerts=alarm, **metrics),
+        day.monitor(window="10m", every="5m", alerts=alarm, **metrics),
+        day.monitor(window="10m", alerts=alarm, **metrics),
+    ):
+        yield monitor.chart(), monitor._repr_mimebundle_()
+    for trail in (day.trail(HOSTILE[1], by="who"), day.trail(HOSTILE[2])):
+        yield trail.chart(), trail._repr_mimebundle_()
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+
+def svg_of(html: str) -> ElementTree.Element:
+    data = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    assert data is not None
+    return ElementTree.fromstring(base64.b64decode(data.group(1)))
+
+
+def dataset(spec: Any, name: str) -> list[dict[str, Any]]:
+    """The rows of the data of that name, wherever in the specification they lie."""
+    if isinstance(spec, dict) and spec.get("name") == name and "values" in spec:
+        return spec["values"]
+    inner = spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else []
+    return next(filter(None, (dataset(part, name) for part in inner)), [])
+
+
+def test_hostile_text_is_text_in_pictures_and_tables(hostile: wb.Slice) -> None:
+    for _, bundle in shown(hostile):
+        page = Tags()
+        page.feed(bundle["text/html"])
+        assert page.tags <= {
+            *("div", "strong", "p", "br", "img", "em"),
+            *("table", "caption", "thead", "tbody", "tr", "th", "td"),
+        }
+        assert {name for name, _ in page.attributes} <= {"style", "alt", "src", "scope"}
+        assert all(v.startswith("data:") for n, v in page.attributes if n == "src" and v)
+        drawn = svg_of(bundle["text/html"])
+        for element in drawn.iter():
+            assert element.tag.rpartition("}")[2] not in ("script", "foreignObject", "image", "a")
+            assert not any(name.lower().startswith("on") for name in element.attrib)
+            assert not any(name.endswith("href") for name in element.attrib)
+
+
+@pytest.mark.browser
+def test_hostile_text_runs_nothing_and_loads_nothing(
+    hostile: wb.Slice, page: Any, tmp_path: Path
+) -> None:
+    body = "".join(bundle["text/html"] for _, bundle in shown(hostile))
+    place = tmp_path / "page.html"
+    place.write_text(f"<!doctype html><title>calm</title><meta charset=utf-8>{body}", "utf-8")
+    page.goto(place.as_uri())
+    sizes = page.eval_on_selector_all("img", "all => all.map(i => i.naturalWidth)")
+
+    assert page.title() == "calm"
+    assert len(sizes) == 5
+    assert all(width > 400 for width in sizes)
+    assert HOSTILE[0] in page.inner_text("body")
+
+
+def test_a_chart_carries_its_data_and_shows_itself_as_a_picture(hostile: wb.Slice) -> None:
+    for chart, _ in shown(hostile):
+        spec = json.loads(chart.to_json())
+        assert isinstance(chart, alt.TopLevelMixin)
+        assert "url" not in spec.get("data", {})
+        bundle = chart._repr_mimebundle_()
+        assert bundle["text/plain"] == spec["description"]
+        alt_text = re.search(r'<img alt="([^"]*)"', bundle["text/html"])
+        assert alt_text is not None
+        assert "evil.topic_1" in alt_text.group(1)
+
+
+def test_the_picture_says_what_is_in_it(log: wb.Log) -> None:
+    log.create("bank", schema={"kind": str, "amount": int, "at": pl.Datetime("ms", "UTC")})
+    rows = [
+        {"kind": f"kind {n % 30}", "amount": n, "at": START + timedelta(minutes=n)}
+        for n in range(600)
+    ]
+    log.append("bank", rows, timestamp="at")
+    big = {"big": (pl.col("volume") > 2200, "critical")}
+    monitor = (
+        log.stream("bank")
+        .all()
+        .monitor(window="2h", by="kind", volume=pl.col("amount").sum(), n=pl.len(), alerts=big)
+    )
+    texts = list(svg_of(monitor.chart()._repr_mimebundle_()["text/html"]).itertext())
+
+    for text in (
+        "bank: volume, n per 2h, by kind",
+        "5 windows, 2026-11-03 00:00:00 .. 2026-11-03 10:00:00 UTC",
+        "10 of 30 groups drawn: those with alerts, then those with most events",
+        "window start (UTC)",
+        "volume",
+        "n",
+        "big (critical)",
+    ):
+        assert text in texts
+    flagged = monitor.alerts()["kind"].unique().to_list()
+    assert 0 < len(flagged) < 10
+    assert set(flagged) <= set(texts)
+
+
+def test_windows_without_a_record_break_the_line(log: wb.Log) -> None:
+    log.create("bank", schema={"kind": str, "at": pl.Datetime("ms", "UTC")})
+    rows = [{"kind": "a", "at": START + timedelta(minutes=n)} for n in (0, 1, 5, 6)]
+    log.append("bank", rows, timestamp="at")
+    chart = log.stream("bank").all().monitor(window="1m", by="kind", n=pl.len()).chart()
+
+    data = dataset(chart.to_dict(), "windows")
+    assert [point.get("m0") for point in data] == [1, 1, None, 1, 1]
+
+
+def test_metrics_that_are_no_numbers_are_told_and_events_are_drawn(log: wb.Log) -> None:
+    log.create("bank", schema={"kind": str})
+    log.append("bank", [{"kind": "a"}, {"kind": "b"}])
+    monitor = log.stream("bank").all().monitor(window="1d", last=pl.col("kind").last())
+    texts = list(svg_of(monitor._repr_mimebundle_()["text/html"]).itertext())
+
+    assert "events" in texts
+    assert "b" in monitor._repr_mimebundle_()["text/html"]
+
+
+def test_without_views_a_result_is_text_and_tables(
+    hostile: wb.Slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "_renderers", {})
+    for made in (
+        hostile.monitor(window="10m", n=pl.len()),
+        hostile.trail(HOSTILE[0], by="who"),
+    ):
+        bundle = made._repr_mimebundle_()
+        assert "<table>" in bundle["text/html"]
+        assert "<img" not in bundle["text/html"]
+        assert "<script" not in bundle["text/html"]
+        with pytest.raises(wb.WorkbenchError, match="import workbench"):
+            made.chart()
+
+
+def test_what_a_table_cuts_off_is_said_in_place() -> None:
+    frame = pl.DataFrame({"text": ["x" * 1000, None, ""], "n": [2**60, 1, 2]})
+    html = display.html_table(frame, caption="Long", rows=2)
+
+    assert "the first 2 of 3 rows" in html
+    assert "… (1,000 characters)" in html
+    assert "<em>null</em>" in html
+    assert str(2**60) in html
