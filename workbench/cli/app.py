@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from workbench.cli.show import complain
+from workbench.cli.show import complain, note
 from workbench.errors import WorkbenchError
 
 FAILED = 1
@@ -44,7 +45,9 @@ class _Words(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _told
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise
         except (WorkbenchError, OSError) as error:
@@ -87,6 +90,11 @@ def until_stopped() -> Iterator[None]:
         pass
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _told(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as a sentence too, without the line of code that raised it."""
+    note(f"workbench: {message}")
 
 
 def _sentence(error: WorkbenchError | OSError) -> str:

@@ -12,14 +12,13 @@ from typing import Annotated
 import polars as pl
 import typer
 
+from workbench.api.connect import verify as check
 from workbench.api.profiles import profiles
 from workbench.cli.app import FAILED, word
 from workbench.cli.places import Json
 from workbench.cli.show import say, show, show_object
 from workbench.errors import ProfileError, UnsupportedStorage
-from workbench.log.embedded import EmbeddedLog
 from workbench.log.embedded.storage import refuse_network_storage
-from workbench.source.progress import progress
 
 #: Below this, a recording or a report may not fit.
 LOW_SPACE_BYTES = 1 << 30
@@ -38,13 +37,7 @@ def verify(
 
     Reads everything and writes nothing.  Exits with 1 when a record is damaged or missing.
     """
-    with EmbeddedLog.open(folder, write=False) as log, progress(0, "bytes") as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        found = log.verify(advance)
+    found = check(folder)
     if as_json:
         show_object({"ok": found.ok, **asdict(found)})
     else:

@@ -16,6 +16,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +24,7 @@ import msgspec
 import polars as pl
 
 from workbench.api.log import Log
-from workbench.errors import LogError
+from workbench.errors import LogError, OutOfSequence
 from workbench.log.embedded import files
 from workbench.log.embedded.locks import FileLock
 from workbench.log.protocol import Producer
@@ -39,12 +40,23 @@ FOLDER = "lines"
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
 
 
+class _Head(msgspec.Struct, frozen=True):
+    """The first bytes of a file, by which it is known again."""
+
+    size: int
+    sha256: str
+
+    def of(self, file: BinaryIO) -> bool:
+        """Whether the file begins with them."""
+        file.seek(0)
+        return _digest(file.read(self.size)) == self.sha256
+
+
 class Mark(msgspec.Struct, frozen=True):
     """The newest batch: bytes `[start, end)` of a file, sent as `sequence` of `epoch`."""
 
     inode: int
-    head_bytes: int
-    head: str
+    head: _Head
     start: int
     end: int
     epoch: int
@@ -74,7 +86,7 @@ class GrowingFile:
             raise LogError(f"{log.backend.hint} has no folder to remember a file's position in")
         self._folder = root / FOLDER
         self._mark: Mark | None = None
-        self._at = 0
+        self._begin()
         self.appended = 0
 
     def run(self, *, follow: bool) -> None:
@@ -87,45 +99,45 @@ class GrowingFile:
             self._mark = self._load()
             if self._mark is not None:
                 self._catch_up(self._mark)
-            self._go_on(follow)
+            while True:
+                with self._path.open("rb") as file:
+                    cut = self._read_on(file, follow)
+                if not follow:
+                    return
+                if cut:
+                    self._note(f"{self._path} was cut; going on from its start")
+                    self._drain_copy()
+                else:
+                    self._note(f"{self._path} was rotated; going on with the new file")
+                self._begin()
 
-    def _go_on(self, follow: bool) -> None:
-        """Read the file under its name, whichever it is, until it is done."""
+    def _begin(self) -> None:
+        """The next byte to read is the first of a file."""
+        self._at = 0
+        self._known = _Head(0, _digest(b""))
+
+    def _read_on(self, file: BinaryIO, follow: bool) -> bool:
+        """Append what comes, until the name means another file (False) or this was cut (True)."""
         while True:
-            with self._path.open("rb") as file:
-                while self._take(file) or (follow and self._stays(file)):
-                    pass
-                self._take_rest(file)
+            while self._take(file):
+                pass
             if not follow:
-                return
-            if self._path.exists() and self._path.stat().st_ino == self._inode:
-                self._note(f"{self._path} was cut; going on from its start")
-                self._drain_copy()
-            else:
-                self._note(f"{self._path} was rotated; going on with the new file")
-            self._at = 0
-            while not self._path.exists():
+                self._take_rest(file)
+                return False
+            time.sleep(POLL_SECONDS)
+            if os.fstat(file.fileno()).st_size < self._at or not self._known.of(file):
+                return True
+            if self._is_renamed(file):
+                # Whoever writes may take a moment to open the new file.
                 time.sleep(POLL_SECONDS)
+                self._take_rest(file)
+                return False
 
-    @property
-    def _inode(self) -> int | None:
-        return None if self._mark is None else self._mark.inode
-
-    def _stays(self, file: BinaryIO) -> bool:
-        """Wait a little; False when the name has come to mean another file, or a shorter one."""
-        time.sleep(POLL_SECONDS)
-        now = os.fstat(file.fileno())
-        if now.st_size < self._at or (self._mark and not _has_head(file, self._mark)):
-            return False
+    def _is_renamed(self, file: BinaryIO) -> bool:
         try:
-            named = self._path.stat()
+            return not os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
         except FileNotFoundError:
-            return True  # moved away; whoever writes may still write to it
-        if os.path.samestat(named, now):
-            return True
-        # The writer may take a moment to open the new file.
-        time.sleep(POLL_SECONDS)
-        return self._take(file)
+            return False  # there is no new one yet, so the old one may still be written
 
     def _take(self, file: BinaryIO) -> bool:
         """Append the complete lines that follow, one batch of them; False when there are none."""
@@ -144,11 +156,7 @@ class GrowingFile:
         return True
 
     def _take_rest(self, file: BinaryIO) -> None:
-        """Append what is left at the end of a file that gets no more: a line without its end."""
-        if os.fstat(file.fileno()).st_size < self._at or (
-            self._mark and self._mark.end == self._at and not _has_head(file, self._mark)
-        ):
-            return
+        """Append all that is left of a file that gets no more: the last line may have no end."""
         while self._take(file):
             pass
         file.seek(self._at)
@@ -157,11 +165,12 @@ class GrowingFile:
             self._send(file, [rest], self._at + len(rest))
 
     def _send(self, file: BinaryIO, lines: list[bytes], end: int) -> None:
-        head_bytes = min(end, HEAD_BYTES)
+        size = min(end, HEAD_BYTES)
+        file.seek(0)
+        self._known = _Head(size, _digest(file.read(size)))
         self._mark = Mark(
             inode=os.fstat(file.fileno()).st_ino,
-            head_bytes=head_bytes,
-            head=_head(file, head_bytes),
+            head=self._known,
             start=self._at,
             end=end,
             epoch=0 if self._mark is None else self._mark.epoch,
@@ -185,22 +194,24 @@ class GrowingFile:
                 f"{self._path} is not the file that was read before, and that one is gone: lines "
                 f"after its byte {mark.start:,} may be missing"
             )
-            # Whether the marked batch was written cannot be known: number from anew.
-            self._mark = msgspec.structs.replace(mark, epoch=mark.epoch + 1, sequence=-1, end=0)
+            # Whether the marked batch was written cannot be known, so its number is not used on.
+            self._mark = msgspec.structs.replace(mark, epoch=mark.epoch + 1, sequence=-1)
             return
         with found.open("rb") as file:
             file.seek(mark.start)
-            data = file.read(mark.end - mark.start)
-            self._append(data.removesuffix(b"\n").split(b"\n"), mark)
-            self._at = mark.end
+            lines = file.read(mark.end - mark.start).removesuffix(b"\n").split(b"\n")
+            # Refused means that it was written, with keys that another command line chose.
+            with suppress(OutOfSequence):
+                self._append(lines, mark)
+            self._at, self._known = mark.end, mark.head
             if found == self._path:
                 return
             self._take_rest(file)
         for path in self._rotated_after(found):
-            self._at = 0
+            self._begin()
             with path.open("rb") as file:
                 self._take_rest(file)
-        self._at = 0
+        self._begin()
 
     def _drain_copy(self) -> None:
         """After a rotation by copy and cut: what was copied before we had read it."""
@@ -216,7 +227,7 @@ class GrowingFile:
             try:
                 with path.open("rb") as file:
                     state = os.fstat(file.fileno())
-                    if state.st_size < mark.end or not _has_head(file, mark):
+                    if state.st_size < mark.end or not mark.head.of(file):
                         continue
                     if state.st_ino == mark.inode:
                         return path
@@ -263,13 +274,8 @@ class GrowingFile:
         files.sync_folder(self._folder)
 
 
-def _head(file: BinaryIO, size: int) -> str:
-    file.seek(0)
-    return hashlib.sha256(file.read(size)).hexdigest()
-
-
-def _has_head(file: BinaryIO, mark: Mark) -> bool:
-    return _head(file, mark.head_bytes) == mark.head
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _escaped(name: str) -> str:

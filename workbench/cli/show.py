@@ -55,7 +55,7 @@ def show(frame: pl.DataFrame, *, as_json: bool) -> None:
 
 def show_table(frame: pl.DataFrame) -> None:
     """A table in which every cell is plain text; long cells are cut, and say so."""
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
         table.add_column(
             Text(clean(name)), justify="right" if dtype.is_numeric() else "left", overflow="fold"

@@ -96,7 +96,7 @@ def _append_objects(log: Log, topic: str, source: BinaryIO, reader: LineReader) 
             log.append(topic, reader.frame(objects[: bad.at]), encode="bytes")
             raise AppendRejected(
                 f"line {numbered[bad.at][0]:,}: {bad}",
-                hint=f"the {written + bad.at:,} records before it are written",
+                hint=f"records written before it: {written + bad.at:,}",
             ) from None
         written += len(objects)
     return written
