@@ -38,6 +38,8 @@ def modules() -> list[ModuleType]:
     return [importlib.import_module(name) for name in names if not name.endswith("__main__")]
 
 
+# The bank's schema does not know a field that its producers have begun to send: one of its stories.
+@pytest.mark.filterwarnings("ignore::workbench.errors.UnknownFields")
 def test_readme_snippets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     snippets = blocks(REPO / "README.md", "python")

@@ -11,7 +11,7 @@ import pytest
 import workbench as wb
 from workbench.errors import (
     AppendRejected,
-    LogNotFound,
+    LogExists,
     OffsetOutOfRange,
     ReadOnly,
 )
@@ -122,14 +122,14 @@ def test_durations_count_back_from_the_last_record_of_a_recording(
 ) -> None:
     filled.record(tmp_path / "recording")
     with wb.connect(tmp_path / "recording") as recording:
-        part = recording.stream("events").between("-4m", "now")
+        part = recording.stream("events").between("-3m", "now")
         assert part.frame()["timestamp"].to_list() == [minute(5), minute(2)]
 
 
 def test_a_recording_is_of_one_log(filled: wb.Log, other_log: wb.Log, tmp_path: Path) -> None:
     filled.record(tmp_path / "recording")
     other_log.create("events")
-    with pytest.raises(LogNotFound, match=other_log.id):
+    with pytest.raises(LogExists, match=other_log.id):
         other_log.record(tmp_path / "recording")
 
 

@@ -116,7 +116,10 @@ class SliceSource:
 
     def cut(self, *, start: Position | None = None, end: Position | None = None) -> SliceSource:
         """The same filters and decoding over other offsets."""
-        return replace(self, address=self.address.with_range(start or self.start, end or self.end))
+        # An empty position is one, and not the same as none.
+        first = self.start if start is None else start
+        last = self.end if end is None else end
+        return replace(self, address=self.address.with_range(first, last))
 
     def by_topic(self) -> dict[str, SliceSource]:
         """The same slice as one per topic."""
