@@ -300,6 +300,7 @@ class Catalog:
             self.closed = True
             for connection in list(self._connections):
                 connection.close()
+            self._local = threading.local()
             if self._in_wal:
                 self._leave_one_file()
             self.lock.close()

@@ -262,6 +262,7 @@ class EmbeddedLog:
         `force` seals every record and gives free space back, as at the end of a bulk load.
         Appending processes do the unforced kind by themselves.  Returns the segments made.
         """
+        self._check_open_for_writing()
         names = [info.name for info in self.topics()] if topic is None else [topic]
         with self._catalog.seal_lock:
             if not self._recovered:
@@ -282,6 +283,7 @@ class EmbeddedLog:
 
         Returns how many were written.
         """
+        self._check_open_for_writing()
         with self._catalog.seal_lock:
             return seal.rebuild_companions(self._catalog, self._topic(topic))
 
@@ -423,6 +425,11 @@ class EmbeddedLog:
             self.enforce_retention()
 
     def _check_writable(self) -> None:
+        self._check_open_for_writing()
         if not self._writable:
+            raise ReadOnly(f"{self._catalog.root} is a recording, which only `record_batch` fills")
+
+    def _check_open_for_writing(self) -> None:
+        if not self._catalog.writable:
             what = "is open for reading" if self.live else "is a recording, which is read-only"
             raise ReadOnly(f"{self._catalog.root} {what}")

@@ -98,11 +98,11 @@ class Content:
 
 
 def encode_headers(headers: pl.Series) -> list[bytes | None]:
-    """Headers as msgpack: a list of [name, value or null]; None for null."""
+    """Headers as msgpack: a list of [name, value or null]; None where there are none."""
     if headers.null_count() == len(headers):
         return [None] * len(headers)
     return [
-        None if row is None else _encode_headers([(h["name"], h["value"]) for h in row])
+        _encode_headers([(h["name"], h["value"]) for h in row]) if row else None
         for row in headers.to_list()
     ]
 
