@@ -114,6 +114,8 @@ def test_one_clock_jumps_back(read: Read) -> None:
     )
     assert back["machine"].to_list() == [told.key]
     assert back.select(within(told).all()).item()
+    others = readings.filter(pl.col("machine") != told.key)
+    assert others["timestamp"].is_sorted()
 
 
 def test_the_incident_is_a_rise_of_server_errors(read: Read) -> None:

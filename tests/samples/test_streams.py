@@ -20,7 +20,7 @@ MADE = [name for name in NAMES if name != "host"]
 DIGESTS = {
     "bank": "5df982af869256b29103a7a3e552d700835b4e75262cf9927b9d01ab34f324af",
     "clicks": "918de2b68345c06843d06371713d7c7a899cbd30895310cdc722f3ddff2f7151",
-    "sensors": "b400adc28998a5d29b4d16a5a0e29416974091a3cd5bbd4647dd95b12d094205",
+    "sensors": "e86fced9221ed013fb3d4060da54f5264e7c2e906202e2b49c78794099848466",
     "weblogs": "71d8e8d4aab7b3ab1bb119dc3f7dda17119d5ca2afd47650d45beeabf8856ac1",
 }
 

@@ -46,19 +46,19 @@ TOPICS = (READINGS,)
 STORIES = (
     Story(
         "stuck",
-        "The temperature sensor of M-03 reports the very same value from 09:00 to 13:00.",
+        "The temperature sensor of MC-03 reports the very same value from 09:00 to 13:00.",
         "readings",
         moment("2026-11-05T09:00"),
         moment("2026-11-05T13:00"),
-        "M-03",
+        "MC-03",
     ),
     Story(
         "worn-bearing",
-        "The vibration of M-05 grows from 14:00 to the end of the day.",
+        "The vibration of MC-05 grows from 14:00 to the end of the day.",
         "readings",
         moment("2026-11-05T14:00"),
         moment("2026-11-06T00:00"),
-        "M-05",
+        "MC-05",
     ),
     Story(
         "outage",
@@ -69,12 +69,12 @@ STORIES = (
     ),
     Story(
         "clock-back",
-        "The clock of M-02 jumps back by an hour at 16:00 and is put right at 18:00; its "
+        "The clock of MC-02 jumps back by an hour at 16:00 and is put right at 18:00; its "
         "sequence goes on.",
         "readings",
         moment("2026-11-05T15:00"),
         moment("2026-11-05T17:00"),
-        "M-02",
+        "MC-02",
     ),
 )
 
@@ -84,7 +84,7 @@ WORN_SINCE = START + 14 * HOUR
 OUTAGE = START + 11 * HOUR, START + 11 * HOUR + 45 * HOUR // 60
 SLOW_CLOCK = START + 16 * HOUR, START + 18 * HOUR
 
-MACHINES = {f"M-{n:02d}": "A" if n <= 5 else "B" for n in range(1, 9)}
+MACHINES = {f"MC-{n:02d}": "A" if n <= 5 else "B" for n in range(1, 9)}
 #: Sensor: unit, value at rest, gain while working, noise; values in thousandths.
 SENSORS = {
     "temperature": ("°C", 38_000, 24_000, 350),
@@ -108,14 +108,15 @@ def records(events: int, seed: int) -> Iterator[Record]:
     number = 0
     period = _period(events)
     for tick in range(START, START + DAY + period, period):
-        for machine, line in MACHINES.items():
-            true = tick + dice.between(0, min(period // 16, 2_000))
-            shown = true - HOUR if machine == "M-02" and _within(true, SLOW_CLOCK) else true
+        round_ = sorted((tick + dice.below(min(period // 2, 2_000)), m) for m in MACHINES)
+        for true, machine in round_:
+            line = MACHINES[machine]
+            shown = true - HOUR if machine == "MC-02" and _within(true, SLOW_CLOCK) else true
             for sensor, (unit, rest, gain, noise) in SENSORS.items():
                 value = rest + gain * _load(true) // 100 + dice.between(-noise, noise)
-                if machine == "M-05" and sensor == "vibration" and true >= WORN_SINCE:
+                if machine == "MC-05" and sensor == "vibration" and true >= WORN_SINCE:
                     value += (true - WORN_SINCE) * 420 // HOUR
-                if machine == "M-03" and sensor == "temperature" and _within(true, STUCK):
+                if machine == "MC-03" and sensor == "temperature" and _within(true, STUCK):
                     stuck = value = stuck or value
                 sequence[machine] += 1
                 if line == "B" and _within(true, OUTAGE):
