@@ -82,14 +82,6 @@ def svg_of(html: str) -> ElementTree.Element:
     return ElementTree.fromstring(base64.b64decode(data.group(1)))
 
 
-def dataset(spec: Any, name: str) -> list[dict[str, Any]]:
-    """The rows of the data of that name, wherever in the specification they lie."""
-    if isinstance(spec, dict) and spec.get("name") == name and "values" in spec:
-        return spec["values"]
-    inner = spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else []
-    return next(filter(None, (dataset(part, name) for part in inner)), [])
-
-
 def test_hostile_text_is_text_in_pictures_and_tables(hostile: wb.Slice) -> None:
     for _, bundle in shown(hostile):
         page = Tags()
@@ -171,7 +163,7 @@ def test_windows_without_a_record_break_the_line(log: wb.Log) -> None:
     log.append("bank", rows, timestamp="at")
     chart = log.stream("bank").all().monitor(window="1m", by="kind", n=pl.len()).chart()
 
-    data = dataset(chart.to_dict(), "windows")
+    data = chart.to_dict()["datasets"]["windows"]
     assert [point.get("m0") for point in data] == [1, 1, None, 1, 1]
 
 

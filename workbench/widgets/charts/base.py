@@ -11,7 +11,8 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -35,6 +36,14 @@ _TIME_LABEL = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """Charts over named data, and the data: rows of plain values."""
+
+    charts: list[Any]
+    datasets: dict[str, list[dict[str, Any]]]
+
+
 class StaticChart(alt.VConcatChart):
     """An Altair chart that shows itself as a picture: offline, and in a saved notebook.
 
@@ -42,8 +51,14 @@ class StaticChart(alt.VConcatChart):
     """
 
     def to_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The specification, with every text fit to be drawn."""
-        return _drawable(super().to_dict(*args, **kwargs))
+        """The specification, with every text fit to be drawn.
+
+        The rows go in last: checking each against Vega-Lite's schema would take seconds.
+        """
+        bare = self.copy(deep=False)
+        bare.datasets = alt.Undefined
+        spec = super(StaticChart, bare).to_dict(*args, **kwargs)
+        return _drawable({**spec, "datasets": self.datasets})
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         return {"text/plain": self.description, "text/html": picture(self)}
@@ -78,10 +93,12 @@ def to_svg(chart: StaticChart) -> str:
 
 
 def stack(
-    panels: Sequence[Any], description: str, title: str | None = None, facts: Iterable[str] = ()
+    panels: Panels, description: str, title: str | None = None, facts: Iterable[str] = ()
 ) -> StaticChart:
     """Panels below each other over one time axis, with a title and a line for each fact."""
-    chart = StaticChart(vconcat=list(panels), spacing=12, description=description)
+    chart = StaticChart(
+        vconcat=panels.charts, datasets=panels.datasets, spacing=12, description=description
+    )
     if title is not None:
         lines = [line for fact in facts for line in textwrap.wrap(fact, _LINE) or [""]]
         chart = chart.properties(

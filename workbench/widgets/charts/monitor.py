@@ -17,6 +17,7 @@ from workbench.widgets.charts.base import (
     BLUE,
     MOST_POINTS,
     WIDTH,
+    Panels,
     StaticChart,
     json_number,
     picture,
@@ -44,7 +45,7 @@ def monitor_chart(monitor: Monitor) -> StaticChart:
     return stack(panels, description, _title(monitor), facts)
 
 
-def _draw(monitor: Monitor) -> tuple[list[Any], str, list[str]]:
+def _draw(monitor: Monitor) -> tuple[Panels, str, list[str]]:
     """The panels, the words for those who cannot see them, and the facts to go with them."""
     plan = monitor.definition
     numeric = [name for name in plan.metrics if plan.schema[name].is_numeric()]
@@ -60,11 +61,16 @@ def _draw(monitor: Monitor) -> tuple[list[Any], str, list[str]]:
         plan,
         metrics,
     )
-    panels = [
-        _metric_panel(plan, name, number, values, rings, panels=len(metrics))
-        for number, name in enumerate(metrics)
-    ]
-    return panels, "; ".join([describe(monitor), *facts, _alerts(alerts)]), facts
+    datasets = {"windows": values}
+    panels = []
+    for number, name in enumerate(metrics):
+        circled = [ring for ring in rings if number in ring["panels"]]
+        if circled:
+            datasets[f"alerts{number}"] = circled
+        panels.append(
+            _metric_panel(plan, name, number, values, panels=len(metrics), alerts=bool(circled))
+        )
+    return Panels(panels, datasets), "; ".join([describe(monitor), *facts, _alerts(alerts)]), facts
 
 
 def _shown_windows(rows: pl.DataFrame, monitor: Monitor) -> tuple[pl.DataFrame, list[str]]:
@@ -170,9 +176,9 @@ def _metric_panel(
     name: str,
     number: int,
     values: list[dict[str, Any]],
-    rings: list[dict[str, Any]],
     *,
     panels: int,
+    alerts: bool,
 ) -> Any:
     field = f"m{number}:Q"
     bars = not plan.by and plan.windows.step_ms == plan.windows.size_ms
@@ -184,7 +190,7 @@ def _metric_panel(
         alt.Tooltip(field, title=text(name), format=",.6~g"),
         alt.Tooltip("late:Q", title="late"),
     ]
-    points = alt.Chart(alt.InlineData(values=values, name="windows"))
+    points = alt.Chart(alt.NamedData("windows"))
     if plan.by:
         title = text(" · ".join(plan.by))
         tooltip.append(alt.Tooltip("group:N", title=title))
@@ -205,12 +211,11 @@ def _metric_panel(
         drawn = points.mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.6)
         drawn = drawn.encode(x=x, y=y, tooltip=tooltip)
     layers = [drawn]
-    circled = [ring for ring in rings if number in ring["panels"]]
-    if circled:
+    if alerts:
         names = [f"{alert.name} ({alert.severity})" for alert in plan.alerts]
         colours = [_SEVERITIES[alert.severity] for alert in plan.alerts]
         layers.append(
-            alt.Chart(alt.InlineData(values=circled, name=f"alerts{number}"))
+            alt.Chart(alt.NamedData(f"alerts{number}"))
             .mark_point(size=130, strokeWidth=2.2, filled=False, opacity=1)
             .encode(
                 x=time_axis("middle" if bars else "start", x_title),

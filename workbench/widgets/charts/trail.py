@@ -16,6 +16,7 @@ from workbench.widgets.charts.base import (
     BLUE,
     MOST_POINTS,
     WIDTH,
+    Panels,
     StaticChart,
     json_number,
     picture,
@@ -48,7 +49,7 @@ def trail_chart(trail: Trail) -> StaticChart:
     return stack(panels, _description(trail), title, [*facts, *left_out])
 
 
-def _draw(trail: Trail) -> tuple[list[Any], list[str]]:
+def _draw(trail: Trail) -> tuple[Panels, list[str]]:
     """The panels, and what is not in them."""
     facts = []
     events = trail.frame().filter(pl.col(trail.time).is_not_null())
@@ -65,12 +66,12 @@ def _draw(trail: Trail) -> tuple[list[Any], list[str]]:
     values += [_error_value(row) for row in trail.undecodable.iter_rows(named=True)]
     # Later marks lie over earlier ones: what is odd is drawn last.
     values.sort(key=lambda value: list(_NOTES).index(value["note"]))
+    datasets = {"events": values}
     panels = [_lanes(values, alone=not fields)]
-    panels += [
-        _field_panel(name, f"m{n}", values, stair=trail.has_rows, last=n == len(fields) - 1)
-        for n, name in enumerate(fields)
-    ]
-    return panels, facts
+    for n, name in enumerate(fields):
+        datasets[f"m{n}"] = [value for value in values if f"m{n}" in value]
+        panels.append(_field_panel(name, f"m{n}", stair=trail.has_rows, last=n == len(fields) - 1))
+    return Panels(panels, datasets), facts
 
 
 def _description(trail: Trail) -> str:
@@ -119,7 +120,7 @@ def _lanes(values: list[dict[str, Any]], *, alone: bool) -> Any:
     colours, shapes = [_NOTES[n][0] for n in notes], [_NOTES[n][1] for n in notes]
     lanes = len({value["lane"] for value in values})
     return (
-        alt.Chart(alt.InlineData(values=values, name="events"))
+        alt.Chart(alt.NamedData("events"))
         .mark_point(filled=True, size=70, opacity=0.85)
         .encode(
             x=time_axis("time", "time (UTC)" if alone else None),
@@ -139,11 +140,9 @@ def _lanes(values: list[dict[str, Any]], *, alone: bool) -> Any:
     )
 
 
-def _field_panel(
-    name: str, field: str, values: list[dict[str, Any]], *, stair: bool, last: bool
-) -> Any:
+def _field_panel(name: str, field: str, *, stair: bool, last: bool) -> Any:
     """One number over time: a stair for the entity's row, a stem per event for the event's own."""
-    base = alt.Chart(alt.InlineData(values=[v for v in values if field in v], name=field)).encode(
+    base = alt.Chart(alt.NamedData(field)).encode(
         x=time_axis("time", "time (UTC)" if last else None),
         y=alt.Y(f"{field}:Q", title=text(name)),
         tooltip=[
