@@ -1,0 +1,159 @@
+"""Several processes at once: fair writers, bounded waits, forks, and waking up."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.embedded import workers
+from tests.embedded.support import count, make, numbered, processes, raw, values
+from workbench.errors import LogBusy
+from workbench.log.embedded import EmbeddedLog
+
+WRITERS = 8
+
+
+def test_eight_writers_are_contiguous_and_fair(tmp_path: Path) -> None:
+    make(tmp_path / "log").close()
+    queue = processes.Queue()
+    writers = [
+        processes.Process(
+            target=workers.append_for, args=(str(tmp_path / "log"), n, count(2, 20), queue)
+        )
+        for n in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    assert {queue.get(timeout=60)[0] for _ in writers} == {"ready"}
+    (tmp_path / "go").touch()
+    answers = [queue.get(timeout=60) for _ in writers]
+    for writer in writers:
+        writer.join(60)
+    assert {kind for kind, _, _ in answers} == {"done"}, answers
+    commits = {producer: number for _, producer, number in answers}
+    print(f"{WRITERS} writers: {min(commits.values())} to {max(commits.values())} commits each")
+    assert max(commits.values()) <= 2 * min(commits.values())
+    with EmbeddedLog.open(tmp_path / "log") as log:
+        frame = raw(log)
+        assert frame["offset"].to_list() == list(range(sum(commits.values())))
+        for producer, number in commits.items():
+            mine = frame.filter(pl.col("key") == pl.lit(b"%d" % producer))["value"].to_list()
+            assert mine == [b'{"n":%d}' % n for n in range(number)]
+
+
+def test_threads_may_share_a_log(tmp_path: Path) -> None:
+    with make(tmp_path / "log", partitions=4) as log:
+
+        def work(partition: int) -> None:
+            for n in range(0, 300, 30):
+                log.append("t", numbered(n, 30, partition=partition))
+                raw(log, partition)
+
+        threads = [threading.Thread(target=work, args=(p,)) for p in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for partition in range(4):
+            assert values(log, partition) == [b'{"n":%d}' % n for n in range(300)]
+
+
+@pytest.mark.parametrize("lock", ["lock", "seal_lock"])
+def test_a_stuck_process_is_named(tmp_path: Path, lock: str) -> None:
+    make(tmp_path / "log").close()
+    queue = processes.Queue()
+    holder = processes.Process(target=workers.hold, args=(str(tmp_path / "log"), lock, queue))
+    holder.start()
+    pid = queue.get(timeout=60)
+    with EmbeddedLog.open(tmp_path / "log", lock_timeout=0.3) as log:
+        for _ in range(2):
+            with pytest.raises(LogBusy, match=f"process {pid}"):
+                log.append("t", numbered(0, 1)) if lock == "lock" else log.seal(force=True)
+        holder.kill()
+        holder.join()
+        log.append("t", numbered(0, 1))
+        assert log.seal(force=True) == 1
+        assert values(log) == [b'{"n":0}']
+
+
+def test_a_fork_gets_its_own_connections(tmp_path: Path) -> None:
+    with make(tmp_path / "log") as log:
+        log.append("t", numbered(0, 5))
+        child = os.fork()
+        if child == 0:
+            try:
+                log.append("t", numbered(5, 5))
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        log.append("t", numbered(10, 5))
+        assert values(log) == [b'{"n":%d}' % n for n in range(15)]
+        assert log.verify().ok
+
+
+def test_a_fork_does_not_keep_its_dead_parents_lock(tmp_path: Path) -> None:
+    with make(tmp_path / "log", segment_rows=5) as log:
+        log._catalog.lock.acquire()
+        child = os.fork()
+        if child == 0:
+            time.sleep(1)
+            os._exit(0)
+        os.close(log._catalog.lock._descriptor or 0)  # as when the parent dies
+        log._catalog.lock._descriptor = None
+        log._catalog.lock._thread_lock.release()
+        with EmbeddedLog.open(tmp_path / "log", lock_timeout=0.5) as other:
+            other.append("t", numbered(0, 1))
+        os.waitpid(child, 0)
+
+
+def test_a_commit_wakes_who_waits(tmp_path: Path) -> None:
+    make(tmp_path / "log").close()
+    with (
+        EmbeddedLog.open(tmp_path / "log") as log,
+        EmbeddedLog.open(tmp_path / "log", write=False) as reader,
+    ):
+        assert not reader.wait({("t", 0): 0}, timeout=0.05)
+        delays = []
+        for n in range(count(30, 1_000)):
+            committed = []
+
+            def append(n: int = n, committed: list[float] = committed) -> None:
+                log.append("t", numbered(n, 1))
+                committed.append(time.monotonic())
+
+            thread = threading.Timer(0.01, append)
+            thread.start()
+            assert reader.wait({("t", 0): n}, timeout=30)
+            woken = time.monotonic()
+            thread.join()
+            delays.append(max(woken - committed[0], 0.0) * 1000)
+        delays.sort()
+        print(f"commit to wake: p50 {delays[len(delays) // 2]:.2f} ms, p99 {delays[-1]:.2f} ms")
+        assert not reader.wait({("t", 0): len(delays)}, timeout=0.05)
+
+
+def test_waiting_without_a_bell_looks_at_the_log(tmp_path: Path) -> None:
+    with make(tmp_path / "log") as log:
+        (tmp_path / "log" / "doorbell").unlink()
+        with EmbeddedLog.open(tmp_path / "log", write=False) as reader:
+            thread = threading.Timer(0.1, lambda: log.append("t", numbered(0, 1)))
+            thread.start()
+            assert reader.wait({("t", 0): 0}, timeout=30)
+            thread.join()
+
+
+def test_appending_seals_in_the_background(tmp_path: Path) -> None:
+    with make(tmp_path / "log", partitions=2, segment_rows=50) as log:
+        for n in range(0, 400, 20):
+            log.append("t", numbered(n, 20, partition=[0, 1] * 10))
+        deadline = time.monotonic() + 60
+        while [c.rows for p in (0, 1) for c in log.read("t", p, 0, 200)] != [50] * 8:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert log.verify().ok
