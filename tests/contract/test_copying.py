@@ -11,6 +11,7 @@ import pytest
 import workbench as wb
 from workbench.errors import (
     AppendRejected,
+    InvalidRange,
     LogExists,
     OffsetOutOfRange,
     ReadOnly,
@@ -115,6 +116,36 @@ def test_a_recording_starts_where_its_slice_does(filled: wb.Log, tmp_path: Path)
         with pytest.raises(OffsetOutOfRange):
             recording.stream("events").between({0: 0}, {0: 4}).frame()
         assert wb.open_slice(part.address, log=recording).frame().height == 2
+
+
+def test_a_recording_has_no_hole(filled: wb.Log, tmp_path: Path) -> None:
+    append(filled, "events", [Event(0, n) for n in range(10, 16)])
+    stream, into = filled.stream("events"), tmp_path / "recording"
+    stream.between({0: 1}, {0: 2}).record(into)
+    assert stream.between({0: 5}, {0: 7}).record(into).records == 5
+    with wb.connect(into) as recording:
+        assert recording.stream("events").all().completeness().complete
+        assert recording.partitions("events").row(0)[:3] == (0, 1, 7)
+    with pytest.raises(InvalidRange, match="begins at offset 1, the slice at 0"):
+        filled.record(into)
+
+
+def test_what_expired_before_it_was_recorded_is_a_gap(kind: Kind, tmp_path: Path) -> None:
+    old = datetime.now(UTC) - timedelta(days=3)
+    with kind.open(tmp_path / "log") as log:
+        stream = log.create("events", retention="1d", schema={"n": int})
+        log.append("events", [{"n": n} for n in range(4)], timestamp=lambda row: old)
+        stream.between({0: 0}, {0: 2}).record(tmp_path / "recording")
+        kind.settle(log)
+        log.append("events", [{"n": n} for n in range(4, 6)])
+        kind.expire(log)
+        log.record(tmp_path / "recording")
+    with wb.connect(tmp_path / "recording") as recording:
+        whole = recording.stream("events").all()
+        assert whole.frame()["n"].to_list() == [0, 1, 4, 5]
+        ledger = whole.completeness()
+        assert ledger.gap_frame().rows() == [("events", 0, 2, 4, "expired")]
+        assert ledger.complete
 
 
 def test_durations_count_back_from_the_last_record_of_a_recording(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
+from workbench.errors import InvalidRange
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import TopicSpec
-from workbench.positions import Position
-from workbench.records import TIMESTAMP, Chunk
+from workbench.positions import Position, TopicPartition
+from workbench.records import TIMESTAMP, Chunk, Gap, empty_raw
 from workbench.sink.append import Appended
 from workbench.source.progress import progress
 from workbench.source.slice import BATCH_ROWS, SliceSource, cut_rows
@@ -26,9 +27,13 @@ WAIT_SECONDS = 1.0
 def record(slices: Sequence[SliceSource], into: str | Path) -> Appended:
     """Record the offset ranges of the slices, whole: their time and key filters do not apply.
 
-    Resumes after what the recording holds already, also after the recorder was killed.  Raises
-    TopicChanged when a topic was made anew since, LogExists when the folder holds something else
-    than a recording of that log, LogBusy when another recorder is at work.
+    Resumes after what the recording holds already, also after the recorder was killed, so that a
+    recording has no hole: what lies between its end and the slice is recorded too, and what has
+    expired meanwhile is a gap that says so.
+
+    Raises TopicChanged when a topic was made anew since, LogExists when the folder holds something
+    else than a recording of that log, LogBusy when another recorder is at work, InvalidRange when
+    the slice begins before the recording does.
     """
     with _opened(slices[0], into) as recording:
         done = _record(slices, recording)
@@ -67,8 +72,7 @@ def _record(slices: Sequence[SliceSource], recording: EmbeddedLog) -> Appended:
     with progress(total, "records") as bar:
         for source in slices:
             _make_topics(source, recording)
-            held = recording.recorded_position()
-            todo = {tp: max(at, held.get(tp, at)) for tp, at in source.start.items()}
+            todo = _starts(source, recording)
             open_ones = {tp: at for tp, at in todo.items() if at < source.end[tp]}
             bar.update(
                 source.address.most_records
@@ -85,6 +89,30 @@ def _record(slices: Sequence[SliceSource], recording: EmbeddedLog) -> Appended:
                     end[tp] = window.end
                     bar.update(window.end - window.start)
     return Appended(records, Position(start), Position(end))
+
+
+def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition, int]:
+    """Where each partition is read from; what expired since it was recorded becomes a gap."""
+    held = recording.recorded_position()
+    starts: dict[TopicPartition, int] = {}
+    for topic in source.address.topics:
+        first = {(topic, p.partition): p.start for p in recording.partitions(topic)}
+        oldest = {(topic, p.partition): p.start for p in source.backend.partitions(topic)}
+        for tp in (tp for tp in source.start if tp[0] == topic):
+            starts[tp] = source.start[tp]
+            if tp not in held:
+                continue
+            if source.start[tp] < first[tp]:
+                raise InvalidRange(
+                    f"topic {topic}, partition {tp[1]}: the recording begins at offset "
+                    f"{first[tp]}, the slice at {source.start[tp]}",
+                    hint="what lies before a recording goes into another folder",
+                )
+            starts[tp] = max(held[tp], oldest[tp])
+            if held[tp] < starts[tp]:
+                gap = Gap(*tp, held[tp], starts[tp], "expired")
+                recording.record_batch(*tp, empty_raw(), starts[tp], [gap])
+    return starts
 
 
 def _record_window(window: Chunk, recording: EmbeddedLog) -> int:
