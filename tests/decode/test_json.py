@@ -140,11 +140,17 @@ def test_a_deep_struct(column: Any) -> None:
 
 
 def test_records_of_many_sizes() -> None:
-    sizes = [1, 11, 12, 13, 100, 5_000, 300_000, 9_000_000, 3] * 40
-    texts = ["x" * size for size in sizes]
-    values = pl.Series([b'{"t":"%b"}' % text.encode() for text in texts], dtype=pl.Binary)
-    decoded = decode_json(values[:200], Schema({"t": pl.String}))
-    assert decoded.fields["t"].str.len_bytes().to_list() == sizes[:200]
+    sizes = [*[1, 11, 12, 13, 100, 5_000] * 100, 9_000_000, 3, 300_000, 9_000_000, 12]
+    values = pl.Series([b'{"t":"%b"}' % (b"x" * size) for size in sizes], dtype=pl.Binary)
+    decoded = decode_json(values, Schema({"t": pl.String}))
+    assert decoded.fields["t"].str.len_bytes().to_list() == sizes
+
+
+def test_the_scanner_is_compiled_once() -> None:
+    for fields in ({}, {"a": int}, {"b": pl.List(pl.Date), "c": pl.Struct({"a": float})}):
+        for rows in (300, 20_000, 40_000):
+            decode_json(pl.Series([b'{"a":1,"z":[]}'] * rows, dtype=pl.Binary), Schema(fields))
+    assert len(workbench.decode.fast.kernel.scan.signatures) == 1
 
 
 def test_slices_of_a_column_decode_alike() -> None:

@@ -363,7 +363,7 @@ def _object_remainder(fields: dict[str, Convert]) -> Convert:
     deep = {name: inner for name, inner in fields.items() if inner is not _nothing}
 
     def apply(value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or (not deep and value.keys() <= fields.keys()):
             return None
         left = {}
         for name, item in value.items():

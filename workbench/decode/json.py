@@ -14,7 +14,7 @@ from workbench.schema import Schema
 #: Fewer records are not worth the call of the scanner; or, where the process has not used it yet,
 #: the loading of its compiler.
 _FEW = 256
-_FEW_AT_FIRST = 20_000
+_FEW_AT_FIRST = 50_000
 
 
 def decode_json(values: pl.Series, schema: Schema) -> Decoded:
@@ -39,8 +39,8 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
 
     Notes
     -----
-    Never raises for what a record holds.  Thread-safe.  From some thousands of records on, most
-    are read by a scanner that numba compiles once per machine, which takes some seconds.
+    Never raises for what a record holds.  Thread-safe.  Most records of a long column are
+    read by a scanner that numba compiles when a machine first needs it, which takes some seconds.
     """
     loaded = "workbench.decode.fast" in sys.modules
     if len(values) >= (_FEW if loaded else _FEW_AT_FIRST):
