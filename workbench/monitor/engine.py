@@ -8,24 +8,26 @@ from collections.abc import Iterable
 import polars as pl
 
 from workbench.monitor.definition import Definition
+from workbench.monitor.rows import (
+    AT,
+    EVENTS,
+    PASSED,
+    SPAN,
+    SPANS,
+    START,
+    TIME,
+    counts_in,
+    evaluate,
+    explode,
+    result_types,
+    window_columns,
+)
 from workbench.positions import TopicPartition
 from workbench.source.event_time import PartitionClocks, epoch_ms
 
-#: In `rows()`, beside the definition's columns: the number of records in the row's window, and
-#: the offsets `[start, end)` per partition that hold them.
-EVENTS, SPANS = "__events", "__spans"
-SPAN = pl.Struct({"topic": pl.String, "partition": pl.Int32, "start": pl.Int64, "end": pl.Int64})
-
-#: Of a held record: its time, what had been read in its partition before it, and where it is.
-_TIME, _PASSED = "__time", "__passed"
-_AT = {"__topic": "topic", "__partition": "partition", "__offset": "offset"}
-#: Of a record in one of its windows: the window's start.
-_START = "__start"
 #: Of a record in a batch: the offset from which on its partition is new.
 _NEXT = "__next"
 
-#: No window.
-_NONE = pl.DataFrame(schema={_START: pl.Int64()})
 #: Frames that have grown in more pieces than this are made one again.
 _PIECES = 64
 
@@ -65,25 +67,26 @@ class Engine:
         self._idle_s = idle_s
         self._history = history
         self._heard = dict.fromkeys(partitions, 0.0)
+        self._amended: set[int] = set()
         groups = {name: schema[name] for name in definition.by}
         self._held = pl.DataFrame(
             schema={
-                _TIME: pl.Int64(),
-                _PASSED: pl.Int64(),
-                **{own: schema[name] for own, name in _AT.items()},
+                TIME: pl.Int64(),
+                PASSED: pl.Int64(),
+                **{own: schema[name] for own, name in AT.items()},
                 **{name: schema[name] for name in definition.columns},
             }
         )
         self._closed = pl.DataFrame(
-            schema={**_results(definition), EVENTS: pl.UInt32(), SPANS: pl.List(SPAN)}
+            schema={**result_types(definition), EVENTS: pl.UInt32(), SPANS: pl.List(SPAN)}
         )
-        self._late = pl.DataFrame(schema={_START: pl.Int64(), **groups, "late": pl.UInt32()})
+        self._late = pl.DataFrame(schema={START: pl.Int64(), **groups, "late": pl.UInt32()})
         self._clocks = PartitionClocks()
-        self._time = epoch_ms(definition.time, schema[definition.time]).alias(_TIME)
+        self._time = epoch_ms(definition.time, schema[definition.time]).alias(TIME)
         self._select: list[pl.Expr | str] = [
-            _TIME,
-            _PASSED,
-            *(pl.col(name).alias(own) for own, name in _AT.items()),
+            TIME,
+            PASSED,
+            *(pl.col(name).alias(own) for own, name in AT.items()),
             *definition.columns,
         ]
 
@@ -107,20 +110,20 @@ class Engine:
             decoded = fresh.filter(pl.col("decode_error").is_null())
             self.undecodable += fresh.height - decoded.height
             fresh = decoded
-        timed = fresh.with_columns(self._time).drop_nulls(_TIME)
+        timed = fresh.with_columns(self._time).drop_nulls(TIME)
         self.untimed += fresh.height - timed.height
         self.events += timed.height
         for topic, partition in timed.select("topic", "partition").unique().iter_rows():
             self._heard[topic, partition] = now_s
-        latest = self._clocks.before(timed, _TIME) - self.definition.late_ms
+        latest = self._clocks.before(timed, TIME) - self.definition.late_ms
         passed = pl.max_horizontal(latest, pl.lit(self.watermark_ms, pl.Int64))
-        rows = timed.with_columns(passed.alias(_PASSED)).select(self._select)
-        amended = self._hold(rows)
-        self._close(self._frontier(now_s), amended)
+        rows = timed.with_columns(passed.alias(PASSED)).select(self._select)
+        self._hold(rows)
+        self._close(self._frontier(now_s))
 
     def tick(self, now_s: float) -> None:
         """Let time pass without a record: partitions fall idle, and windows may close."""
-        self._close(self._frontier(now_s), _NONE)
+        self._close(self._frontier(now_s))
 
     def expect(self, partitions: Iterable[TopicPartition], now_s: float) -> None:
         """Hold windows open for partitions of which nothing has been read yet."""
@@ -134,11 +137,12 @@ class Engine:
         else:
             self._heard.clear()
         if self._heard:
-            self._close(self._frontier(0.0), _NONE)
+            self._close(self._frontier(0.0))
         elif self.newest:
             windows = self.definition.windows
             last = max(self.newest.values()) // windows.step_ms * windows.step_ms
-            self._close(last + windows.size_ms, _NONE)
+            self._close(last + windows.size_ms)
+            self._amend()
             self._held = self._held.clear()
 
     def rows(self, *, with_open: bool = False) -> pl.DataFrame:
@@ -148,6 +152,7 @@ class Engine:
         per second, and the offsets behind each row.
         """
         plan = self.definition
+        self._amend()
         rows, late = self._closed, self._late
         if with_open:
             first_ms = self.watermark_ms
@@ -155,15 +160,17 @@ class Engine:
                 first_ms += 1 - plan.windows.size_ms
             rows = pl.concat([rows, self._evaluate(first_ms, None)])
         else:
-            late = late.filter(self._has_closed(pl.col(_START)))
+            late = late.filter(self._has_closed(pl.col(START)))
         keys = ["window_start", "window_end", *plan.by]
         rows = rows.join(
-            late.select(*_window(plan), *plan.by, "late"),
+            late.select(*window_columns(plan), *plan.by, "late"),
             on=keys,
             how="full",
             coalesce=True,
             nulls_equal=True,
-        ).select(*_results(plan), pl.col("late").fill_null(0), pl.col(EVENTS).fill_null(0), SPANS)
+        ).select(
+            *result_types(plan), pl.col("late").fill_null(0), pl.col(EVENTS).fill_null(0), SPANS
+        )
         if with_open:
             start = pl.col("window_start").dt.epoch("ms")
             rows = rows.with_columns(closed=self._has_closed(start))
@@ -182,25 +189,25 @@ class Engine:
         joined = batch.join(starts, on=where, how="left", maintain_order="left")
         return joined.filter(pl.col("offset") >= pl.col(_NEXT))
 
-    def _hold(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Keep the records for their windows; the starts of closed windows that they amend."""
+    def _hold(self, rows: pl.DataFrame) -> None:
+        """Keep the records for their windows, and note those that they come too late for."""
         plan = self.definition
         size_ms, keep_ms = plan.windows.size_ms, plan.keep_ms
         held = pl.concat([self._held, rows])
         self._held = held.rechunk() if held.n_chunks() > _PIECES else held
-        first_end = plan.windows.first_start(pl.col(_TIME)) + size_ms
-        late = rows.filter(first_end <= pl.col(_PASSED))
+        first_end = plan.windows.first_start(pl.col(TIME)) + size_ms
+        late = rows.filter(first_end <= pl.col(PASSED))
         if late.is_empty():
-            return _NONE
+            return
         self.late += late.height
         if keep_ms is not None:
-            self.left_out += late.filter(first_end + keep_ms <= pl.col(_PASSED)).height
-        pairs = _explode(late, plan).filter(pl.col(_START) + size_ms <= pl.col(_PASSED))
-        groups = [_START, *plan.by]
+            self.left_out += late.filter(first_end + keep_ms <= pl.col(PASSED)).height
+        pairs = explode(late, plan).filter(pl.col(START) + size_ms <= pl.col(PASSED))
+        groups = [START, *plan.by]
         counts = pairs.group_by(groups).agg(pl.len().alias("late"))
         self._late = pl.concat([self._late, counts]).group_by(groups).agg(pl.col("late").sum())
-        amended = pairs.filter(self._counted(pl.col(_START)), self._has_closed(pl.col(_START)))
-        return amended.select(pl.col(_START).unique())
+        amended = pairs.filter(counts_in(pl.col(START), plan), self._has_closed(pl.col(START)))
+        self._amended.update(amended[START].unique())
 
     def _frontier(self, now_s: float) -> int | None:
         """The watermark of all partitions that are not idle, where each has one."""
@@ -209,68 +216,31 @@ class Engine:
             return None
         return min(self.newest[tp] for tp in heard) - self.definition.late_ms
 
-    def _close(self, frontier_ms: int | None, amended: pl.DataFrame) -> None:
-        """Compute the windows that end at or before the frontier, and the amended ones again."""
+    def _close(self, frontier_ms: int | None) -> None:
+        """Compute the windows that end at or before the frontier."""
+        before_ms = self.watermark_ms
+        if frontier_ms is None or (before_ms is not None and frontier_ms <= before_ms):
+            return
         size_ms = self.definition.windows.size_ms
-        if frontier_ms is not None:
-            before_ms = self.watermark_ms
-            if before_ms is None or frontier_ms > before_ms:
-                self.watermark_ms = frontier_ms
-                first_ms = None if before_ms is None else before_ms - size_ms + 1
-                self._add(self._evaluate(first_ms, frontier_ms - size_ms))
-        if amended.height:
-            starts = amended[_START].sort()
+        self.watermark_ms = frontier_ms
+        first_ms = None if before_ms is None else before_ms - size_ms + 1
+        self._add(self._evaluate(first_ms, frontier_ms - size_ms))
+        self._forget()
+
+    def _amend(self) -> None:
+        """Compute the closed windows again that late records have changed."""
+        if self._amended:
+            starts = pl.Series(sorted(self._amended), dtype=pl.Int64)
+            self._amended.clear()
             rows = self._evaluate(starts[0], starts[-1], only=starts)
             again = rows.select("window_start").unique()
             self._closed = self._closed.join(again, on="window_start", how="anti")
             self._add(rows)
-        self._forget()
 
     def _evaluate(
         self, first_ms: int | None, last_ms: int | None, only: pl.Series | None = None
     ) -> pl.DataFrame:
-        """The rows of the windows that start in `[first, last]`, from the records held.
-
-        Each window's records are taken in the order (time, topic, partition, offset), so that
-        the result does not depend on the order in which they were read.
-        """
-        plan = self.definition
-        at, start = pl.col(_TIME), pl.col(_START)
-        inside, wanted = [self._counted(plan.windows.last_start(at))], [self._counted(start)]
-        if first_ms is not None:
-            inside.append(at >= first_ms)
-            wanted.append(start >= first_ms)
-        if last_ms is not None:
-            inside.append(at < last_ms + plan.windows.size_ms)
-            wanted.append(start <= last_ms)
-        if only is not None:
-            wanted.append(start.is_in(only.implode()))
-        held = self._held.filter(inside).sort(_TIME, *_AT)
-        pairs = _explode(held, plan).filter(wanted)
-        groups = [_START, *plan.by]
-        offset = pl.col("__offset")
-        spans = pairs.group_by(*groups, "__topic", "__partition", maintain_order=True).agg(
-            pl.len().alias(EVENTS), start=offset.min(), end=offset.max() + 1
-        )
-        span = pl.struct(
-            topic=pl.col("__topic").cast(pl.String),
-            partition="__partition",
-            start="start",
-            end="end",
-        )
-        behind = spans.group_by(groups).agg(pl.col(EVENTS).sum(), span.alias(SPANS))
-        rows = pairs.group_by(groups, maintain_order=True).agg(**plan.metrics)
-        return rows.join(behind, on=groups, nulls_equal=True).select(
-            *_window(plan), *plan.by, *plan.metrics, EVENTS, SPANS
-        )
-
-    def _counted(self, start: pl.Expr) -> pl.Expr:
-        """Whether a record came in time to count in the window that starts there."""
-        plan = self.definition
-        if plan.keep_ms is None:
-            return pl.lit(True)
-        amendable_until = start + plan.windows.size_ms + plan.keep_ms
-        return (amendable_until > pl.col(_PASSED)).fill_null(True)
+        return evaluate(self._held, self.definition, first_ms, last_ms, only)
 
     def _has_closed(self, start: pl.Expr) -> pl.Expr:
         """Whether the window that starts there has been computed."""
@@ -286,27 +256,12 @@ class Engine:
         """Drop the records that no window needs, and the oldest rows beyond the history."""
         plan = self.definition
         if plan.keep_ms is not None and self.watermark_ms is not None:
-            needed_until = plan.windows.last_start(pl.col(_TIME)) + plan.windows.size_ms
-            self._held = self._held.filter(needed_until + plan.keep_ms > self.watermark_ms)
+            final_ms = self.watermark_ms - plan.windows.size_ms - plan.keep_ms
+            if self._amended and min(self._amended) <= final_ms:
+                self._amend()
+            self._held = self._held.filter(plan.windows.last_start(pl.col(TIME)) > final_ms)
         if self._history is not None and self._closed.height > 1.25 * self._history:
             self.let_go += self._closed.height - self._history
             self._closed = self._closed.sort("window_start").tail(self._history)
             oldest_ms = self._closed["window_start"].dt.epoch("ms")[0]
-            self._late = self._late.filter(pl.col(_START) >= oldest_ms)
-
-
-def _explode(rows: pl.DataFrame, plan: Definition) -> pl.DataFrame:
-    """A row per record and window that holds it."""
-    starts = plan.windows.starts(pl.col(_TIME)).alias(_START)
-    return rows.with_columns(starts).explode(_START)
-
-
-def _window(plan: Definition) -> list[pl.Expr]:
-    start = pl.from_epoch(_START, "ms").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
-    size = pl.duration(milliseconds=plan.windows.size_ms, time_unit="ms")
-    return [start.alias("window_start"), (start + size).alias("window_end")]
-
-
-def _results(plan: Definition) -> dict[str, pl.DataType]:
-    """Columns and types of a window's row before late records are added up."""
-    return {name: dtype for name, dtype in plan.schema.items() if name != "late"}
+            self._late = self._late.filter(pl.col(START) >= oldest_ms)

@@ -21,9 +21,10 @@ from workbench.monitor.definition import (
     define,
     duration_ms,
 )
-from workbench.monitor.engine import EVENTS, SPANS, Engine
+from workbench.monitor.engine import Engine
 from workbench.monitor.live import Follower
 from workbench.monitor.reading import in_step
+from workbench.monitor.rows import EVENTS, SPANS
 from workbench.monitor.show import as_html, describe
 from workbench.monitor.status import Meter, Status
 from workbench.records import TIMESTAMP
