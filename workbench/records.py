@@ -19,7 +19,8 @@ HEADERS: pl.DataType = pl.List(pl.Struct({"name": pl.String, "value": pl.Binary}
 TIMESTAMP_TYPE: pl.DataType = pl.Enum(["create", "append", "none"])
 
 #: One partition's records as a log hands them out: raw bytes, nothing decoded.  Headers are an
-#: ordered list that may repeat names, and empty where there are none.  `leader_epoch` and `recorded_at` are null where unknown.
+#: ordered list that may repeat names, and empty where there are none.  `leader_epoch` and
+#: `recorded_at` are null where unknown.
 RAW = pl.Schema(
     {
         "partition": pl.Int32(),

@@ -1,6 +1,6 @@
 """Append rates of the embedded log against bare apsw: same pragmas, same rows, same machine.
 
-    python -m tests.benchmarks.bench_append [seconds for each cell]
+python -m tests.benchmarks.bench_append [seconds for each cell]
 """
 
 from __future__ import annotations
