@@ -199,6 +199,12 @@ def _oldest(
             count += len(block)
             size += rows.size(block)
             start = (block[-1][0] & OFFSET_MASK) + 1
+    if not blocks:
+        raise CorruptData(
+            f"{catalog.root}: topic {topic.name}, partition {partition}: the records from offset "
+            f"{start} to {end} are missing",
+            hint="`workbench verify` lists everything that is damaged",
+        )
     return pl.concat(blocks), size
 
 

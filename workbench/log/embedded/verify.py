@@ -124,12 +124,15 @@ class _Verifier:
         path = catalog.root / CATALOG
         if catalog.connection.reserve_bytes() == 0:
             raise CorruptData(f"{path} has lost its page checksums: its header is damaged")
+        log = wal.inspect(path.with_name(f"{CATALOG}-wal"))
+        if log.warning is not None:
+            self._report.warnings.append(log.warning)
         with named_errors(catalog.root):
             page_size = catalog.connection.pragma("page_size")
             bad = [
                 page
                 for page in range(1, path.stat().st_size // page_size + 1)
-                if not self._page_is_sound(page, page_size)
+                if page not in log.pages and not self._page_is_sound(page, page_size)
             ]
             self._report.damage += [
                 Damage(CATALOG, f"page {page} does not match its checksum") for page in bad
@@ -140,9 +143,6 @@ class _Verifier:
                     for (message,) in catalog.rows("PRAGMA integrity_check")
                     if message != "ok"
                 ]
-        warning = wal.warning(path.with_name(f"{CATALOG}-wal"))
-        if warning is not None:
-            self._report.warnings.append(warning)
 
     def _page_is_sound(self, page: int, size: int) -> bool:
         """Check one page in the file; again when a checkpoint may be writing it."""

@@ -8,6 +8,7 @@ https://www.sqlite.org/fileformat2.html#the_write_ahead_log .
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, sequence, salt 1, 2, checksum 1, 2
@@ -15,32 +16,55 @@ _FRAME = struct.Struct(">6I")  # page, pages after commit, salt 1, 2, checksum 1
 _MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 
 
-def warning(path: Path) -> str | None:
-    """A sentence when frames follow a broken one, or the header is broken; None when sound."""
+@dataclass(frozen=True, slots=True)
+class Wal:
+    """What a write-ahead log holds: the pages of its sound frames, and a warning if it is broken.
+
+    Those pages count, whatever the database file has in their place.
+    """
+
+    pages: frozenset[int] = frozenset()
+    warning: str | None = None
+
+
+def inspect(path: Path) -> Wal:
+    """Read a write-ahead log; a missing or empty one is sound.
+
+    It is broken when its header is, or when frames of its own follow a broken one: what was left
+    from an older generation does not count.
+    """
     data = path.read_bytes() if path.exists() else b""
+    if not data:
+        return Wal()
     if len(data) < _HEADER.size:
-        return f"{path} is cut off within its header" if data else None
-    magic, _, page_size, _, salt1, salt2, *stated = _HEADER.unpack_from(data)
+        return Wal(warning=f"{path} is cut off within its header")
+    magic, _, page_size, _, *salts_and_sums = _HEADER.unpack_from(data)
+    salts, stated = tuple(salts_and_sums[:2]), tuple(salts_and_sums[2:])
     order = _MAGIC.get(magic)
-    if order is None or _checksum(order, data[:24], (0, 0)) != tuple(stated):
-        return f"{path} has a broken header: its commits are not visible"
+    if order is None or _checksum(order, data[:24], (0, 0)) != stated:
+        return Wal(warning=f"{path} has a broken header: its commits are not visible")
+    pages = set()
     sums = (stated[0], stated[1])
     step = _FRAME.size + page_size
-    broken: int | None = None
-    for start in range(_HEADER.size, len(data) - step + 1, step):
-        _, _, mine1, mine2, *stated = _FRAME.unpack_from(data, start)
-        if broken is None and (mine1, mine2) == (salt1, salt2):
-            sums = _checksum(order, data[start : start + 8], sums)
-            sums = _checksum(order, data[start + _FRAME.size : start + step], sums)
-            if sums == tuple(stated):
-                continue
-        if mine1 == salt1 or mine2 == salt2:  # of this generation: not left from an older one
-            return (
-                f"{path} is broken from byte {start if broken is None else broken}: the newest "
-                "commits are not visible (damage, or a write that a crash interrupted)"
+    starts = iter(range(_HEADER.size, len(data) - step + 1, step))
+    for start in starts:
+        page, _, *mine_and_sums = _FRAME.unpack_from(data, start)
+        sums = _checksum(order, data[start : start + 8], sums)
+        sums = _checksum(order, data[start + _FRAME.size : start + step], sums)
+        if tuple(mine_and_sums) != (*salts, *sums):
+            break
+        pages.add(page)
+    else:
+        return Wal(frozenset(pages))
+    for later in (start, *starts):
+        _, _, *mine = _FRAME.unpack_from(data, later)
+        if mine[0] == salts[0] or mine[1] == salts[1]:
+            return Wal(
+                frozenset(pages),
+                f"{path} is broken from byte {start}: the newest commits are not visible "
+                "(damage, or a write that a crash interrupted)",
             )
-        broken = start if broken is None else broken
-    return None
+    return Wal(frozenset(pages))
 
 
 def _checksum(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]:
