@@ -116,7 +116,7 @@ def stack(
 
 def time_axis(field: str, title: str | None) -> alt.X:
     """Times in UTC, with labels of 24 hours."""
-    axis = alt.Axis(labelExpr=_TIME_LABEL, labelOverlap=True)
+    axis = alt.Axis(labelExpr=_TIME_LABEL, labelOverlap=True, labelSeparation=6, labelFlush=False)
     return alt.X(f"{field}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
 
 

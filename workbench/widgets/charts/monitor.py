@@ -29,6 +29,9 @@ from workbench.widgets.charts.base import (
 MOST_GROUPS = 10
 MOST_PANELS = 6
 
+#: From how many rows on their dots are small.
+_MANY = 400
+
 _SEVERITIES = {"critical": "#c0392b", "warning": "#d98200", "info": "#3a6ea5"}
 
 
@@ -191,6 +194,7 @@ def _metric_panel(
         alt.Tooltip("late:Q", title="late"),
     ]
     points = alt.Chart(alt.NamedData("windows"))
+    dots = alt.OverlayMarkDef(size=22 if len(values) < _MANY else 7)
     if plan.by:
         title = text(" · ".join(plan.by))
         tooltip.append(alt.Tooltip("group:N", title=title))
@@ -202,13 +206,13 @@ def _metric_panel(
             scale=alt.Scale(scheme="tableau10"),
             legend=alt.Undefined if number == 0 else None,
         )
-        drawn = points.mark_line(point=alt.OverlayMarkDef(size=22), strokeWidth=1.6)
+        drawn = points.mark_line(point=dots, strokeWidth=1.4)
         drawn = drawn.encode(x=x, y=y, color=color, tooltip=tooltip)
     elif bars:
         drawn = points.mark_bar(color=BLUE, binSpacing=1)
         drawn = drawn.encode(x=x, x2="end:T", y=y, y2=alt.datum(0), tooltip=tooltip)
     else:
-        drawn = points.mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.6)
+        drawn = points.mark_line(point=dots, strokeWidth=1.4)
         drawn = drawn.encode(x=x, y=y, tooltip=tooltip)
     layers = [drawn]
     if alerts:
