@@ -275,6 +275,19 @@ def test_a_monitor_on_a_thread_sees_what_comes_and_stops(log: wb.Log, tx: wb.Str
     assert live.status().events == 950
 
 
+def test_a_follow_that_waits_is_ended_from_another_thread(tx: wb.Stream) -> None:
+    live = tx.monitor(window="1h", volume=VOLUME)
+    waiting = threading.Thread(target=live.follow, args=("earliest",))
+    waiting.start()
+    while not live.status().running:
+        assert waiting.is_alive()
+    with pytest.raises(WorkbenchError, match=r"running already.*stop\(\) it first"):
+        live.follow()
+    live.stop()
+    waiting.join(PATIENCE_S)
+    assert not waiting.is_alive()
+
+
 def test_an_error_on_the_thread_is_told_and_the_monitor_goes_on_from_there(
     log: wb.Log, tx: wb.Stream
 ) -> None:

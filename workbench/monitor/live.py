@@ -96,12 +96,13 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it.  Idempotent."""
+        """End the run that is under way, in any thread, and wait for it.  Idempotent."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self._stop.clear()
+        with self._one:
+            self._stop.clear()
 
     def _run(self, start: When | None) -> None:
         try:

@@ -92,6 +92,10 @@ class Monitor:
     close while a partition is idle; what that partition brings later is late for it too.  Late
     records are counted per row (`late`) and in `status`, whether they count in metrics or not.
 
+    **Memory.**  Of each record only the columns in use are held, until its windows can no longer
+    change: while they are open, and as long as `on_late` lets them be amended.  Over a slice
+    larger than memory, give `on_late` a duration.
+
     Windows without a record have no row.  Records that do not decode, or without a time, enter
     no metric and are counted.  Safe to share between threads.
     """
@@ -218,7 +222,7 @@ class Monitor:
         return self
 
     def stop(self) -> None:
-        """End the thread of `start` and wait for it.  Idempotent."""
+        """End the thread of `start`, or a `follow` in another thread, and wait.  Idempotent."""
         if self._follower is not None:
             self._follower.stop()
 
