@@ -60,12 +60,12 @@ def demo(out: Out = Path("reports")) -> None:
     "workbench lab",
     "workbench lab my-analysis.ipynb",
     "workbench lab --no-browser --port=8899",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings={"ignore_unknown_options": True},
 )
 def lab(
-    context: typer.Context,
-    path: Annotated[
-        Path | None, typer.Argument(exists=True, help="A notebook or folder of your own.")
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH OPTION", help="A notebook or folder of your own."),
     ] = None,
     into: Annotated[
         Path, typer.Option(file_okay=False, help="Where the notebooks are copied to.")
@@ -74,21 +74,21 @@ def lab(
     """Open JupyterLab on the tour, or on a notebook or folder of your own.
 
     The notebooks that come with the package are copied into a folder first, where they are yours
-    to change; what is there already is left alone.  Other options go to JupyterLab.
+    to change; what is there already is left alone.  Options after PATH go to JupyterLab.
     """
-    place = _tour(into) if path is None else path.resolve()
+    options = list(arguments or ())
+    own = bool(options) and not options[0].startswith("-")
+    place = Path(options.pop(0)).resolve(strict=True) if own else _tour(into)
     root, target = (place, "") if place.is_dir() else (place.parent, place.name)
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     if target:
         command.append(f"--LabApp.default_url=/lab/tree/{target}")
     # The kernel of this environment goes before one of the same name in the home folder.
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-    with subprocess.Popen([*command, *context.args], env=environment) as running:
-        while True:
-            try:
-                raise typer.Exit(running.wait())
-            except KeyboardInterrupt:
-                continue  # JupyterLab got it too, and asks
+    if os.name == "posix":
+        # JupyterLab takes this process over, so that Ctrl-C and signals are its own.
+        os.execve(sys.executable, [*command, *options], environment)
+    raise typer.Exit(subprocess.call([*command, *options], env=environment))
 
 
 def _tour(into: Path) -> Path:

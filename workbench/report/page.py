@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -14,6 +15,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from workbench.address import Address
+from workbench.source.times import describe_span
 
 #: The forms of an output that a page can show by itself, the best one first.  A widget's own form
 #: is not among them: it would be blank without a kernel.
@@ -54,7 +56,7 @@ def page(
         **facts,
         "name": name,
         "title": None if title else name,
-        "slice": None if address is None else address.describe_ranges(),
+        "slice": None if address is None else _describe(address),
         "address": None if address is None else json.dumps(address.to_dict(), indent=2),
         "parameters": {n: json.dumps(v) for n, v in facts["parameters"].items()},
         "code_shown": show_code,
@@ -73,6 +75,17 @@ def page(
         )
         text, _ = exporter.from_notebook_node(notebook, resources={"report": head})
     return str(text)
+
+
+def _describe(address: Address) -> str:
+    """The slice in one line: offsets, times, keys."""
+    parts = [address.describe_ranges()]
+    if address.times is not None:
+        parts.append(describe_span(address.times.start_ms, address.times.end_ms, UTC))
+    if address.keys is not None:
+        keys = ", ".join(key.decode(errors="backslashreplace") for key in address.keys)
+        parts.append(f"key {keys}")
+    return "; ".join(parts)
 
 
 def _heading(notebook: Any) -> str | None:
