@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import workbench as wb
+from tests.kafka.broker import Broker, BrokerUnavailable, resolve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -49,6 +50,20 @@ def log(tmp_path: Path) -> Iterator[wb.Log]:
     """A new embedded log, without topics."""
     with wb.connect(tmp_path / "log", create=True) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Kafka broker: the one that WORKBENCH_TEST_KAFKA names, else one of our own."""
+    named = os.environ.get("WORKBENCH_TEST_KAFKA")
+    try:
+        made = Broker.at(named) if named else Broker(resolve(), tmp_path_factory.mktemp("kafka"))
+    except BrokerUnavailable as reason:
+        pytest.skip(str(reason))
+    if not named:
+        made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@
     │   ├── ReadOnly                a write to a log opened for reading, or to a recording
     │   ├── UnsupportedStorage      a network file system
     │   ├── StorageFull             no space left
-    │   └── CorruptData             a checksum that does not match
+    │   ├── CorruptData             a checksum that does not match
+    │   ├── Unreachable             a cluster that does not answer
+    │   └── AccessDenied            a cluster that refuses the user, or what was asked
     ├── TopicError                  one topic
     │   ├── UnknownTopic
     │   ├── TopicExists
@@ -100,6 +102,14 @@ class StorageFull(LogError):  # noqa: N818
 
 class CorruptData(LogError):  # noqa: N818
     """Stored bytes do not match their checksum; they are not returned."""
+
+
+class Unreachable(LogError):  # noqa: N818
+    """No broker of the cluster answers, or not within the time allowed."""
+
+
+class AccessDenied(LogError):  # noqa: N818
+    """The cluster refuses the user, or what the user asked for."""
 
 
 class TopicError(WorkbenchError):

@@ -1,0 +1,266 @@
+"""A real Apache Kafka broker, from its Maven artefacts: no container, nothing in the repository.
+
+The jars are resolved once into a cache folder (`WORKBENCH_KAFKA_CACHE`, else the platform's) and
+run on Java 17 or newer, as broker and controller in one process.  Kafka's own command-line tools
+come in the same jars: they are the independent eyes of the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+VERSION = "4.1.0"
+READY_SECONDS = 60.0
+
+_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>local</groupId><artifactId>broker</artifactId><version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
+      <version>{VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId>
+      <version>{VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+#: Small, and quick where production is patient: retention, compaction, rebalances.
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "background.threads": "4",
+    "num.recovery.threads.per.data.dir": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "2",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "2",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.cleaner.backoff.ms": "200",
+    "log.cleaner.dedupe.buffer.size": "8388608",
+    "log.cleaner.io.buffer.size": "524288",
+    "log.retention.check.interval.ms": "500",
+    "log.initial.task.delay.ms": "500",
+    "log.retention.ms": "-1",
+    "log.segment.delete.delay.ms": "100",
+    "message.max.bytes": "16777216",
+    # Left on, so that a reader which creates what it asks for is found out.
+    "auto.create.topics.enable": "true",
+}
+
+
+class BrokerUnavailable(Exception):
+    """This machine cannot run a broker; the message says what is missing."""
+
+
+@dataclass
+class Broker:
+    """One broker on a port of its own.  `stop` removes its data."""
+
+    libs: Path
+    folder: Path
+    host: str = "localhost"
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, server: str) -> Broker:
+        """A broker that somebody else runs; it can be used, not stopped or restarted."""
+        host, _, port = server.partition(":")
+        return cls(resolve(), Path(os.devnull), host, int(port))
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Format the storage the first time, and run until the port answers."""
+        config = self.folder / "server.properties"
+        if not config.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.port, controller = _free_ports(2)
+            settings = _SETTINGS | {
+                "controller.quorum.voters": f"1@localhost:{controller}",
+                "listeners": f"PLAINTEXT://localhost:{self.port},CONTROLLER://localhost:{controller}",
+                "log.dirs": str(self.folder / "data"),
+            }
+            config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
+            (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
+            cluster = uuid.uuid4()
+            self.run("kafka.tools.StorageTool", "format", "-t", _base64(cluster), "-c", str(config))
+        log = (self.folder / "broker.log").open("ab")
+        self.process = subprocess.Popen(
+            self._java("kafka.Kafka", str(config), heap="-Xmx384m"),
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        log.close()
+        self._wait_until_ready()
+
+    def kill(self) -> None:
+        """As a power cut: SIGKILL."""
+        self._signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Kill, and start again on the same data and port."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """Kill and remove everything."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(self, main: str, *arguments: str, stdin: bytes | None = None) -> bytes:
+        """Run one of Kafka's own tools and return what it printed."""
+        done = subprocess.run(
+            self._java(main, *arguments, heap="-Xmx160m"),
+            input=stdin or b"",
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{main} failed: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
+        return done.stdout
+
+    def console_consumer(self, topic: str, *arguments: str) -> bytes:
+        """What Kafka's own consumer prints of a topic, from the beginning."""
+        return self.run(
+            "org.apache.kafka.tools.consumer.ConsoleConsumer",
+            *("--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning"),
+            *("--timeout-ms", "4000"),
+            *arguments,
+        )
+
+    def console_producer(self, topic: str, lines: Sequence[bytes], *arguments: str) -> None:
+        """Have Kafka's own producer send lines."""
+        self.run(
+            "org.apache.kafka.tools.ConsoleProducer",
+            *("--bootstrap-server", self.bootstrap, "--topic", topic),
+            *arguments,
+            stdin=b"".join(line + b"\n" for line in lines),
+        )
+
+    def _java(self, main: str, *arguments: str, heap: str) -> list[str]:
+        return [
+            "java",
+            heap,
+            "-Xshare:auto",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",  # a test's broker is not there for long
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
+            "-cp",
+            f"{self.libs}/*",
+            main,
+            *arguments,
+        ]
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def _wait_until_ready(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("localhost", self.port), timeout=1),
+            ):
+                return
+            time.sleep(0.1)
+        tail = (self.folder / "broker.log").read_text(errors="replace")[-3000:]
+        raise RuntimeError(f"the broker did not start within {READY_SECONDS:.0f} s:\n{tail}")
+
+
+_LOGGING = """Configuration:
+  Appenders:
+    Console: {name: out, target: SYSTEM_ERR, PatternLayout: {pattern: "%d %p %m (%c)%n"}}
+  Loggers:
+    Root: {level: WARN, AppenderRef: {ref: out}}
+"""
+
+
+def resolve() -> Path:
+    """The folder with Kafka's jars, resolved by Maven when they are not there yet.
+
+    Raises BrokerUnavailable where Java or Maven is missing, or Maven cannot reach its repository.
+    """
+    if shutil.which("java") is None:
+        raise BrokerUnavailable("Java 17 or newer is not installed (apt-get install default-jre)")
+    root = Path(os.environ.get("WORKBENCH_KAFKA_CACHE") or user_cache_path("workbench-kafka"))
+    libs = root / VERSION
+    if libs.is_dir():
+        return libs
+    if shutil.which("mvn") is None:
+        raise BrokerUnavailable("Maven is not installed (apt-get install maven)")
+    root.mkdir(parents=True, exist_ok=True)
+    work = root / f"resolving-{os.getpid()}"
+    work.mkdir()
+    (work / "pom.xml").write_text(_POM, encoding="utf-8")
+    goal = ["dependency:copy-dependencies", "-DoutputDirectory=libs", "-DincludeScope=runtime"]
+    done = subprocess.run(
+        ["mvn", "-q", "-B", *goal], cwd=work, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        shutil.rmtree(work, ignore_errors=True)
+        raise BrokerUnavailable(f"Maven could not resolve Kafka {VERSION}: {done.stdout[-500:]}")
+    with contextlib.suppress(OSError):  # another process was quicker
+        (work / "libs").rename(libs)
+    shutil.rmtree(work, ignore_errors=True)
+    return libs
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    for one in held:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def _base64(value: uuid.UUID) -> str:
+    """A UUID as Kafka writes it."""
+    import base64
+
+    return base64.urlsafe_b64encode(value.bytes).decode().rstrip("=")

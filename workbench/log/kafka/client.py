@@ -1,0 +1,144 @@
+"""Questions to the cluster: one connection pool, errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import kafka.errors as kafka_errors
+from kafka import KafkaAdminClient, TopicPartition
+
+from workbench.errors import AccessDenied, LogError, Unreachable
+from workbench.log.kafka.settings import CONNECT_SECONDS, Settings
+from workbench.records import Isolation
+
+# The client talks about each failed connection; what matters comes as an error of ours.
+logging.getLogger("kafka").addHandler(logging.NullHandler())
+
+EARLIEST = -2
+LATEST = -1
+
+Place = tuple[str, int]
+
+_Answer = TypeVar("_Answer")
+
+_DENIED = (
+    kafka_errors.AuthorizationError,
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+)
+_NO_ANSWER = (
+    kafka_errors.KafkaTimeoutError,
+    kafka_errors.KafkaConnectionError,
+    kafka_errors.NodeNotReadyError,
+    kafka_errors.Cancelled,
+    kafka_errors.RequestTimedOutError,
+)
+
+
+_PAUSE_SECONDS = 0.1
+
+
+class Client:
+    """The cluster's metadata, offsets and groups.  Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="workbench-kafka")
+        self.admin: Any = self.call(
+            "connect",
+            lambda: KafkaAdminClient(**settings.client(), receive_message_max_bytes=1 << 30),
+        )
+
+    def call(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask, through failures that pass, with the client's errors turned into ours.
+
+        Raises AccessDenied, Unreachable, or LogError for what nobody expected.
+        """
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                return ask()
+            except kafka_errors.KafkaError as error:
+                if not passes(error) or time.monotonic() > deadline:
+                    raise translate(error, what, self.settings) from None
+            time.sleep(_PAUSE_SECONDS)
+
+    def describe(self, topics: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Metadata of these topics, or of all; never creates one."""
+        names = None if topics is None else list(topics)
+        found: list[dict[str, Any]] = self.call(
+            "describe topics", lambda: self.admin.describe_topics(names)
+        )
+        return found
+
+    def offsets(
+        self, wanted: Mapping[Place, int], isolation: Isolation = "read_uncommitted"
+    ) -> dict[Place, Any]:
+        """ListOffsets: per partition what a timestamp, EARLIEST or LATEST stands for."""
+        specs = {TopicPartition(*place): at for place, at in wanted.items()}
+        if not specs:
+            return {}
+        found = self.call(
+            "list offsets",
+            lambda: self.admin.list_partition_offsets(specs, isolation_level=isolation),
+        )
+        return {(tp.topic, tp.partition): answer for tp, answer in found.items()}
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, tuple[int, int, int]]:
+        """Per partition log start, high watermark and last stable offset, asked for at once."""
+        listed = list(places)
+        asked = [
+            self._pool.submit(self.offsets, dict.fromkeys(listed, at), isolation)
+            for at, isolation in _ENDS
+        ]
+        low, high, stable = (answer.result() for answer in asked)
+        # The three answers are not of one instant: a position never lies behind a later one.
+        return {
+            place: (
+                low[place].offset,
+                max(high[place].offset, low[place].offset),
+                min(
+                    max(stable[place].offset, low[place].offset),
+                    max(high[place].offset, low[place].offset),
+                ),
+            )
+            for place in listed
+        }
+
+    def close(self) -> None:
+        """Close connections and threads.  Idempotent."""
+        self._pool.shutdown(wait=False)
+        self.admin.close()
+
+
+_ENDS: tuple[tuple[int, Isolation], ...] = (
+    (EARLIEST, "read_uncommitted"),
+    (LATEST, "read_uncommitted"),
+    (LATEST, "read_committed"),
+)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether asking again may help: restarts, elections, coordinators that are loading."""
+    gone = isinstance(error, kafka_errors.UnknownTopicOrPartitionError)
+    return bool(getattr(error, "retriable", False)) and not gone
+
+
+def translate(error: BaseException, what: str, settings: Settings) -> LogError:
+    """One of the client's errors as one of ours, without settings in the text."""
+    if isinstance(error, _DENIED):
+        return AccessDenied(
+            f"{settings.hint} does not let this user {what}: {type(error).__name__}",
+            hint="check user, password and mechanism, or ask for the permission",
+        )
+    if isinstance(error, _NO_ANSWER):
+        return Unreachable(
+            f"{settings.hint} does not answer (asked to {what}, waited "
+            f"{CONNECT_SECONDS:.0f} s or more)",
+            hint="check host and port, and security_protocol",
+        )
+    return LogError(f"{settings.hint} could not {what}: {type(error).__name__}: {error}")

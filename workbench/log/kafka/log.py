@@ -1,0 +1,286 @@
+"""Kafka as a log: `KafkaLog`, a cluster behind the same protocol as a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from threading import Lock
+from typing import Any, Self
+
+import polars as pl
+
+from workbench.errors import InvalidRange, ReadOnly
+from workbench.log.kafka import groups, times, topics
+from workbench.log.kafka.client import Client
+from workbench.log.kafka.groups import KafkaMembership
+from workbench.log.kafka.poll import PollReader
+from workbench.log.kafka.produce import Appender
+from workbench.log.kafka.reader import FetchReader, Piece, Range, Reader
+from workbench.log.kafka.settings import Settings
+from workbench.log.kafka.wire import Wire, open_wire
+from workbench.log.protocol import Producer, TopicSpec
+from workbench.positions import Position
+from workbench.records import (
+    Chunk,
+    Gap,
+    GroupInfo,
+    Isolation,
+    LogKind,
+    PartitionInfo,
+    TopicInfo,
+)
+from workbench.schema import Schema
+
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.25
+
+
+class KafkaLog:
+    """A Kafka cluster: a `LogBackend`.  Thread-safe; not to be carried over a fork.
+
+    Reading assigns partitions and pins ends: it joins no group, commits nothing, creates nothing.
+    Writing is refused unless `write=True`.
+    """
+
+    def __init__(self, settings: Settings, *, write: bool = False) -> None:
+        self._settings = settings
+        self._writable = write
+        self._client = Client(settings)
+        self._id: str = self._client.call("connect", self._client.admin.describe_cluster)[
+            "cluster_id"
+        ]
+        self._appender = Appender(self._client)
+        self._wire: Wire | None = None
+        self._reader: Reader | None = None
+        self._opening = Lock()
+        self._schemas: dict[str, Schema] = {}
+
+    @classmethod
+    def connect(
+        cls, url: str, *, write: bool = False, options: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Connect to a cluster.
+
+        Parameters
+        ----------
+        url
+            `kafka://host:9092`, more hosts after commas; `user:password@` before them.
+        write
+            True allows `create_topic` and `append`.
+        options
+            Settings of kafka-python: `security_protocol`, `sasl_mechanism`, `ssl_cafile`, …
+
+        Raises
+        ------
+        Unreachable
+            No broker answers within ten seconds.
+        AccessDenied
+            The cluster refuses the user.
+        ProfileError
+            An URL or a setting that is not understood.
+        """
+        return cls(Settings.of(url, options), write=write)
+
+    @property
+    def id(self) -> str:
+        """The cluster's id."""
+        return self._id
+
+    @property
+    def kind(self) -> LogKind:
+        """`"kafka"`."""
+        return "kafka"
+
+    @property
+    def hint(self) -> str:
+        """The URL without user and password."""
+        return self._settings.hint
+
+    @property
+    def writable(self) -> bool:
+        """Whether it was opened with `write=True`."""
+        return self._writable
+
+    @property
+    def live(self) -> bool:
+        """True: a cluster is never a recording."""
+        return True
+
+    def topics(self) -> list[TopicInfo]:
+        """All topics but Kafka's own, by name, in two requests."""
+        return [self._with_schema(info) for info in topics.infos(self._client)]
+
+    def topic(self, name: str) -> TopicInfo:
+        """One topic.  Raises `UnknownTopic`, `AccessDenied`."""
+        return self._with_schema(topics.info(self._client, name))
+
+    def partitions(self, topic: str) -> list[PartitionInfo]:
+        """The ends of each partition, now: one round trip to each leader."""
+        info = self.topic(topic)
+        ends = self._client.ends((topic, number) for number in range(info.partitions))
+        return [
+            PartitionInfo(topic, number, low, high, stable)
+            for (_, number), (low, high, stable) in sorted(ends.items())
+        ]
+
+    def create_topic(self, spec: TopicSpec) -> TopicInfo:
+        """Make a topic; see `LogBackend.create_topic`.  Its schema is kept by this connection."""
+        self._check_writable()
+        topics.create(self._client, spec)
+        info = self.topic(spec.name)
+        if spec.schema is not None:
+            self._schemas[info.id] = spec.schema
+        return self._with_schema(info)
+
+    def pin_schema(self, topic: str, schema: Schema) -> bool:
+        """Keep a schema for this connection; False, since a cluster cannot keep it."""
+        self._schemas.setdefault(self.topic(topic).id, schema)
+        return False
+
+    def append(
+        self, topic: str, records: pl.DataFrame, producer: Producer | None = None
+    ) -> dict[int, tuple[int, int]]:
+        """Append a batch of the schema `APPEND`; see `LogBackend.append` and `Appender`."""
+        self._check_writable()
+        return self._appender.append(self.topic(topic), records, producer)
+
+    def offset_for_time(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
+        """Per partition the earliest offset stamped at or after the time, or None."""
+        partitions = self.topic(topic).partitions
+        return times.offset_for_time(self._client, topic, partitions, max(timestamp_ms, 0))
+
+    def cover(
+        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: times.Late
+    ) -> tuple[dict[int, tuple[int, int]], int | None]:
+        """Ranges for a time range, and the lateness up to which they are complete.
+
+        See `LogBackend.cover`.  `late_ms=None` is one hour; `"all"` reads to the end.
+        """
+        info = self.topic(topic)
+        ends = {p.partition: (p.start, p.end) for p in self.partitions(topic)}
+
+        def stamps(partition: int, start: int, end: int) -> list[int]:
+            wanted = self._range(info, partition, start, end, "read_uncommitted")
+            return [
+                stamp
+                for piece in self._open_reader().pieces(wanted)
+                for stamp in piece.raw["timestamp"].drop_nulls().to_physical().to_list()
+            ]
+
+        return times.cover(self._client, stamps, topic, ends, (start_ms, end_ms), late_ms)
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        start: int,
+        end: int,
+        isolation: Isolation = "read_committed",
+    ) -> Iterator[Chunk]:
+        """Hand out `[start, end)`, a fetch at a time, in memory; see `LogBackend.read`."""
+        if start > end:
+            raise InvalidRange(f"{topic} {partition}: the range [{start}, {end}) is reversed")
+        if start == end:
+            return iter(())
+        info = self.topic(topic)
+        if not 0 <= partition < info.partitions:
+            raise InvalidRange(
+                f"topic {topic} has no partition {partition}",
+                hint=f"it has 0 to {info.partitions - 1}",
+            )
+        wanted = self._range(info, partition, start, end, isolation)
+        return map(_Chunks(wanted), self._open_reader().pieces(wanted))
+
+    def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:
+        """What lies below the log start; every other gap shows when it is read."""
+        low = next(p.start for p in self.partitions(topic) if p.partition == partition)
+        last = min(end, low)
+        return [Gap(topic, partition, start, last, "expired")] if start < last else []
+
+    def wait(self, position: Mapping[tuple[str, int], int], timeout: float) -> bool:
+        """Block until a record is readable at or after its position; False after `timeout`."""
+        deadline = time.monotonic() + timeout
+        pause = _FIRST_LOOK
+        while True:
+            ends = self._client.offsets(dict.fromkeys(position, -1), "read_committed")
+            if any(ends[place].offset > offset for place, offset in position.items()):
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_LOOK)
+
+    def groups(self) -> list[GroupInfo]:
+        """All consumer groups with their committed offsets; touches none of them."""
+        return groups.infos(self._client)
+
+    def group(self, name: str) -> GroupInfo:
+        """One group.  Raises `GroupError` with the names there are."""
+        return groups.info(self._client, name)
+
+    def join(self, group: str, start: Position, *, join_existing: bool = True) -> KafkaMembership:
+        """Join a consumer group over the topics that `start` names; see `LogBackend.join`."""
+        return groups.join(self._client, group, start, join_existing=join_existing)
+
+    def close(self) -> None:
+        """Close connections and threads.  Idempotent."""
+        self._appender.close()
+        if self._wire is not None:
+            self._wire.close()
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"KafkaLog({self.hint!r})"
+
+    def _open_reader(self) -> Reader:
+        """The fastest rung that works here; found when the first read begins."""
+        with self._opening:
+            if self._reader is None:
+                self._wire = self._client.call("connect", lambda: open_wire(self._settings))
+                self._reader = (
+                    PollReader(self._client)
+                    if self._wire is None
+                    else FetchReader(self._client, self._wire)
+                )
+            return self._reader
+
+    def _range(
+        self, info: TopicInfo, partition: int, start: int, end: int, isolation: Isolation
+    ) -> Range:
+        compacted = "compact" in info.cleanup_policy
+        return Range(info.name, info.id, partition, start, end, isolation, compacted)
+
+    def _with_schema(self, info: TopicInfo) -> TopicInfo:
+        schema = self._schemas.get(info.id)
+        return info if schema is None else replace(info, schema=schema)
+
+    def _check_writable(self) -> None:
+        if not self._writable:
+            raise ReadOnly(
+                f"{self.hint} is open for reading", hint="connect with write=True to write to it"
+            )
+
+
+class _Chunks:
+    """Pieces of one range as chunks."""
+
+    def __init__(self, wanted: Range) -> None:
+        self._wanted = wanted
+
+    def __call__(self, piece: Piece) -> Chunk:
+        return Chunk(
+            topic=self._wanted.topic,
+            partition=self._wanted.partition,
+            start=piece.start,
+            end=piece.end,
+            raw=piece.raw.lazy(),
+            rows=piece.raw.height,
+            gaps=piece.gaps,
+        )

@@ -1,0 +1,298 @@
+"""Appending to a cluster: idempotent, acknowledged by all replicas in sync.
+
+Own Produce requests rather than the client's producer, which refuses headers without a value and
+records with neither key nor value, and cannot send a batch again as the same one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, NamedTuple
+
+import kafka.errors as kafka_errors
+import polars as pl
+from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
+from kafka.record import MemoryRecordsBuilder
+
+from workbench.errors import AppendRejected, LogError, OutOfSequence, UnknownTopic, WorkbenchError
+from workbench.log.kafka.client import Client, passes, translate
+from workbench.log.kafka.wire import Wire, open_wire
+from workbench.log.protocol import Producer
+from workbench.records import APPEND, TopicInfo
+
+#: A batch of a partition, before its records are acknowledged; well below the usual limit.
+BATCH_BYTES = 512 << 10
+#: How long a batch may take, retries included, in seconds.
+DELIVERY_SECONDS = 60.0
+
+_ACKS_ALL = -1
+_VERSION = 9  # the newest that names topics
+_PAUSE_SECONDS = 0.1
+_SEQUENCES = 1 << 31  # they wrap around
+
+Offsets = dict[int, tuple[int, int]]
+_Row = tuple[int, int | None, bytes | None, bytes | None, list[dict[str, Any]] | None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Some rows of one partition; `base_offset` is None until they are acknowledged."""
+
+    partition: int
+    rows: list[int]
+    data: Any
+    base_offset: int | None = None
+
+
+class _Session(NamedTuple):
+    """A producer as the cluster knows it, and the next sequence number of each partition."""
+
+    id: int
+    epoch: int
+    next: dict[tuple[str, int], int]
+
+
+@dataclass(slots=True)
+class _Newest:
+    """A producer's newest call to append: enough to send what is missing again, as the same."""
+
+    epoch: int
+    sequence: int
+    counts: Counter[int]
+    batches: list[_Batch] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[_Batch]:
+        return [batch for batch in self.batches if batch.base_offset is None]
+
+    def taken(self) -> Offsets:
+        ranges: Offsets = {}
+        for batch in self.batches:
+            assert batch.base_offset is not None
+            first, last = batch.base_offset, batch.base_offset + len(batch.rows)
+            low, high = ranges.get(batch.partition, (first, last))
+            ranges[batch.partition] = (min(low, first), max(high, last))
+        return ranges
+
+
+class Appender:
+    """Writes to the topics of one cluster.  Thread-safe.
+
+    Retries never write twice (KIP-98): the brokers know a batch by producer and sequence.  A call
+    that is repeated under the same `Producer` sends only what was not acknowledged, as the same
+    batches; it is known for as long as this object lives.  A call is not one transaction: when it
+    fails, the error names the records that were not acknowledged.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = Lock()
+        self._wire: Wire | None = None
+        self._sessions: dict[str, _Session] = {}
+        self._newest: dict[tuple[str, str], _Newest] = {}
+
+    def append(self, info: TopicInfo, records: pl.DataFrame, producer: Producer | None) -> Offsets:
+        """See `LogBackend.append`."""
+        if records.schema != APPEND:
+            raise AppendRejected(
+                f"topic {info.name}: a batch has the columns {dict(records.schema)}",
+                hint=f"they have to be {dict(APPEND)}",
+            )
+        counts = Counter(records["partition"].to_list())
+        for number in counts:
+            if number is None or not 0 <= number < info.partitions:
+                raise AppendRejected(
+                    f"topic {info.name} has no partition {number}",
+                    hint=f"it has 0 to {info.partitions - 1}",
+                )
+        with self._lock:
+            newest = self._call_of(info.id, counts, producer)
+            if not newest.batches:
+                session = self._session(producer)
+                newest.batches = list(_encoded(records, info, session))
+            self._deliver(info, newest)
+            return newest.taken()
+
+    def close(self) -> None:
+        """Close the connections.  Idempotent."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _call_of(self, topic_id: str, counts: Counter[int], producer: Producer | None) -> _Newest:
+        """The newest call when this is a retry of it, else a new one."""
+        if producer is None:
+            return _Newest(0, 0, counts)
+        now = (producer.epoch, producer.sequence)
+        made = _Newest(*now, counts)
+        known = self._newest.get((producer.id, topic_id))
+        if known is not None:
+            if (known.epoch, known.sequence) == now and known.counts == counts:
+                return known
+            if producer.epoch <= known.epoch and now != (known.epoch, known.sequence + 1):
+                raise OutOfSequence(
+                    f"producer {producer.id!r} sent epoch {producer.epoch}, sequence "
+                    f"{producer.sequence} after epoch {known.epoch}, sequence {known.sequence}",
+                    hint="send the newest batch again unchanged, or the next one",
+                )
+            if known.missing:
+                # What became of them is unknown, and with it the cluster's next sequence.
+                self._sessions.pop(producer.id, None)
+        self._newest[producer.id, topic_id] = made
+        return made
+
+    def _session(self, producer: Producer | None) -> _Session:
+        name = "" if producer is None else producer.id
+        if name not in self._sessions:
+            answer = self._ask(
+                InitProducerIdRequest(
+                    transactional_id=None,
+                    transaction_timeout_ms=0,
+                    producer_id=-1,
+                    producer_epoch=-1,
+                    max_version=4,
+                )
+            )
+            self._sessions[name] = _Session(answer.producer_id, answer.producer_epoch, {})
+        return self._sessions[name]
+
+    def _deliver(self, info: TopicInfo, newest: _Newest) -> None:
+        """Send what is missing: one batch at a time per partition, all partitions at once."""
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while newest.missing:
+            heads: dict[int, _Batch] = {}
+            for batch in newest.missing:
+                heads.setdefault(batch.partition, batch)
+            failure = self._send(info, list(heads.values()))
+            if failure is None:
+                deadline = time.monotonic() + DELIVERY_SECONDS
+                continue
+            if not passes(failure) or time.monotonic() > deadline:
+                # Which sequence the cluster expects next is not known any more.
+                self._sessions.clear()
+                raise self._failed(info, newest, failure)
+            time.sleep(_PAUSE_SECONDS)
+
+    def _send(self, info: TopicInfo, batches: list[_Batch]) -> Exception | None:
+        """Send one batch of each partition; note what was acknowledged, return what failed."""
+        [found] = self._client.describe([info.name])
+        if str(found["topic_id"]) != info.id:
+            return kafka_errors.UnknownTopicOrPartitionError()
+        leaders = {p["partition_index"]: p["leader_id"] for p in found["partitions"]}
+        shares: dict[int, list[_Batch]] = defaultdict(list)
+        for batch in batches:
+            shares[leaders[batch.partition]].append(batch)
+        wire = self._open()
+        sent = [
+            (share, wire.send(_request(info.name, share), leader))
+            for leader, share in shares.items()
+        ]
+        failure: Exception | None = None
+        for share, future in sent:
+            try:
+                response = future.result(timeout=DELIVERY_SECONDS)
+            except (kafka_errors.KafkaError, FutureTimeout) as error:
+                failure = error
+                continue
+            answers = {one.index: one for one in response.responses[0].partition_responses}
+            for batch in share:
+                answer = answers[batch.partition]
+                if answer.error_code:
+                    failure = kafka_errors.for_code(answer.error_code)(answer.error_message or "")
+                else:
+                    batch.base_offset = answer.base_offset
+                    batch.data = None
+        return failure
+
+    def _failed(self, info: TopicInfo, newest: _Newest, error: Exception) -> WorkbenchError:
+        """An error that names the records that were not acknowledged."""
+        if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+            return UnknownTopic(info.name, (), log=self._client.settings.hint)
+        lost = sorted((row, b.partition) for b in newest.missing for row in b.rows)
+        listed = ", ".join(f"{row} (partition {partition})" for row, partition in lost[:10])
+        rest = f", … {len(lost) - 10} more" if len(lost) > 10 else ""
+        if isinstance(
+            error, (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+        ):
+            why = "one is larger than the topic allows (max.message.bytes)"
+        else:
+            why = str(translate(error, "append", self._client.settings))
+        return AppendRejected(
+            f"topic {info.name}: {len(lost)} of {newest.counts.total()} records are not "
+            f"acknowledged: rows {listed}{rest}: {why}"
+        )
+
+    def _ask(self, request: Any) -> Any:
+        def ask() -> Any:
+            answer = self._open().send(request).result(timeout=DELIVERY_SECONDS)
+            if answer.error_code:
+                raise kafka_errors.for_code(answer.error_code)
+            return answer
+
+        return self._client.call("append", ask)
+
+    def _open(self) -> Wire:
+        if self._wire is None:
+            self._wire = open_wire(self._client.settings)
+            if self._wire is None:
+                raise LogError("this version of kafka-python cannot append for Workbench")
+        return self._wire
+
+
+def _encoded(records: pl.DataFrame, info: TopicInfo, session: _Session) -> Iterator[_Batch]:
+    """The records as batches of the cluster's format, numbered for their producer."""
+    now = time.time_ns() // 1_000_000
+    columns = records.with_columns(pl.col("timestamp").to_physical()).rows()
+    by_partition: dict[int, list[tuple[int, _Row]]] = defaultdict(list)
+    for number, row in enumerate(columns):
+        by_partition[row[0]].append((number, row))
+    for partition, rows in by_partition.items():
+        place = (info.id, partition)
+        builder = _builder()
+        held: list[int] = []
+        for number, (_, at, key, value, headers) in rows:
+            pairs = [(one["name"], one["value"]) for one in headers or ()]
+            stamp = now if at is None else at
+            if builder.append(stamp, key, value, pairs) is None:
+                yield _closed(builder, session, place, held)
+                builder, held = _builder(), []
+                builder.append(stamp, key, value, pairs)
+            held.append(number)
+        yield _closed(builder, session, place, held)
+
+
+def _builder() -> Any:
+    return MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=BATCH_BYTES)
+
+
+def _closed(builder: Any, session: _Session, place: tuple[str, int], rows: list[int]) -> _Batch:
+    sequence = session.next.get(place, 0)
+    session.next[place] = (sequence + len(rows)) % _SEQUENCES
+    builder.set_producer_state(session.id, session.epoch, sequence, False)
+    builder.close()
+    return _Batch(place[1], rows, builder.buffer())
+
+
+def _request(topic: str, batches: list[_Batch]) -> Any:
+    data = ProduceRequest.TopicProduceData
+    return ProduceRequest(
+        transactional_id=None,
+        acks=_ACKS_ALL,
+        timeout_ms=int(DELIVERY_SECONDS * 1000),
+        topic_data=[
+            data(
+                name=topic,
+                partition_data=[
+                    data.PartitionProduceData(index=batch.partition, records=batch.data)
+                    for batch in batches
+                ],
+            )
+        ],
+        min_version=3,
+        max_version=_VERSION,
+    )

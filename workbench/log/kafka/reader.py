@@ -1,0 +1,339 @@
+"""Reading a partition of a Kafka topic, in pieces whose ranges join without holes.
+
+Three rungs give the same pieces: raw fetches over our own transport, raw fetches over the
+client's, and the client's own consumer (which cannot tell why an offset is missing).  A read ends
+when its position has reached the pinned end, for no other reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
+
+import kafka.errors as kafka_errors
+import polars as pl
+
+from workbench.errors import (
+    AccessDenied,
+    CorruptData,
+    OffsetOutOfRange,
+    TopicChanged,
+    UnknownTopic,
+    Unreachable,
+)
+from workbench.log.kafka.batches import Scan, scan
+from workbench.log.kafka.client import Client, translate
+from workbench.log.kafka.columns import decode
+from workbench.log.kafka.wire import Answer, Ask, Wire
+from workbench.records import Gap, GapReason, Isolation
+
+#: The most that one fetch asks for.  A reader holds at most two: the one that is being used, and
+#: the one that was asked for meanwhile; a slow consumer stops the fetching.
+FETCH_BYTES = 16 << 20
+_SMALLEST_FETCH = 64 << 10
+_GUESSED_RECORD_BYTES = 1 << 10
+
+#: How long a read goes on without any progress, through restarts and elections, in seconds.
+PATIENCE_SECONDS = 60.0
+#: How long a leader may lag behind an end that was pinned elsewhere.
+LAG_SECONDS = 5.0
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class Range(NamedTuple):
+    """What is to be read."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+    isolation: Isolation
+    compacted: bool
+
+    @property
+    def place(self) -> str:
+        return f"topic {self.topic}, partition {self.partition}"
+
+    @property
+    def hole(self) -> GapReason:
+        """What a missing offset is put down to where nothing else explains it."""
+        return "compacted" if self.compacted else "unexplained"
+
+
+class Piece(NamedTuple):
+    """Records and known gaps of the offsets `[start, end)`."""
+
+    start: int
+    end: int
+    raw: pl.DataFrame
+    gaps: tuple[Gap, ...]
+
+
+class Reader(Protocol):
+    """One rung."""
+
+    def pieces(self, wanted: Range) -> Iterator[Piece]:
+        """Read a range; what cannot be read raises at once, not with the first piece."""
+
+
+class FetchReader:
+    """The two upper rungs: own fetches over a wire."""
+
+    def __init__(self, client: Client, wire: Wire) -> None:
+        self._client = client
+        self._wire = wire
+
+    def pieces(self, wanted: Range) -> Iterator[Piece]:
+        """See `Reader`."""
+        run = _Run(self._client, self._wire, wanted)
+        run.check()
+        return run.pieces()
+
+
+class _Run:
+    """One read of one partition: its leader, its pending fetch, its patience."""
+
+    def __init__(self, client: Client, wire: Wire, wanted: Range) -> None:
+        self._client = client
+        self._wire = wire
+        self._wanted = wanted
+        self._position = wanted.start
+        self._epoch = -1
+        self._bytes_per_offset: float | None = None
+        self._answered: Answer | None = None
+        self._leader, self._leader_epoch = self._find_leader()
+        self._pending = self._ask()
+        self._progress = time.monotonic()
+        self._pause = _FIRST_PAUSE
+
+    def check(self) -> None:
+        """Wait for the first answer; raise when the range is not what the log holds."""
+        self._answered = self._answer()
+
+    def pieces(self) -> Iterator[Piece]:
+        wanted = self._wanted
+        empty = 0
+        while self._position < wanted.end:
+            answer = self._answered or self._answer()
+            self._answered = None
+            found = self._scan(answer)
+            if found.next == self._position:
+                # Nothing at or after the position, though the log goes on: twice, to be sure.
+                empty += not answer.throttle_ms
+                if empty < 2:
+                    self._wait()
+                    self._pending = self._ask()
+                    continue
+                found.holes.append((self._position, wanted.end, wanted.hole))
+                found.next = wanted.end
+            empty = 0
+            start, self._position = self._position, found.next
+            if found.epoch >= 0:
+                self._epoch = found.epoch
+            self._note_progress(len(answer.records), found.next - start)
+            if self._position < wanted.end:
+                self._pending = self._ask()
+            piece = self._piece(found, start)
+            self._check_topic()
+            yield piece
+
+    def _scan(self, answer: Answer) -> Scan:
+        wanted = self._wanted
+        try:
+            return scan(
+                answer.records,
+                self._position,
+                wanted.end,
+                answer.aborted,
+                committed=wanted.isolation == "read_committed",
+                hole=wanted.hole,
+            )
+        except CorruptData as error:
+            raise CorruptData(f"{wanted.place}: {error}") from None
+
+    def _piece(self, found: Scan, start: int) -> Piece:
+        wanted = self._wanted
+        try:
+            decoded = decode(found.batches, wanted.partition, start, found.next)
+        except CorruptData as error:
+            raise CorruptData(f"{wanted.place}: {error}") from None
+        # Only compaction takes records out of a batch.
+        holes = [
+            *found.holes,
+            *((a, b, "compacted") for a, b in decoded.missing(start, found.next)),
+        ]
+        return Piece(
+            start,
+            found.next,
+            decoded.frame,
+            tuple(Gap(wanted.topic, wanted.partition, *hole) for hole in sorted(holes)),
+        )
+
+    def _ask(self) -> Future[Answer]:
+        wanted = self._wanted
+        guess = self._bytes_per_offset or _GUESSED_RECORD_BYTES
+        size = int((wanted.end - self._position) * guess * 1.1)
+        return self._wire.fetch(
+            Ask(
+                wanted.topic,
+                wanted.partition,
+                self._position,
+                min(max(size, _SMALLEST_FETCH), FETCH_BYTES),
+                wanted.isolation,
+                self._leader,
+                self._leader_epoch,
+                self._epoch,
+                wait_ms=100,
+            )
+        )
+
+    def _answer(self) -> Answer:
+        """The pending fetch's answer, through failures that pass."""
+        while True:
+            try:
+                answer = self._pending.result(timeout=PATIENCE_SECONDS)
+            except FutureTimeout:
+                raise self._gave_up("nothing came for a fetch") from None
+            except kafka_errors.KafkaError as error:
+                self._again(error)
+                continue
+            failure = self._failure(answer)
+            if failure is None:
+                return answer
+            self._again(failure)
+
+    def _failure(self, answer: Answer) -> Exception | None:
+        """None for an answer to use, an error that passes; raises one that does not."""
+        wanted = self._wanted
+        if answer.error:
+            error = kafka_errors.for_code(answer.error)
+            if error is kafka_errors.OffsetOutOfRangeError:
+                self._check_range(*self._ends())
+                return kafka_errors.OffsetOutOfRangeError()
+            if error is kafka_errors.TopicAuthorizationFailedError:
+                raise AccessDenied(
+                    f"{self._client.settings.hint} does not let this user read {wanted.topic}",
+                    hint="it needs READ on the topic",
+                )
+            if error in (kafka_errors.CorruptRecordError, kafka_errors.UnknownError):
+                raise CorruptData(f"{wanted.place}: the broker cannot read offset {self._position}")
+            failure: Exception = error()
+            return failure
+        if answer.diverged is not None:
+            raise OffsetOutOfRange(
+                f"{wanted.place}: the log was cut back to offset {answer.diverged} while it was "
+                "read (an unclean election)",
+                hint="records that were read from there on are not the log's any more",
+            )
+        readable = (
+            answer.last_stable if wanted.isolation == "read_committed" else answer.high_watermark
+        )
+        if readable < wanted.end:
+            # A new leader may learn of the end a little later; otherwise it is no end of this log.
+            if time.monotonic() - self._progress < LAG_SECONDS and self._ends_reach():
+                return kafka_errors.OffsetNotAvailableError()
+            self._check_range(answer.log_start, answer.high_watermark, readable)
+        return None
+
+    def _ends(self) -> tuple[int, int, int]:
+        wanted = self._wanted
+        place = (wanted.topic, wanted.partition)
+        low, high, stable = self._client.ends([place])[place]
+        return low, high, stable if wanted.isolation == "read_committed" else high
+
+    def _ends_reach(self) -> bool:
+        low, _, readable = self._ends()
+        return low <= self._position and readable >= self._wanted.end
+
+    def _check_range(self, low: int, high: int, readable: int) -> None:
+        self._check_topic()  # another topic of that name has other offsets
+        check_range(self._wanted, self._position, low, high, readable)
+
+    def _again(self, error: Exception) -> None:
+        """Pause, look for the leader, and ask once more; or give up."""
+        if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+            raise translate(error, "read", self._client.settings)
+        if time.monotonic() - self._progress > PATIENCE_SECONDS:
+            raise self._gave_up(type(error).__name__)
+        self._wait()
+        with suppress(Unreachable):  # still down: the next fetch fails too, until patience ends
+            self._leader, self._leader_epoch = self._find_leader()
+        self._pending = self._ask()
+
+    def _wait(self) -> None:
+        time.sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def _gave_up(self, why: str) -> Unreachable:
+        wanted = self._wanted
+        return Unreachable(
+            f"{wanted.place}: no progress at offset {self._position} for "
+            f"{PATIENCE_SECONDS:.0f} s ({why})",
+            hint=f"is {self._client.settings.hint} up, and has the partition a leader?",
+        )
+
+    def _note_progress(self, size: int, offsets: int) -> None:
+        self._progress = time.monotonic()
+        self._pause = _FIRST_PAUSE
+        if offsets:
+            self._bytes_per_offset = max(size / offsets, 1.0)
+
+    def _find_leader(self) -> tuple[int, int]:
+        found = current_topic(self._client, self._wanted)
+        part = next(
+            p for p in found["partitions"] if p["partition_index"] == self._wanted.partition
+        )
+        return part["leader_id"], part.get("leader_epoch", -1)
+
+    def _check_topic(self) -> None:
+        """That what was just read came from the topic that was asked for."""
+        while True:
+            try:
+                current_topic(self._client, self._wanted)
+                return
+            except Unreachable:
+                if time.monotonic() - self._progress > PATIENCE_SECONDS:
+                    raise
+                self._wait()
+
+
+def current_topic(client: Client, wanted: Range) -> dict[str, Any]:
+    """The topic's metadata.  Raises UnknownTopic when it is gone, TopicChanged when it is new."""
+    [found] = client.describe([wanted.topic])
+    if found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
+        raise UnknownTopic(
+            wanted.topic, [t["name"] for t in client.describe()], log=client.settings.hint
+        )
+    if str(found["topic_id"]) != wanted.topic_id:
+        raise TopicChanged(
+            f"topic {wanted.topic!r} was deleted and made again while it was read: its id was "
+            f"{wanted.topic_id} and is {found['topic_id']}",
+            hint="what was read of it is not in the new one",
+        )
+    return found
+
+
+def check_range(wanted: Range, position: int, low: int, high: int, readable: int) -> None:
+    """Raise OffsetOutOfRange when `[position, end)` is not within what can be read."""
+    if position < low:
+        raise OffsetOutOfRange(
+            f"{wanted.place}: offset {position} has expired; what is left is [{low}, {readable})",
+            hint=f"start at {low} or later",
+        )
+    if wanted.end > high:
+        raise OffsetOutOfRange(
+            f"{wanted.place}: the range ends at {wanted.end}, beyond the log's end {high}",
+            hint=f"what can be read is [{low}, {readable})",
+        )
+    if wanted.end > readable:
+        raise OffsetOutOfRange(
+            f"{wanted.place}: the range ends at {wanted.end}, beyond {readable}, where a "
+            "transaction is open",
+            hint='wait for it, or read with isolation="read_uncommitted"',
+        )

@@ -1,0 +1,117 @@
+"""Topics of a cluster as facts: ids, partitions, retention, from metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import kafka.errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from workbench.errors import (
+    AccessDenied,
+    InvalidTopicName,
+    LogError,
+    TopicError,
+    TopicExists,
+    UnknownTopic,
+)
+from workbench.log.kafka.client import Client, translate
+from workbench.log.protocol import TopicSpec
+from workbench.records import TimestampType, TopicInfo
+
+_CONFIGS = ("retention.ms", "retention.bytes", "cleanup.policy", "message.timestamp.type")
+_FOREVER = -1
+_CREATE_MS = 30_000
+
+
+def infos(client: Client) -> list[TopicInfo]:
+    """All topics but Kafka's own, by name: one request for metadata, one for settings."""
+    found = [t for t in client.describe() if not t["is_internal"] and not t["error_code"]]
+    configs = _configs(client, [t["name"] for t in found])
+    return sorted((_info(t, configs.get(t["name"], {})) for t in found), key=lambda t: t.name)
+
+
+def info(client: Client, name: str) -> TopicInfo:
+    """One topic.  Raises UnknownTopic, AccessDenied."""
+    [found] = client.describe([name])
+    error = kafka_errors.for_code(found["error_code"])
+    if error in (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.InvalidTopicError):
+        known = [t["name"] for t in client.describe() if not t["is_internal"]]
+        raise UnknownTopic(name, known, log=client.settings.hint)
+    if error is kafka_errors.TopicAuthorizationFailedError:
+        raise AccessDenied(
+            f"{client.settings.hint} does not let this user see {name}",
+            hint="it needs DESCRIBE on the topic, and READ to read it",
+        )
+    return _info(found, _configs(client, [name]).get(name, {}))
+
+
+def create(client: Client, spec: TopicSpec) -> None:
+    """Make a topic.  Raises TopicExists, InvalidTopicName, AccessDenied, TopicError."""
+    configs = {
+        "retention.ms": _FOREVER if spec.retention_ms is None else spec.retention_ms,
+        "retention.bytes": _FOREVER if spec.retention_bytes is None else spec.retention_bytes,
+        "message.timestamp.type": (
+            "LogAppendTime" if spec.timestamp_type == "append" else "CreateTime"
+        ),
+    }
+    wanted = {
+        spec.name: {
+            "num_partitions": spec.partitions,
+            "configs": {name: str(value) for name, value in configs.items()},
+        }
+    }
+    answer = client.call(
+        "create topics",
+        lambda: client.admin.create_topics(wanted, timeout_ms=_CREATE_MS, raise_errors=False),
+    )
+    [made] = answer["topics"]
+    error = kafka_errors.for_code(made["error_code"])
+    if error is kafka_errors.TopicAlreadyExistsError:
+        raise TopicExists(f"topic {spec.name!r} is there already in {client.settings.hint}")
+    if error is kafka_errors.InvalidTopicError:
+        raise InvalidTopicName(f"{spec.name!r} cannot be a topic: {made['error_message']}")
+    if error is kafka_errors.TopicAuthorizationFailedError:
+        raise translate(error(), f"create {spec.name}", client.settings)
+    if error is not kafka_errors.NoError:
+        raise TopicError(f"topic {spec.name!r} was not made: {made['error_message']}")
+    client.call("create topics", lambda: client.admin.wait_for_topics([spec.name]))
+
+
+def _configs(client: Client, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Settings per topic; nothing for the ones that this user may not see."""
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_CONFIGS))
+        for name in names
+    ]
+    if not resources:
+        return {}
+    try:
+        found = client.call(
+            "describe topics",
+            lambda: client.admin.describe_configs(resources, config_filter="all"),
+        )
+    except (AccessDenied, LogError):
+        return {}
+    configs: dict[str, dict[str, Any]] = found.get("topic", {})
+    return configs
+
+
+def _info(found: dict[str, Any], configs: dict[str, Any]) -> TopicInfo:
+    def limit(name: str) -> int | None:
+        value = configs.get(name, {}).get("value")
+        return None if value is None or int(value) < 0 else int(value)
+
+    policy = configs.get("cleanup.policy", {}).get("value")
+    stamped = configs.get("message.timestamp.type", {}).get("value")
+    kind: TimestampType = "append" if stamped == "LogAppendTime" else "create"
+    return TopicInfo(
+        name=found["name"],
+        id=str(found["topic_id"]),
+        partitions=len(found["partitions"]),
+        retention_ms=limit("retention.ms"),
+        retention_bytes=limit("retention.bytes"),
+        cleanup_policy=policy or "delete",
+        timestamp_type=kind,
+    )
