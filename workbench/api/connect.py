@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from workbench.address import Address
 from workbench.api.log import Log
@@ -12,6 +13,7 @@ from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
 from workbench.api.slice import Slice
 from workbench.errors import LogError, LogNotFound, ProfileError
 from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
+from workbench.log.protocol import LogBackend
 from workbench.source.slice import SliceSource
 from workbench.source.times import zone
 
@@ -27,18 +29,20 @@ def connect(
     tz: str | None = None,
     max_read: int | None = None,
     durability: Durability | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Log:
     """Open a log.
 
     Parameters
     ----------
     place
-        A folder (the embedded log, or a recording), or the name of a profile in `workbench.toml`.
+        A folder (the embedded log, or a recording), `kafka://host:9092` (a cluster; more hosts
+        after commas), or the name of a profile in `workbench.toml`.
     create
         Make the folder a log when there is none.
     write
         False opens for reading only; by default an embedded log can be written where its folder
-        can be, and a recording cannot.
+        can be, and a recording and a cluster cannot.
     tz
         The IANA zone of times without one; UTC by default.
     max_read
@@ -46,34 +50,42 @@ def connect(
     durability
         `"power"` (default): an append survives a power cut.  `"process"`: it survives any death
         of a process; a crash of the machine may remove the newest commits.
+    options
+        Settings of the client that talks to a cluster: `security_protocol`, `sasl_mechanism`,
+        `sasl_plain_username`, `ssl_cafile` and the like.
 
     Raises
     ------
     LogNotFound
         When nothing is there; the message says how to make one.
-    NotALog, UnsupportedStorage, ProfileError
+    NotALog, UnsupportedStorage, ProfileError, Unreachable, AccessDenied
         As they say.
     """
     known = {} if isinstance(place, Path) else profiles()
     profile = known.get(str(place)) or Profile(str(place))
-    url = profile.url
-    if "://" in url and not url.startswith("file://"):
-        raise ProfileError(
-            f"no kind of log answers to {url.split('://')[0]}://", hint="give a folder"
-        )
-    path = Path(url.removeprefix("file://")).expanduser()
-    level = durability or profile.durability
-    exists = path.is_dir() and any(path.iterdir())
-    if create and not exists:
-        backend = EmbeddedLog.create(path, durability=level)
+    may_write = profile.write if write is None else write
+    kind = profile.url.partition("://")[0] if "://" in profile.url else "file"
+    backend: LogBackend
+    if kind == "kafka":
+        from workbench.log.kafka import KafkaLog
+
+        settings = {**profile.options, **(options or {})}
+        backend = KafkaLog.connect(profile.url, write=bool(may_write), options=settings)
+    elif kind == "file":
+        path = Path(profile.url.removeprefix("file://")).expanduser()
+        level = durability or profile.durability
+        if create and not (path.is_dir() and any(path.iterdir())):
+            backend = EmbeddedLog.create(path, durability=level)
+        else:
+            try:
+                backend = EmbeddedLog.open(path, write=may_write, durability=level)
+            except LogNotFound as error:
+                names = f"; profiles: {', '.join(known)}" if known else ""
+                raise LogNotFound(f"{error}{names}") from None
     else:
-        try:
-            backend = EmbeddedLog.open(
-                path, write=profile.write if write is None else write, durability=level
-            )
-        except LogNotFound as error:
-            names = f"; profiles: {', '.join(known)}" if known else ""
-            raise LogNotFound(f"{error}{names}") from None
+        raise ProfileError(
+            f"no kind of log answers to {kind}://", hint="give a folder, or kafka://host:9092"
+        )
     limit = max_read if max_read is not None else profile.max_read or DEFAULT_MAX_READ
     return Log(backend, tz=zone(tz or profile.tz), max_read=limit)
 

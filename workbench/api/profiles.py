@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,14 +18,22 @@ ENVIRONMENT = "WORKBENCH_CONFIG"
 #: The most records that one frame may hold, where nobody says otherwise.
 DEFAULT_MAX_READ = 20_000_000
 
-_SETTINGS = {"url": str, "tz": str, "max_read": int, "durability": str, "write": bool}
+_SETTINGS = {
+    "url": str,
+    "tz": str,
+    "max_read": int,
+    "durability": str,
+    "write": bool,
+    "options": dict,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One connection: where the log is, and how it is to be read.
 
-    A relative folder in a file is relative to that file.
+    A relative folder in a file is relative to that file.  `options` are settings of the client
+    that talks to a cluster.
     """
 
     url: str
@@ -33,6 +41,7 @@ class Profile:
     max_read: int | None = DEFAULT_MAX_READ
     durability: Durability = "power"
     write: bool | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def profiles() -> dict[str, Profile]:

@@ -223,6 +223,9 @@ class KafkaLog:
         """Join a consumer group over the topics that `start` names; see `LogBackend.join`."""
         return groups.join(self._client, group, start, join_existing=join_existing)
 
+    def maintain(self) -> None:
+        """Nothing: a cluster looks after itself."""
+
     def close(self) -> None:
         """Close connections and threads.  Idempotent."""
         self._appender.close()
