@@ -1,257 +1,282 @@
-"""JSON to typed columns, many records at once: whatever the compiled scanner accepts."""
+"""JSON to typed columns by DuckDB, for the records whose every value it provably reads exactly.
+
+DuckDB's JSON functions are fast and lenient: they let trailing commas, NaN and infinities pass,
+read every fraction through a double, and turn what does not fit into another type or NULL.  So a
+record is accepted here only where each leniency can be ruled out; all others are declined and go
+to `workbench.decode.exact`, which decides.  Nothing here makes an error of its own.
+
+- Trailing commas, NaN and infinities are looked for in the text, at places where a value may
+  begin; a string that looks like one only costs time.
+- Each value's JSON type is asked for and must be the one that the schema's type takes.
+- A fraction of at most 15 digits survives the way through a double and back, so for Decimals
+  longer ones are declined.
+- An object's names must be known and occur once.  Unknown fields are handed out where they are
+  plain values that DuckDB writes back as they were.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import json
+import re
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import nanoarrow as na
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from workbench.decode import exact, kernel
+from workbench.arrow import ArrowStream
+from workbench.decode.text import utf8
 from workbench.schema import Schema
 
-Array = npt.NDArray[Any]
+#: A name that can stand in a path and in a column name without escapes.
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*")
+#: A place where a value may begin, followed by what RFC 8259 does not allow there, or by a -0,
+#: which DuckDB writes back as 0.
+_LENIENT = r"[,:\[]\s*-?(?:[nN][aA][nN]|[iI][nN][fF])|,\s*[\]}]|[,:\[]\s*-0\s*[,\]}]"
+#: The same, followed by a number with an exponent, or a fraction of more than 15 digits.
+_LONG = (
+    r"[,:\[]\s*-?(?:[0-9]+(?:\.[0-9]+)?[eE]|[0-9]{16,}\.|"
+    + "|".join(rf"[0-9]{{{whole}}}\.[0-9]{{{16 - whole},}}" for whole in range(1, 16))
+    + ")"
+)
+#: Integers up to here are doubles.
+_EXACT_DOUBLE = 2**53
+_INTEGERS = {
+    pl.Int8(): "TINYINT",
+    pl.Int16(): "SMALLINT",
+    pl.Int32(): "INTEGER",
+    pl.Int64(): "BIGINT",
+    pl.UInt8(): "UTINYINT",
+    pl.UInt16(): "USMALLINT",
+    pl.UInt32(): "UINTEGER",
+    pl.UInt64(): "UBIGINT",
+}
+#: Years whose every moment is a datetime in every zone; the few others are left to the exact path.
+_DATE = r"(?:[1-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])-\d\d-\d\d"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_OFFSET = r"(?:[Zz]|[+-](?:0\d|1[0-4]):[0-5]\d)?"
+#: The last millisecond of the year 9999, beyond which an epoch is no datetime.
+_LAST_MS = 253_402_300_799_999
 
-#: Records, and bytes of records, that a scan takes at a time: little enough for its buffers to
-#: stay in the processor's cache.
-_ROWS = 16_384
-_BYTES = 1 << 23
 
-#: Places for unknown members, per record of a scan; records beyond them are left to the exact path.
-_UNKNOWN = 16
+class Accepted(NamedTuple):
+    """The accepted records: which ones (UInt32), and their columns and `_rest`, row for row."""
+
+    rows: pl.Series
+    columns: pl.DataFrame
+
+
+class _Field(NamedTuple):
+    """How one field is read: its structure, SQL for its value, and SQL that proves it exact."""
+
+    structure: Any
+    value: str
+    proof: list[str]
 
 
 class Plan(NamedTuple):
-    """A schema as the scanner takes it.
+    """The query that reads records of a schema, and a pattern of texts that it may misread."""
 
-    Slot by slot: its kind; `low` and `high` (an integer's bounds; a Decimal's digits before and
-    after the point; a Datetime's digits after the second, and the bound of its epochs); a Struct's
-    object; its name.  The fields of object `n` are the slots `first[n]` to `first[n + 1]`.
-    """
-
-    kinds: Array
-    lows: Array
-    highs: Array
-    objects: Array
-    first: Array
-    name_starts: Array
-    name_lengths: Array
-    names: Array
-
-
-class Block(NamedTuple):
-    """Columns of some records; `accepted` (bool) tells which of them they hold."""
-
-    columns: list[pl.Series]
-    rest: pl.Series
-    accepted: Array
-
-
-class _Slots(NamedTuple):
-    """What the scanner filled, cut to the records of the block; see `kernel.scan`."""
-
-    scheme: Plan
-    cells: Array
-    valid: Array
-    accepted: Array
-    heaps: Array
+    sql: str
+    suspicious: str
 
 
 @lru_cache(maxsize=64)
 def plan(schema: Schema) -> Plan | None:
-    """The scanner's view of a schema; None where it is not for the scanner."""
-    kinds: list[tuple[int, int, int]] = []
-    names: list[bytes] = []
-    objects: list[int] = []
-    first = [0]
-    waiting = [(dict(schema), 1)]
-    for fields, depth in waiting:
+    """How records of a schema are read; None where a field is not for this path."""
+    writer = _Writer()
+    fields = writer.members(dict(schema), path="", value="t")
+    if not fields:
+        return None
+    structure = _json({name: field.structure for name, field in fields.items()})
+    strip = _json(dict.fromkeys(schema))
+    columns = ", ".join(
+        f"{field.value} AS {_quoted(schema.columns[name])}" for name, field in fields.items()
+    )
+    proofs = [proof for field in fields.values() for proof in field.proof]
+    # What is unknown must be plain values that occur once, and fractions are not written back as
+    # they were.
+    proofs.append(
+        "CASE WHEN rest IS NULL THEN true ELSE len(k[1]) = len(list_distinct(k[1])) "
+        "AND regexp_full_match(rest, '\\{[^{\\[]*\\}') "
+        "AND NOT regexp_matches(rest, ':-?[0-9]+[.eE]') END"
+    )
+    sql = f"""
+        WITH valid AS MATERIALIZED (SELECT i, v FROM records WHERE json_valid(v)),
+        read AS MATERIALIZED (
+            SELECT i, v,
+                json_transform(v, {_text(structure)}) AS t,
+                json_type(v, [{", ".join(map(_text, writer.paths))}]) AS ty,
+                json_keys(v, [{", ".join(map(_text, writer.objects))}]) AS k
+            FROM valid
+        ),
+        parted AS MATERIALIZED (
+            SELECT *, CASE WHEN {writer.all_known("k[1]", writer.roots)} THEN NULL
+                ELSE json_merge_patch(v, {_text(strip)})::VARCHAR END AS rest
+            FROM read WHERE ty[1] = 'OBJECT'
+        )
+        SELECT i, {columns}{", " if columns else ""}rest AS _rest
+        FROM parted WHERE {" AND ".join(proofs)}
+    """
+    fractions = any(_holds_decimal(dtype) for dtype in schema.values())
+    return Plan(sql, f"{_LENIENT}|{_LONG}" if fractions else _LENIENT)
+
+
+def accept(values: pl.Series, schema: Schema, how: Plan) -> Accepted:
+    """Read what can be proven of a Binary column; nulls are never accepted."""
+    import duckdb  # not before it is needed: it would weigh on `import workbench`
+
+    text = utf8(values).alias("v").to_frame().with_row_index("i")
+    plain = text.filter(pl.col("v").is_not_null() & ~pl.col("v").str.contains(how.suspicious))
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.register("records", ArrowStream(plain))
+        found = pl.DataFrame(ArrowStream(con.sql(how.sql)))
+    columns = found.select(
+        *(pl.col(schema.columns[name]).cast(dtype) for name, dtype in schema.items()), "_rest"
+    )
+    return Accepted(found["i"], columns)
+
+
+class _Writer:
+    """Writes the SQL of a schema, and collects the paths that it asks the types and keys of."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = ["$"]
+        self.objects: list[str] = ["$"]
+        #: The types of the record's own fields, as SQL.
+        self.roots: list[str] = []
+
+    @staticmethod
+    def all_known(names: str, kinds: list[str]) -> str:
+        """SQL: an object has as many names as known fields, so none is unknown or repeated."""
+        present = " + ".join(["0", *(f"({kind} IS NOT NULL)::INT" for kind in kinds)])
+        return f"coalesce(len({names}), 0) = {present}"
+
+    def members(
+        self, fields: dict[str, pl.DataType], *, path: str, value: str
+    ) -> dict[str, _Field] | None:
+        """The fields of one object; None where one of them is not for this path."""
+        written: dict[str, _Field] = {}
         for name, dtype in fields.items():
-            encoded = name.encode()
-            # The scanner compares names as they are written; these are written with escapes.
-            if min(encoded) < 32 or b'"' in encoded or b"\\" in encoded:
+            if not _PLAIN_NAME.fullmatch(name):
                 return None
-            names.append(encoded)
-            kinds.append(_kind(dtype))
-            objects.append(0)
-            if isinstance(dtype, pl.Struct):
-                objects[-1] = len(waiting)
-                waiting.append((_struct_fields(dtype), depth + 1))
-                if depth == kernel.MAX_STRUCTS:
-                    return None
-        first.append(len(names))
-    lengths = np.array([len(name) for name in names], np.int64)
-    kind, low, high = np.array(kinds, np.int64).reshape(-1, 3).T.copy()
-    return Plan(
-        kind,
-        low,
-        high,
-        np.array(objects, np.int64),
-        np.array(first, np.int64),
-        np.cumsum(lengths) - lengths,
-        lengths,
-        np.frombuffer(b"".join(names) + b"\0", np.uint8),
-    )
+            field = self._field(dtype, f"{path}/{name}", f"{value}.{_quoted(name)}")
+            if field is None:
+                return None
+            written[name] = field
+        # DuckDB takes names that differ only in case for one.
+        folded = {name.casefold() for name in fields}
+        return written if len(folded) == len(fields) else None
+
+    def _field(self, dtype: pl.DataType, path: str, x: str) -> _Field | None:
+        self.paths.append(path)
+        kind = f"ty[{len(self.paths)}]"
+        if path.count("/") == 1:
+            self.roots.append(kind)
+        integer = f"{kind} IN ('BIGINT', 'UBIGINT')"
+        number = f"{kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE')"
+        text = f"{kind} = 'VARCHAR'"
+        match dtype:
+            case pl.Boolean():
+                return _Field("BOOLEAN", x, [_given(kind, f"{kind} = 'BOOLEAN'")])
+            case pl.String():
+                return _Field("VARCHAR", x, [_given(kind, text)])
+            case pl.Float64():
+                small = f"{number} AND abs({x}) < {_EXACT_DOUBLE}"
+                return _Field("DOUBLE", x, [_given(kind, small)])
+            case pl.Decimal(precision=precision, scale=scale):
+                made = f"TRY_CAST({x} AS DECIMAL({precision}, {scale}))"
+                same = f"CAST({made} AS DOUBLE) = TRY_CAST({x} AS DOUBLE)"
+                proof = f"{number} AND ({same}) IS TRUE"
+                return _Field("VARCHAR", made, [_given(kind, proof)])
+            case pl.Date():
+                made = f"TRY_CAST({x} AS DATE)"
+                proof = f"{text} AND regexp_full_match({x}, '{_DATE}') AND {made} IS NOT NULL"
+                return _Field("VARCHAR", made, [_given(kind, proof)])
+            case pl.Datetime(time_unit=unit):
+                return self._moment(unit, x, kind, text, integer)
+            case pl.List(inner=inner):
+                return self._list(inner, path, x, kind)
+            case pl.Struct(fields=fields):
+                return self._struct({f.name: f.dtype for f in fields}, path, x, kind)
+            case _ if dtype in _INTEGERS:
+                proof = f"{integer} AND {x} IS NOT NULL"
+                return _Field(_INTEGERS[dtype], x, [_given(kind, proof)])
+        return None
+
+    def _moment(self, unit: str, x: str, kind: str, text: str, integer: str) -> _Field:
+        digits, scale = (3, 1) if unit == "ms" else (6, 1000)
+        pattern = rf"{_DATE}[T ]{_TIME}(?:\.\d{{1,{digits}}})?{_OFFSET}"
+        epoch = f"TRY_CAST({x} AS BIGINT)"
+        made = f"CASE WHEN {text} THEN epoch_{unit}(TRY_CAST({x} AS TIMESTAMPTZ)) ELSE {epoch} END"
+        proof = (
+            f"CASE WHEN {text} THEN regexp_full_match({x}, '{pattern}') AND "
+            f"TRY_CAST({x} AS TIMESTAMPTZ) IS NOT NULL "
+            f"ELSE {integer} AND ({epoch} BETWEEN 0 AND {_LAST_MS * scale}) IS TRUE END"
+        )
+        return _Field("VARCHAR", made, [_given(kind, proof)])
+
+    def _struct(
+        self, fields: dict[str, pl.DataType], path: str, x: str, kind: str
+    ) -> _Field | None:
+        self.objects.append(path)
+        names = f"k[{len(self.objects)}]"
+        written = self.members(fields, path=path, value=x)
+        if not written:
+            return None
+        kinds = [f"ty[{self.paths.index(f'{path}/{name}') + 1}]" for name in fields]
+        packed = ", ".join(f"{_quoted(n)} := {field.value}" for n, field in written.items())
+        proof = f"{kind} = 'OBJECT' AND {self.all_known(names, kinds)}"
+        return _Field(
+            {name: field.structure for name, field in written.items()},
+            f"CASE WHEN {x} IS NULL THEN NULL ELSE struct_pack({packed}) END",
+            [_given(kind, proof), *(p for field in written.values() for p in field.proof)],
+        )
+
+    def _list(self, inner: Any, path: str, x: str, kind: str) -> _Field | None:
+        """A list of plain values; what nests deeper in lists is not for this path."""
+        if inner in _INTEGERS:
+            structure, allowed = _INTEGERS[inner], "'BIGINT', 'UBIGINT'"
+        elif inner == pl.String():
+            structure, allowed = "VARCHAR", "'VARCHAR'"
+        elif inner == pl.Boolean():
+            structure, allowed = "BOOLEAN", "'BOOLEAN'"
+        else:
+            return None
+        each = "$" + "".join(f'."{name}"' for name in path.split("/")[1:]) + "[*]"
+        kinds = f"json_type(v, {_text(each)})"
+        nulls = f"len(list_filter({kinds}, lambda e: e = 'NULL'))"
+        proof = (
+            f"{kind} = 'ARRAY' AND "
+            f"len(list_filter({kinds}, lambda e: e NOT IN ({allowed}, 'NULL'))) = 0 AND "
+            f"len(list_filter({x}, lambda e: e IS NULL)) = {nulls}"
+        )
+        return _Field([structure], x, [_given(kind, proof)])
 
 
-def blocks(values: pl.Series, schema: Schema, scheme: Plan) -> Iterator[Block]:
-    """Decode what the scanner accepts, block by block in the order of the records."""
-    sizes = values.bin.size().fill_null(0).to_numpy().astype(np.int64)
-    ends = np.cumsum(sizes)
-    bounds = [0]
-    while bounds[-1] < len(values):
-        start = bounds[-1]
-        within = int(np.searchsorted(ends, ends[start] - sizes[start] + _BYTES, side="right"))
-        bounds.append(min(max(within, start + 1), start + _ROWS))
-    ranges = list(itertools.pairwise(bounds))
-    rows = max(end - start for start, end in ranges)
-    room = max(int(sizes[start:end].sum()) for start, end in ranges)
-    slots = len(scheme.kinds)
-    cells = np.empty((slots, rows + 1), np.int64)
-    valid = np.empty((slots, rows), np.bool_)
-    accepted = np.empty(rows, np.bool_)
-    heaps = np.empty((slots, room), np.uint8)
-    unknown = np.empty((_UNKNOWN * rows, 6), np.int64)
-    for start, end in ranges:
-        height = end - start
-        records = values.slice(start, height).fill_null(b"").to_list()
-        joined = b"\0".join(records) + b"\0"
-        starts = np.append(0, np.cumsum(sizes[start:end] + 1))
-        buffer = np.frombuffer(joined, np.uint8)
-        # Whole arrays: numba would compile the scanner anew for arrays of another layout.
-        known = kernel.scan(buffer, starts, *scheme, cells, valid, accepted, heaps, unknown)
-        here = _Slots(scheme, cells[:, : height + 1], valid[:, :height], accepted[:height], heaps)
-        _check_utf8(joined, records, here.accepted)
-        rest = _rest(joined, unknown[:known], here.accepted)
-        yield Block(_columns(here, schema), rest, here.accepted)
+def _given(kind: str, proof: str) -> str:
+    """A field may be missing or null; what is given has to be proven."""
+    return f"({kind} IS NULL OR {kind} = 'NULL' OR ({proof}))"
 
 
-def _check_utf8(joined: bytes, records: list[bytes], accepted: Array) -> None:
-    """Decline what is not UTF-8: the scanner reads bytes."""
-    if joined.isascii():
-        return
-    try:
-        joined.decode()
-    except UnicodeDecodeError:
-        for row, record in enumerate(records):
-            try:
-                record.decode()
-            except UnicodeDecodeError:
-                accepted[row] = False
-
-
-def _rest(joined: bytes, unknown: Array, accepted: Array) -> pl.Series:
-    """The unknown members of each record, as `exact.rest_text` writes them."""
-    texts: dict[int, str] = {}
-    for row, name, name_end, start, end, plain in unknown.tolist():
-        if accepted[row]:
-            try:
-                value = joined[start:end]
-                text = value.decode() if plain else exact.compact(value)
-            except exact.Misfit:
-                accepted[row] = False
-            else:
-                member = f'"{joined[name:name_end].decode()}":{text}'
-                texts[row] = f"{texts[row]},{member}" if row in texts else member
-    rest = pl.Series("_rest", [None], dtype=pl.String).new_from_index(0, len(accepted))
-    return rest.scatter(list(texts), [f"{{{text}}}" for text in texts.values()]) if texts else rest
-
-
-def _columns(slots: _Slots, schema: Schema, node: int = 0) -> list[pl.Series]:
-    """The columns of one object of the schema."""
-    return [
-        _column(slots, slot, name, dtype)
-        for slot, (name, dtype) in enumerate(schema.items(), int(slots.scheme.first[node]))
-    ]
-
-
-def _column(slots: _Slots, slot: int, name: str, dtype: pl.DataType) -> pl.Series:
+def _holds_decimal(dtype: Any) -> bool:
     match dtype:
-        case pl.Struct():
-            inner = Schema(_struct_fields(dtype))
-            frame = pl.DataFrame(_columns(slots, inner, int(slots.scheme.objects[slot])))
-            present = pl.Series(slots.valid[slot])
-            return frame.select(pl.when(present).then(pl.struct(pl.all())).alias(name)).to_series()
-        case pl.List():
-            return _lists(name, dtype, _texts(slots, slot), slots.accepted)
-        case pl.String():
-            return _texts(slots, slot).alias(name)
-        case pl.Float64():
-            return _texts(slots, slot).cast(dtype).alias(name)
-    numbers = slots.cells[slot, :-1]
-    if isinstance(dtype, pl.Decimal):
-        wide = np.stack([numbers, numbers >> 63], axis=1).reshape(-1)
-        decimals = na.decimal128(dtype.precision, dtype.scale)
-        return _arrow(decimals, slots.valid[slot], wide).alias(name)
-    integers = _arrow(na.int64(), slots.valid[slot], numbers.copy())
-    if isinstance(dtype, pl.Date):
-        integers = integers.cast(pl.Int32)
-    return integers.cast(dtype).alias(name)
+        case pl.Decimal():
+            return True
+        case pl.List(inner=inner):
+            return _holds_decimal(inner)
+        case pl.Struct(fields=fields):
+            return any(_holds_decimal(field.dtype) for field in fields)
+    return False
 
 
-def _texts(slots: _Slots, slot: int) -> pl.Series:
-    ends = slots.cells[slot].copy()
-    return _arrow(na.large_string(), slots.valid[slot], ends, slots.heaps[slot, : ends[-1]].copy())
+def _json(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":"))
 
 
-def _arrow(schema: Any, valid: Array, *buffers: Array) -> pl.Series:
-    """Hand buffers to Polars as an Arrow array; they are not to be written to any more."""
-    nulls = len(valid) - int(np.count_nonzero(valid))
-    bitmap = np.packbits(valid, bitorder="little")
-    return pl.Series(
-        na.c_array_from_buffers(schema, len(valid), [bitmap, *buffers], null_count=nulls)
-    )
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
-def _lists(name: str, dtype: pl.List, texts: pl.Series, accepted: Array) -> pl.Series:
-    """Type the texts of arrays one by one; what does not fit is declined."""
-    typed, left = exact.convert(dtype), exact.remainder(dtype)
-    values: list[Any] = []
-    for row, text in enumerate(texts):
-        value = None
-        if text is not None and accepted[row]:
-            try:
-                parsed = exact.load(text.encode())
-                if left(parsed) is None:
-                    value = typed(parsed)
-                else:
-                    accepted[row] = False
-            except exact.Misfit:
-                accepted[row] = False
-        values.append(value)
-    return exact.series(name, values, dtype)
-
-
-def _struct_fields(dtype: pl.Struct) -> dict[str, pl.DataType]:
-    return {field.name: cast(pl.DataType, field.dtype) for field in dtype.fields}
-
-
-def _kind(dtype: pl.DataType) -> tuple[int, int, int]:
-    """Kind, low and high of a slot."""
-    match dtype:
-        case pl.Boolean():
-            return kernel.BOOLEAN, 0, 0
-        case pl.String():
-            return kernel.STRING, 0, 0
-        case pl.Float64():
-            return kernel.NUMBER, 0, 0
-        case pl.Decimal(precision=int(precision), scale=scale):
-            return kernel.DECIMAL, precision - scale, scale
-        case pl.Date():
-            return kernel.DATE, 0, 0
-        case pl.Datetime(time_unit=unit):
-            digits = 3 if unit == "ms" else 6
-            # 60 billion seconds, either way, lie well within the years that are allowed.
-            return kernel.DATETIME, digits, 60_000_000_000 * 10**digits
-        case pl.List():
-            return kernel.RAW, 0, 0
-        case pl.Struct():
-            return kernel.STRUCT, 0, 0
-    low, high = exact.integer_range(dtype)
-    # The scanner reads up to 18 digits.
-    return kernel.INTEGER, max(low, -(10**18)), min(high, 10**18)
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
-from workbench.decode import exact
+from workbench.decode import exact, fast
 from workbench.decode.protocol import Decoded
 from workbench.schema import Schema
 
-#: Fewer records are not worth the call of the scanner; or, where the process has not used it yet,
-#: the loading of its compiler.
+#: Fewer records are decoded one by one sooner than DuckDB has planned its query.
 _FEW = 256
-_FEW_AT_FIRST = 50_000
+#: How many records DuckDB is given at a time, which bounds the memory of a call.
+_ROWS = 100_000
 
 
 def decode_json(values: pl.Series, schema: Schema) -> Decoded:
@@ -39,47 +39,33 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
 
     Notes
     -----
-    Never raises for what a record holds.  Thread-safe.  Most records of a long column are
-    read by a scanner that numba compiles when a machine first needs it, which takes some seconds.
+    Never raises for what a record holds.  Thread-safe.
     """
-    loaded = "workbench.decode.fast" in sys.modules
-    if len(values) >= (_FEW if loaded else _FEW_AT_FIRST):
-        return _decode_fast(values, schema)
-    return _decode_rows(values, schema)
-
-
-def _decode_fast(values: pl.Series, schema: Schema) -> Decoded:
-    from workbench.decode import fast
-
-    scheme = fast.plan(schema)
-    if scheme is None:
+    how = fast.plan(schema) if len(values) >= _FEW else None
+    if how is None:
         return _decode_rows(values, schema)
-    names = list(schema.columns.values())
-    parts = []
-    start = 0
-    for block in fast.blocks(values, schema, scheme):
-        part = pl.DataFrame([*block.columns, block.rest])
-        part.columns = [*names, "_rest"]
-        part.insert_column(
-            len(names), pl.Series("decode_error", [None], pl.String).new_from_index(0, len(part))
-        )
-        declined = pl.Series(~block.accepted).arg_true()
-        here = values.slice(start, len(part))
-        start += len(part)
-        if len(declined):
-            fields, error, rest = _decode_rows(here.gather(declined), schema)
-            part = _replace(part, declined, pl.DataFrame([*fields.get_columns(), error, rest]))
-        parts.append(part)
+    parts = [_decode_part(part, schema, how) for part in _slices(values)]
     whole = pl.concat(parts, rechunk=False)
+    names = list(schema.columns.values())
     return Decoded(whole.select(names), whole["decode_error"], whole["_rest"])
 
 
-def _replace(frame: pl.DataFrame, rows: pl.Series, by: pl.DataFrame) -> pl.DataFrame:
-    """The frame with other contents in some of its rows."""
-    order = pl.int_range(len(frame), eager=True, dtype=pl.UInt32).scatter(
-        rows, pl.int_range(len(frame), len(frame) + len(by), eager=True, dtype=pl.UInt32)
+def _slices(values: pl.Series) -> Iterator[pl.Series]:
+    return (values.slice(start, _ROWS) for start in range(0, len(values), _ROWS))
+
+
+def _decode_part(values: pl.Series, schema: Schema, how: fast.Plan) -> pl.DataFrame:
+    """What DuckDB reads exactly, and the other records one by one, in their order."""
+    accepted = fast.accept(values, schema, how)
+    every = pl.int_range(len(values), eager=True, dtype=pl.UInt32)
+    declined = every.filter(~every.is_in(accepted.rows.implode()))
+    fields, error, rest = _decode_rows(values.gather(declined), schema)
+    sure = accepted.columns.insert_column(
+        len(fields.columns),
+        pl.repeat(None, len(accepted.rows), dtype=pl.String, eager=True).alias("decode_error"),
     )
-    return pl.concat([frame, by])[order]
+    both = pl.concat([sure, pl.DataFrame([*fields.get_columns(), error, rest])])
+    return both[pl.concat([accepted.rows, declined]).arg_sort()]
 
 
 def _decode_rows(values: pl.Series, schema: Schema) -> Decoded:

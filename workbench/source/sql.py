@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import duckdb
 import polars as pl
 
+from workbench.arrow import ArrowStream
 from workbench.errors import DefinitionError
 from workbench.records import TIMESTAMP, Chunk
 from workbench.source.columns import is_stored
@@ -30,7 +30,7 @@ def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
         try:
             for name, relation in relations.items():
                 _register(con, name, relation)
-            return _in_utc(pl.DataFrame(_Stream(con.sql(sql))))
+            return _in_utc(pl.DataFrame(ArrowStream(con.sql(sql))))
         except duckdb.Error as error:
             message = " ".join(str(error).split())
             raise DefinitionError(
@@ -39,23 +39,9 @@ def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
             ) from error
 
 
-class _Stream:
-    """Something as nothing but an Arrow stream.
-
-    DuckDB then reads a Polars frame without pyarrow, and Polars reads a DuckDB relation without
-    keeping its type for ever, of which DuckDB complains when the process ends.
-    """
-
-    def __init__(self, held: Any) -> None:
-        self._held = held
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._held.__arrow_c_stream__(requested_schema)
-
-
 def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
     if not isinstance(relation, SliceSource):
-        con.register(name, _Stream(relation.lazy().collect()))
+        con.register(name, ArrowStream(relation.lazy().collect()))
         return
     schema = relation.schema
     stored: dict[tuple[str, int], list[Chunk]] = {}
@@ -66,7 +52,7 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> 
         else:
             frames.append(relation.decode(chunk).collect())
     loose = f"{name} (not in segments)"
-    con.register(loose, _Stream(pl.concat(frames, how="diagonal").select(schema.names())))
+    con.register(loose, ArrowStream(pl.concat(frames, how="diagonal").select(schema.names())))
     columns = ", ".join(_quoted(column) for column in schema)
     parts = [f"SELECT {columns} FROM {_quoted(loose)}"]
     parts += [_scan(relation, schema, topic, chunks) for (topic, _), chunks in stored.items()]
