@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -18,6 +19,7 @@ from zlib import crc32
 import apsw
 import polars as pl
 
+from tests.benchmarks import table
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.embedded.catalog import checksum_vfs
 from workbench.log.protocol import TopicSpec
@@ -31,6 +33,7 @@ _TABLE = """CREATE TABLE record (
     headers BLOB, leader_epoch INTEGER, recorded_at INTEGER, crc INTEGER NOT NULL) STRICT"""
 _INSERT = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _TIMESTAMP_MS = 1_790_000_000_000
+_POOL = 20_000
 _start: Any = None
 
 
@@ -58,18 +61,9 @@ def run(n: float = 2.0) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    lines += [
-        "| " + " | ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in row.values()) + " |"
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def _values(count: int) -> list[bytes]:
-    return [
+def _values(batch: int) -> list[list[bytes]]:
+    """Batches that differ: a producer's next records are not in the processor's cache."""
+    values = [
         json.dumps(
             {
                 "id": f"txn-{i:012}",
@@ -81,36 +75,29 @@ def _values(count: int) -> list[bytes]:
                 "event_time": "2026-11-03T12:00:00.000Z",
             }
         ).encode()
-        for i in range(count)
+        for i in range(max(_POOL, batch))
     ]
+    return [values[i : i + batch] for i in range(0, len(values), batch)]
 
 
 def _append_bare(folder: str, producer: int, batch: int, seconds: float) -> int:
     connection = apsw.Connection(f"{folder}/bare.db", vfs=checksum_vfs())
     connection.set_busy_timeout(60_000)
     connection.execute("PRAGMA synchronous = FULL")
-    values = _values(batch)
+    batches = cycle([(values, list(map(crc32, values))) for values in _values(batch)])
     keys = [b"A-%04d" % (i % 400) for i in range(batch)]
     times, types, nothing = [_TIMESTAMP_MS] * batch, [0] * batch, [None] * batch
-    crcs = [crc32(value) for value in values]
-    place = producer << 43
+    place = (producer + 1) << 43
 
     def append() -> None:
         nonlocal place
+        values, crcs = next(batches)
+        ids = range(place, place + batch)
         connection.execute("BEGIN IMMEDIATE")
-        rows = zip(
-            range(place, place + batch),
-            times,
-            types,
-            keys,
-            values,
-            nothing,
-            nothing,
-            nothing,
-            crcs,
-            strict=True,
+        connection.executemany(
+            _INSERT,
+            zip(ids, times, types, keys, values, nothing, nothing, nothing, crcs, strict=True),
         )
-        connection.executemany(_INSERT, rows)
         connection.execute("COMMIT")
         place += batch
 
@@ -118,18 +105,23 @@ def _append_bare(folder: str, producer: int, batch: int, seconds: float) -> int:
 
 
 def _append_ours(folder: str, producer: int, batch: int, seconds: float) -> int:
-    frame = pl.DataFrame(
-        {
-            "partition": [producer] * batch,
-            "timestamp": [_TIMESTAMP_MS] * batch,
-            "key": [b"A-%04d" % (i % 400) for i in range(batch)],
-            "value": _values(batch),
-            "headers": [None] * batch,
-        },
-        schema=APPEND,
+    batches = cycle(
+        [
+            pl.DataFrame(
+                {
+                    "partition": [producer] * batch,
+                    "timestamp": [_TIMESTAMP_MS] * batch,
+                    "key": [b"A-%04d" % (i % 400) for i in range(batch)],
+                    "value": values,
+                    "headers": [None] * batch,
+                },
+                schema=APPEND,
+            )
+            for values in _values(batch)
+        ]
     )
     with EmbeddedLog.open(f"{folder}/log") as log:
-        return _commits(lambda: log.append("bench", frame), seconds)
+        return _commits(lambda: log.append("bench", next(batches)), seconds)
 
 
 def _commits(append: Callable[[], object], seconds: float) -> int:
@@ -172,4 +164,4 @@ def _measure(
 
 
 if __name__ == "__main__":
-    print(markdown(run(float(sys.argv[1]) if len(sys.argv) > 1 else 2.0)))
+    print(table(run(float(sys.argv[1]) if len(sys.argv) > 1 else 2.0)))

@@ -225,7 +225,8 @@ class Catalog:
             try:
                 yield connection
             finally:
-                connection.execute("COMMIT")
+                if connection.in_transaction:  # SQLite ends it by itself after some errors
+                    connection.execute("COMMIT")
         except (apsw.Error, OSError) as error:
             _raise(self.root, error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -263,12 +263,7 @@ class EmbeddedLog:
         Appending processes do the unforced kind by themselves.  Returns the segments made.
         """
         self._check_open_for_writing()
-        names = [info.name for info in self.topics()] if topic is None else [topic]
-        with self._catalog.seal_lock:
-            if not self._recovered:
-                seal.remove_leftovers(self._catalog)
-                self._recovered = True
-            made = sum(seal.seal(self._catalog, self._topic(n), force=force) for n in names)
+        made = self._seal(topic, force=force, stopped=lambda: False)
         if force:
             self._catalog.compact()
         return made
@@ -419,8 +414,19 @@ class EmbeddedLog:
             self._topics[name] = topics.find(self._catalog, name)
         return self._topics[name]
 
+    def _seal(self, topic: str | None, *, force: bool, stopped: Callable[[], bool]) -> int:
+        names = [info.name for info in self.topics()] if topic is None else [topic]
+        with self._catalog.seal_lock:
+            if not self._recovered:
+                seal.remove_leftovers(self._catalog)
+                self._recovered = True
+            return sum(
+                seal.seal(self._catalog, self._topic(name), force=force, stopped=stopped)
+                for name in names
+            )
+
     def _keep_up(self) -> None:
-        self.seal()
+        self._seal(None, force=False, stopped=self._upkeep.is_closed)
         if self.live:
             self.enforce_retention()
 

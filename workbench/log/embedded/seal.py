@@ -7,6 +7,7 @@ switches readers over to it; the rows are deleted afterwards, a few at a time.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,12 @@ class _File:
     sha256: str
 
 
-def seal(catalog: Catalog, topic: Topic, *, force: bool) -> int:
+def seal(
+    catalog: Catalog, topic: Topic, *, force: bool, stopped: Callable[[], bool] = lambda: False
+) -> int:
     """Seal what exceeds the topic's segment limits, or everything; returns the segments made.
 
-    The caller holds the seal lock.
+    Ends early, between two segments, when `stopped` says so.  The caller holds the seal lock.
     """
     made = 0
     for pid, partition in catalog.rows(
@@ -54,7 +57,7 @@ def seal(catalog: Catalog, topic: Topic, *, force: bool) -> int:
         (topic.tid, force, topic.segment_rows, topic.segment_bytes),
     ):
         delete_rows(catalog, pid)  # what a killed sealer left
-        while _seal_one(catalog, topic, pid, partition, force=force):
+        while not stopped() and _seal_one(catalog, topic, pid, partition, force=force):
             delete_rows(catalog, pid)
             made += 1
     return made

@@ -38,6 +38,10 @@ class Upkeep:
         self._last_retention = now
         return True
 
+    def is_closed(self) -> bool:
+        """Whether what runs should come to an end."""
+        return self._closed
+
     def request(self) -> None:
         """Have the work done soon."""
         if self._pid != os.getpid():  # the parent's thread did not come along
@@ -50,7 +54,7 @@ class Upkeep:
             self._thread.start()
 
     def close(self) -> None:
-        """Finish what is running, and start nothing more."""
+        """Wait for what is running, and start nothing more."""
         with self._lock:
             self._closed = True
             thread = self._thread

@@ -1,0 +1,190 @@
+"""Flipped bytes: found, or warned of; never returned as data."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.embedded.support import batch, count, make, numbered, raw, read, values
+from workbench.errors import CorruptData, WorkbenchError
+from workbench.log.embedded import EmbeddedLog
+
+FLIPS = count(30, 300)
+
+
+def flip(path: Path, choose: random.Random) -> int:
+    """Change one bit anywhere in a file; returns where."""
+    data = bytearray(path.read_bytes())
+    place = choose.randrange(len(data))
+    data[place] ^= 1 << choose.randrange(8)
+    path.write_bytes(bytes(data))
+    # A file system's clock may be coarser than this test is fast.
+    os.utime(path, ns=(choose.randrange(10**18), choose.randrange(10**18)))
+    return place
+
+
+def sealed_log(folder: Path) -> list[bytes | None]:
+    """A closed log with two segments and a hot tail; returns its values."""
+    with make(folder) as log:
+        for first in range(0, 230, 10):
+            log.append("t", numbered(first, 10))
+        log.seal()
+        return values(log)
+
+
+def test_a_flipped_byte_in_a_segment_is_found(tmp_path: Path) -> None:
+    good = sealed_log(tmp_path / "good")
+    choose = random.Random(1)
+    found = 0
+    for _ in range(FLIPS):
+        folder = tmp_path / "log"
+        shutil.copytree(tmp_path / "good", folder)
+        segments = [p for p in folder.rglob("*.parquet") if ".typed" not in p.name]
+        damaged = choose.choice(sorted(segments))
+        flip(damaged, choose)
+        with EmbeddedLog.open(folder) as log:
+            report = log.verify()
+            with pytest.raises(CorruptData, match="topic t, partition 0, offsets"):
+                raw(log)
+            first = int(damaged.name.split("-")[1])
+            assert [(d.start, d.end, d.partition) for d in report.damage] == [
+                (first, first + 100, 0)
+            ]
+            for start in range(0, 230, 100):  # what is not damaged can be read
+                if start != first:
+                    end = min(start + 100, 230)
+                    assert read(log, start, end)["value"].to_list() == good[start:end]
+        found += not report.ok
+        shutil.rmtree(folder)
+    print(f"segment bytes flipped: {found} of {FLIPS} found")
+    assert found == FLIPS
+
+
+def test_a_flipped_byte_in_a_companion_costs_a_rebuild(tmp_path: Path) -> None:
+    good = sealed_log(tmp_path / "good")
+    choose = random.Random(2)
+    for _ in range(FLIPS):
+        folder = tmp_path / "log"
+        shutil.copytree(tmp_path / "good", folder)
+        flip(choose.choice(sorted(folder.rglob("*.typed.parquet"))), choose)
+        with EmbeddedLog.open(folder) as log:
+            report = log.verify()
+            assert report.ok
+            assert [d.rebuildable for d in report.damage] == [True]
+            assert values(log) == good
+            assert sum(c.typed is not None for c in log.read("t", 0, 0, 230)) == 1
+            assert log.rebuild_companions("t") == 1
+            assert sum(c.typed is not None for c in log.read("t", 0, 0, 230)) == 2
+            assert log.verify().damage == []
+        shutil.rmtree(folder)
+
+
+def test_a_flipped_byte_in_the_catalog_is_found(tmp_path: Path) -> None:
+    good = sealed_log(tmp_path / "good")
+    choose = random.Random(3)
+    found = 0
+    for _ in range(FLIPS):
+        folder = tmp_path / "log"
+        shutil.copytree(tmp_path / "good", folder)
+        place = flip(folder / "catalog.db", choose)
+        try:
+            with EmbeddedLog.open(folder, write=False) as log:
+                report = log.verify()
+                assert not report.ok, f"byte {place} of catalog.db"
+                assert values(log) == good
+        except WorkbenchError:
+            pass
+        found += 1
+        shutil.rmtree(folder)
+    print(f"catalog bytes flipped: {found} of {FLIPS} found")
+
+
+def test_a_flipped_byte_in_the_wal_is_warned_of(tmp_path: Path) -> None:
+    """What cannot be told from an interrupted write ends the log earlier, and is said."""
+    log = make(tmp_path / "live")
+    for first in range(0, 200, 10):
+        log.append("t", numbered(first, 10))
+    good = values(log)
+    choose = random.Random(4)
+    told = shorter = 0
+    for _ in range(FLIPS):
+        folder = tmp_path / "log"
+        folder.mkdir()
+        for name in ("catalog.db", "catalog.db-wal"):
+            shutil.copy(tmp_path / "live" / name, folder)
+        flip(folder / "catalog.db-wal", choose)
+        try:
+            with EmbeddedLog.open(folder, write=False) as damaged:
+                report = damaged.verify()
+                assert report.warnings or not report.ok
+                if damaged.topics():
+                    found = values(damaged)
+                    assert found == good[: len(found)]
+                    assert len(found) % 10 == 0
+                    shorter += len(found) < len(good)
+        except WorkbenchError:
+            pass
+        told += 1
+        shutil.rmtree(folder)
+    print(f"WAL bytes flipped: {told} of {FLIPS} found or warned of; {shorter} ended earlier")
+    log.close()
+
+
+def test_a_changed_row_does_not_match_its_checksum(tmp_path: Path) -> None:
+    """As if SQLite itself had been used to change it."""
+    changes = {
+        "value": "x'00'",
+        "key": "NULL",
+        "headers": "x'90'",
+        "ts": "ts + 1",
+        "ts_type": "1",
+        "leader_epoch": "0",
+        "recorded_at": "0",
+        "id": "id + 1000",
+    }
+    for column, value in changes.items():
+        folder = tmp_path / column
+        with make(folder) as log:
+            log.append("t", batch([b"a", b"b", b"c"]))
+            with log._catalog.write() as connection:
+                connection.execute(f"UPDATE record SET {column} = {value} WHERE value = x'62'")
+            assert not log.verify().ok, column
+            if column != "id":
+                with pytest.raises(CorruptData, match="offset 1"):
+                    raw(log)
+                with pytest.raises(CorruptData):
+                    log.seal(force=True)
+
+
+def test_a_missing_row_is_missed(tmp_path: Path) -> None:
+    with make(tmp_path / "log") as log:
+        log.append("t", numbered(0, 30))
+        with log._catalog.write() as connection:
+            connection.execute("DELETE FROM record WHERE (id & 0xFFFFFF) % 10 = 5")
+        [chunk] = log.read("t", 0, 0, 30)
+        assert [(g.start, g.reason) for g in chunk.gaps] == [
+            (5, "unexplained"),
+            (15, "unexplained"),
+            (25, "unexplained"),
+        ]
+        assert [(d.start, d.end) for d in log.verify().damage] == [(5, 6), (15, 16), (25, 26)]
+
+
+def test_a_killed_sealers_leftovers_are_removed(tmp_path: Path) -> None:
+    with make(tmp_path / "log") as log:
+        log.append("t", numbered(0, 100))
+        log.seal()
+    left = tmp_path / "log" / "segments" / "1" / "0-00000000000000000100-abc.tmp"
+    left.write_bytes(b"half a segment")
+    with EmbeddedLog.open(tmp_path / "log") as log:
+        report = log.verify()
+        assert report.ok
+        assert [left.name in warning for warning in report.warnings] == [True]
+        log.seal()
+        assert not left.exists()
+        assert log.verify().warnings == []
+        assert len(raw(log)) == 100
