@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import DefinitionError
+from workbench.table import aggregation
 from workbench.table.aggregation import Aggregation, Partial
 from workbench.table.definition import check_by, define
 
@@ -68,7 +69,11 @@ def test_any_parts_in_any_order_fold_to_the_table(
     def reread(keys: pl.DataFrame) -> Iterator[pl.DataFrame]:
         return cut(shuffled.join(keys, on=table.by, how="semi", nulls_equal=True), random)
 
-    check(table, table.fold(table.empty(), cut(shuffled, random), reread), events)
+    with pytest.MonkeyPatch.context() as patch:
+        # Merge every few rows, or all at the end.
+        patch.setattr(aggregation, "WAITING_ROWS", random.choice([0, 3, 10**6]))
+        state = table.fold(table.empty(), cut(shuffled, random), reread)
+    check(table, state, events)
 
 
 @given(streams(), BYS, st.randoms(use_true_random=False))

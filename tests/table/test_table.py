@@ -10,12 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import workbench as wb
 from workbench.records import APPEND
-from workbench.table import Counts, State
+from workbench.table import Counts, State, reading
 
 from . import model
 from .examples import (
@@ -55,8 +56,10 @@ def logged(events: list[model.Event], *, sealed: int = 0) -> Iterator[wb.Stream]
     """A log of the events, the first few of them in sealed segments."""
     with (
         TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
         wb.connect(Path(folder) / "log", create=True, durability="process") as log,
     ):
+        patch.setattr(reading, "BATCH_ROWS", 10)
         log.create("tx", partitions=PARTITIONS, schema=FIELDS)
         if sealed:
             append(log, events[:sealed])

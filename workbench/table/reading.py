@@ -123,9 +123,11 @@ class Tally:
         newest = dict(self.newest)
         late = 0
         for (number,), part in _by_lane(frame):
-            highest = part["_at"].cum_max().shift(1, fill_value=newest.get(number, NO_TIME))
-            late += int(((part["_at"] < highest) & (part["_at"] != NO_TIME)).sum())
-            newest[number] = max(int(part["_at"].max()), newest.get(number, NO_TIME))  # type: ignore[arg-type]
+            highest = pl.max_horizontal(pl.col("_at").cum_max(), newest.get(number, NO_TIME))
+            before = highest.shift(1, fill_value=newest.get(number, NO_TIME))
+            behind = (pl.col("_at") < before) & (pl.col("_at") != NO_TIME)
+            more, newest[number] = part.select(behind.sum(), highest.max().alias("_newest")).row(0)
+            late += more
         found = frame.select(
             undecodable=(~pl.col("_counts") & ~pl.col("_tombstone")).sum(),
             tombstones=pl.col("_tombstone").sum(),
