@@ -230,12 +230,14 @@ class Monitor:
         """A row per closed window and group.  Over a slice, the first call reads it.
 
         Columns: `window_start` and `window_end` (Datetime ms UTC), the `by` columns, the metrics
-        in the order given, and `late` (UInt32: late records, whether they count in the metrics or
-        not).  A row of which all records came too late has null metrics.  Sorted by window and
-        group.  `open=True` adds the windows that are still open, as they stand, and `closed`.
+        in the order given, and, when a record came late, `late` (UInt32: late records, whether
+        they count in the metrics or not).  A row of which all records came too late has null
+        metrics.  Sorted by window and group.  `open=True` adds the windows that are still open,
+        as they stand, and `closed`.
         """
         rows = self._rows(with_open=open)
-        return rows.select(*self.definition.schema, *(["closed"] if open else []))
+        rows = rows.select(*self.definition.schema, *(["closed"] if open else []))
+        return rows if (rows["late"] > 0).any() else rows.drop("late")
 
     def rates(self) -> pl.DataFrame:
         """Like `frame`, with `events` (UInt32) and `per_second` (Float64) as the metrics."""

@@ -151,7 +151,7 @@ def _point(row: dict[str, Any], plan: Definition, metrics: Sequence[str]) -> dic
         "middle": (start + end) // 2,
         "end": end,
         "group": _group(row, plan),
-        "late": row["late"],
+        "late": row.get("late", 0),
         **{f"m{n}": json_number(row.get(name)) for n, name in enumerate(metrics)},
     }
 
