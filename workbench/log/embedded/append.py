@@ -40,6 +40,15 @@ class _Share(NamedTuple):
     stamped: bool
 
 
+class _Batch(NamedTuple):
+    """What can be known of a batch without the write lock.  A time of None is to be stamped."""
+
+    content: rows.Content
+    times: list[int | None]
+    types: list[int]
+    shares: list[_Share]
+
+
 class _Part(NamedTuple):
     """A partition as the catalog has it, under the write lock."""
 
@@ -57,66 +66,79 @@ def append(
 
     Returns the offsets, and whether a partition's hot tail has become long enough to be sealed.
     """
-    if records.columns != _NAMES or records.dtypes != _TYPES:
-        raise AppendRejected(
-            f"topic {topic.name}: a batch has the columns {dict(records.schema)}",
-            hint=f"they have to be {dict(APPEND)}",
-        )
-    if records.is_empty():
+    if records.is_empty() and records.schema == APPEND:
         return {}, False
-    # What needs no lock comes before it: others can append meanwhile.
-    partitions = set(records["partition"].to_list())
-    for number in partitions:
-        _check_partition(topic, number)
-    if len(partitions) > 1:
-        records = records.sort("partition", maintain_order=True)
-    partition, timestamp, key, value, header = records.get_columns()
-    keys, values, headers = key.to_list(), value.to_list(), rows.encode_headers(header)
-    content = rows.Content(keys, values, headers)
-    # A cast, since to_physical() goes through the query engine: 60 µs.
-    given: list[int | None] = timestamp.cast(pl.Int64).to_list()
-    if topic.timestamp_type == "append":
-        given = [None] * records.height
-    types = [rows.CREATE] * records.height
-    if None in given:
-        types = [rows.APPEND if t is None else rows.CREATE for t in given]
-    counts = Counter(partition.to_list()) if len(partitions) > 1 else {partition[0]: len(keys)}
-    shares = []
-    first = 0
-    for number, count in counts.items():
-        mine = slice(first, first := first + count)
-        shares.append(_Share(number, mine, count, content.bytes(mine), None in given[mine]))
-
+    batch = _prepare(topic, records)  # before the lock: others can append meanwhile
     with catalog.write() as connection:
         if producer is not None:
-            done = _already_written(connection, topic, producer, shares)
+            done = _already_written(connection, topic, producer, batch.shares)
             if done is not None:
                 return done, False
-        now = time.time_ns() // 1_000_000
-        parts = [_part(connection, topic, share.partition) for share in shares]
-        stamps = [max(now, part.last_append_ts) for part in parts]
-        for share, stamp in zip(shares, stamps, strict=True):
-            if share.stamped:
-                given[share.rows] = [stamp if t is None else t for t in given[share.rows]]
-        runs = list(map(_ids, parts, shares))
-        ids = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
-        crcs = content.record_crcs(ids, given, types)
-        connection.executemany(
-            rows.INSERT_APPENDED, zip(ids, given, types, keys, values, headers, crcs, strict=True)
-        )
+        parts = [_part(connection, topic, share.partition) for share in batch.shares]
+        _insert(connection, batch, parts)
         offsets: Offsets = {}
         full = False
-        for share, part, stamp in zip(shares, parts, stamps, strict=True):
-            mark = stamp if share.stamped else part.last_append_ts
-            times: list[int] = given[share.rows]  # type: ignore[assignment]  # now all stamped
-            _advance(connection, part, share, times, mark)
+        for share, part in zip(batch.shares, parts, strict=True):
+            offsets[share.partition] = (part.next_off, part.next_off + share.length)
             full |= part.hot_rows + share.length >= topic.segment_rows
             full |= part.hot_bytes + share.bytes >= topic.segment_bytes
-            offsets[share.partition] = (part.next_off, part.next_off + share.length)
             if producer is not None:
                 _remember(connection, producer, part.pid, offsets[share.partition])
     catalog.doorbell.ring()
     return offsets, full
+
+
+def _prepare(topic: Topic, records: pl.DataFrame) -> _Batch:
+    columns = records.get_columns()
+    if records.columns != _NAMES or [column.dtype for column in columns] != _TYPES:
+        raise AppendRejected(
+            f"topic {topic.name}: a batch has the columns {dict(records.schema)}",
+            hint=f"they have to be {dict(APPEND)}",
+        )
+    numbers = columns[0].to_list()
+    partitions = set(numbers)
+    for number in partitions:
+        _check_partition(topic, number)
+    if len(partitions) > 1:
+        columns = records.sort("partition", maintain_order=True).get_columns()
+        numbers = columns[0].to_list()
+    _, timestamp, key, value, header = columns
+    content = rows.Content(key.to_list(), value.to_list(), rows.encode_headers(header))
+    # A cast, since to_physical() goes through the query engine: 60 µs.
+    times: list[int | None] = timestamp.cast(pl.Int64).to_list()
+    if topic.timestamp_type == "append":
+        times = [None] * len(numbers)
+    types = [rows.CREATE] * len(numbers)
+    if None in times:
+        types = [rows.APPEND if t is None else rows.CREATE for t in times]
+    counts = Counter(numbers) if len(partitions) > 1 else {numbers[0]: len(numbers)}
+    shares = []
+    first = 0
+    for number, count in counts.items():
+        mine = slice(first, first := first + count)
+        shares.append(_Share(number, mine, count, content.bytes(mine), None in times[mine]))
+    return _Batch(content, times, types, shares)
+
+
+def _insert(connection: apsw.Connection, batch: _Batch, parts: list[_Part]) -> None:
+    """Stamp what is to be stamped, write the rows, and move the partitions' ends."""
+    now = time.time_ns() // 1_000_000
+    times = batch.times
+    stamps = [max(now, part.last_append_ts) for part in parts]
+    for share, stamp in zip(batch.shares, stamps, strict=True):
+        if share.stamped:
+            times[share.rows] = [stamp if t is None else t for t in times[share.rows]]
+    runs = list(map(_ids, parts, batch.shares))
+    ids = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
+    crcs = batch.content.record_crcs(ids, times, batch.types)
+    connection.executemany(
+        rows.INSERT_APPENDED,
+        zip(ids, times, batch.types, *batch.content.columns, crcs, strict=True),
+    )
+    for share, part, stamp in zip(batch.shares, parts, stamps, strict=True):
+        mark = stamp if share.stamped else part.last_append_ts
+        known: list[int] = times[share.rows]  # type: ignore[assignment]  # all stamped by now
+        _advance(connection, part, share, known, mark)
 
 
 def _advance(

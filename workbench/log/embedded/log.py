@@ -37,6 +37,7 @@ from workbench.records import (
     Gap,
     GroupInfo,
     Isolation,
+    Lateness,
     LogKind,
     PartitionInfo,
     TopicInfo,
@@ -306,7 +307,7 @@ class EmbeddedLog:
         return times.offset_for_time(self._catalog, self._topic(topic), timestamp_ms)
 
     def cover(
-        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: int | None
+        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: Lateness
     ) -> tuple[dict[int, tuple[int, int]], int | None]:
         """The smallest ranges that hold every record of the time range; see `LogBackend`.
 
