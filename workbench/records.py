@@ -14,6 +14,10 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 GapReason = Literal["control", "aborted", "compacted", "expired", "unexplained"]
 LogKind = Literal["embedded", "kafka"]
 
+#: How far beyond the end of a time range to look for late records, in ms; "all": to the end.
+#: None is for the log to say.
+Lateness = int | Literal["all"] | None
+
 TIMESTAMP: pl.DataType = pl.Datetime("ms", "UTC")
 HEADERS: pl.DataType = pl.List(pl.Struct({"name": pl.String, "value": pl.Binary}))
 TIMESTAMP_TYPE: pl.DataType = pl.Enum(["create", "append", "none"])

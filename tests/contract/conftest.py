@@ -5,15 +5,19 @@ A new kind of log joins by an entry in `KINDS`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
 
 import workbench as wb
+from tests.kafka.broker import Broker
 from workbench.log.embedded import EmbeddedLog
+from workbench.log.kafka import KafkaLog
 
 
 class Kind(NamedTuple):
@@ -46,15 +50,62 @@ def enforce_retention(log: wb.Log) -> None:
     log.backend.enforce_retention()
 
 
+def emptied(broker: Broker) -> wb.Log:
+    """A broker's log, after whatever others left in it is gone."""
+    log = wb.connect(f"kafka://{broker.bootstrap}", write=True)
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    if groups := [group["group_id"] for group in admin.list_groups()]:
+        admin.delete_groups(groups)
+    if topics := [topic["name"] for topic in admin.describe_topics() if not topic["is_internal"]]:
+        admin.delete_topics(topics)
+    admin.close()
+    while log.backend.topics():
+        time.sleep(0.02)
+    return log
+
+
+def expire_in_kafka(log: wb.Log) -> None:
+    """What the broker's own retention does, now and to the record."""
+    assert isinstance(log.backend, KafkaLog)
+    admin = KafkaAdminClient(bootstrap_servers=log.backend.hint.removeprefix("kafka://"))
+    for info in log.backend.topics():
+        if info.retention_ms is None:
+            continue
+        oldest = int(time.time() * 1000) - info.retention_ms
+        ends = {part.partition: part.end for part in log.backend.partitions(info.name)}
+        for number, offset in log.backend.offset_for_time(info.name, oldest).items():
+            left = ends[number] if offset is None else offset
+            admin.delete_records({TopicPartition(info.name, number): left})
+    admin.close()
+
+
+def kafka_kind(broker: Broker) -> Kind:
+    return Kind(lambda _: emptied(broker), stay, expire_in_kafka)
+
+
 KINDS = {
     "embedded": Kind(embedded, stay, enforce_retention),
     "embedded, sealed": Kind(embedded, seal, enforce_retention),
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def second_kafka(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Another broker, since a log that is shared and one of a test's own are there at once."""
+    broker = Broker(kafka.libs, tmp_path_factory.mktemp("second-kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="module", params=[*KINDS, KAFKA])
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Every kind of log, in every state that makes a difference to readers."""
+    if request.param == "kafka":
+        return kafka_kind(request.getfixturevalue("kafka"))
     return KINDS[request.param]
 
 
@@ -65,10 +116,15 @@ def shared_log(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield log
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", KAFKA])
 def any_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[wb.Log]:
     """An empty log of each kind, for one test."""
-    with KINDS[request.param].open(tmp_path / "log") as log:
+    found = (
+        kafka_kind(request.getfixturevalue("second_kafka"))
+        if request.param == "kafka"
+        else KINDS[request.param]
+    )
+    with found.open(tmp_path / "log") as log:
         yield log
 
 

@@ -62,11 +62,13 @@ _SETTINGS = {
     "log.cleaner.backoff.ms": "200",
     "log.cleaner.dedupe.buffer.size": "8388608",
     "log.cleaner.io.buffer.size": "524288",
-    "log.retention.check.interval.ms": "500",
-    "log.initial.task.delay.ms": "500",
+    # Records expire when a test says so.
     "log.retention.ms": "-1",
+    "log.retention.check.interval.ms": "3600000",
     "log.segment.delete.delay.ms": "100",
     "message.max.bytes": "16777216",
+    # Otherwise a record stamped tomorrow is refused.
+    "log.message.timestamp.after.max.ms": "9223372036854775807",
     # Left on, so that a reader which creates what it asks for is found out.
     "auto.create.topics.enable": "true",
 }

@@ -11,6 +11,7 @@ from workbench.api.slice import Slice
 from workbench.errors import DefinitionError
 from workbench.monitor import Monitor
 from workbench.positions import Position
+from workbench.records import Lateness
 from workbench.source import peek
 from workbench.source.follow import follow
 from workbench.source.stream import StreamSource
@@ -70,7 +71,11 @@ class Stream:
         InvalidRange
             When the range is empty or reversed, or a bound is not understood.
         """
-        late_ms = None if late in (None, "all") else parse_duration(str(late))
+        late_ms: Lateness
+        if late is None or late == "all":
+            late_ms = None if late is None else "all"
+        else:
+            late_ms = parse_duration(late)
         return Slice(self._source.between(start, end, late_ms=late_ms), tz=self._source.tz)
 
     def position(self, when: When) -> Position:

@@ -14,6 +14,7 @@ from workbench.records import (
     Gap,
     GroupInfo,
     Isolation,
+    Lateness,
     LogKind,
     PartitionInfo,
     TimestampType,
@@ -128,11 +129,12 @@ class LogBackend(Protocol):
         """
 
     def cover(
-        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: int | None
+        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: Lateness
     ) -> tuple[dict[int, tuple[int, int]], int | None]:
         """Offset ranges `[start, end)` that hold every record with a timestamp in the range.
 
-        Returns them with the lateness up to which that is true: None is "every record".
+        `late_ms` matters to a log that keeps no index of times.  Returns the ranges with the
+        lateness up to which they hold every record: None is "however late".
         """
 
     def read(

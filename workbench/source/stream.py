@@ -16,7 +16,7 @@ from workbench.decode import choose_format, infer_schema
 from workbench.errors import InvalidRange
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
-from workbench.records import Isolation, PartitionInfo, TopicInfo
+from workbench.records import Isolation, Lateness, PartitionInfo, TopicInfo
 from workbench.schema import Schema
 from workbench.source.columns import frame_schema
 from workbench.source.slice import SliceSource
@@ -199,7 +199,7 @@ class StreamSource:
         )
         return SliceSource(self.backend, address, self.max_read)
 
-    def between(self, start: When, end: When, *, late_ms: int | None = None) -> SliceSource:
+    def between(self, start: When, end: When, *, late_ms: Lateness = None) -> SliceSource:
         """The slice from `start` to `end`, where a time keeps the records stamped inside.
 
         Two times `[t0, t1)` give every record stamped in between, however late it came (`late_ms`
@@ -226,7 +226,9 @@ class StreamSource:
         lows, highs = dict(lowest), dict(highest)
         late: int | None = None
         for topic in self.topics:
-            ranges, late = self.backend.cover(topic, first_ms, last_ms, late_ms)
+            ranges, bound_ms = self.backend.cover(topic, first_ms, last_ms, late_ms)
+            if bound_ms is not None:
+                late = bound_ms
             for partition, (low, high) in ranges.items():
                 tp = (topic, partition)
                 if tp in lows and tp in highs:

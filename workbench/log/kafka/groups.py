@@ -15,6 +15,8 @@ from workbench.records import GroupInfo, GroupMember
 
 #: How long joining may take, other members' rebalance included, in seconds.
 JOIN_SECONDS = 60.0
+#: How long a member may be silent before it loses its partitions, in seconds.
+LEASE_SECONDS = 10.0
 _POLL_MS = 100
 
 
@@ -65,7 +67,7 @@ class KafkaMembership:
         self._client = client
         self._group = group
         self._start = start
-        self._consumer: Any = client.call(
+        consumer: Any = client.call(
             "join a group",
             lambda: KafkaConsumer(
                 **client.settings.client(),
@@ -73,11 +75,19 @@ class KafkaMembership:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 allow_auto_create_topics=False,
+                session_timeout_ms=int(LEASE_SECONDS * 1000),
+                heartbeat_interval_ms=1000,
             ),
         )
+        self._consumer = consumer
         self._left = False
         self._joined = _Joined(self._consumer)
-        self._consumer.subscribe(sorted(start.by_topic()), listener=self._joined)
+        topics = sorted(start.by_topic())
+        # Members share out what they know of: a topic that is not known yet goes to nobody.
+        client.call(
+            "describe topics", lambda: [consumer.partitions_for_topic(topic) for topic in topics]
+        )
+        consumer.subscribe(topics, listener=self._joined)
 
     def assignment(self) -> Position:
         """What this member holds now; see `Membership.assignment`."""

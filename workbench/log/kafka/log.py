@@ -26,6 +26,7 @@ from workbench.records import (
     Gap,
     GroupInfo,
     Isolation,
+    Lateness,
     LogKind,
     PartitionInfo,
     TopicInfo,
@@ -150,7 +151,7 @@ class KafkaLog:
         return times.offset_for_time(self._client, topic, partitions, max(timestamp_ms, 0))
 
     def cover(
-        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: times.Late
+        self, topic: str, start_ms: int | None, end_ms: int | None, late_ms: Lateness
     ) -> tuple[dict[int, tuple[int, int]], int | None]:
         """Ranges for a time range, and the lateness up to which they are complete.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Literal
 
 from workbench.log.kafka.client import Client
+from workbench.records import Lateness
 
 #: How late a record may come where the caller does not say.
 DEFAULT_LATE_MS = 3_600_000
@@ -22,8 +22,6 @@ PROBE_OFFSETS = 200
 
 #: The timestamps in `[start, end)` of a partition.
 Stamps = Callable[[int, int, int], list[int]]
-
-Late = int | Literal["all"] | None
 
 
 def offset_for_time(
@@ -43,7 +41,7 @@ def cover(
     topic: str,
     ends: Mapping[int, tuple[int, int]],
     times: tuple[int | None, int | None],
-    late_ms: Late,
+    late_ms: Lateness,
 ) -> tuple[dict[int, tuple[int, int]], int | None]:
     """Offset ranges for the times `[start, end)`, and the lateness up to which they are complete.
 
