@@ -60,6 +60,9 @@ class Aggregation:
             | dict.fromkeys(ORDER, pl.Int64())
             | dict.fromkeys(("_counts", "_tombstone"), pl.Boolean())
         )
+        self._no_graves = pl.DataFrame(
+            schema={name: schema[name] for name in self.by} | dict.fromkeys(GRAVE, pl.Int64())
+        )
         self.finalise(self.empty())  # so that types which do not fit are told now
 
     def empty(self) -> Partial:
@@ -69,7 +72,7 @@ class Aggregation:
     def partial(self, frame: pl.DataFrame, graves: pl.DataFrame | None = None) -> Partial:
         """The state of some records, given tombstones that may lie elsewhere."""
         records = frame.filter("_counts")
-        graves = self._graves(frame, graves)
+        graves = self._graves(frame, self._no_graves if graves is None else graves)
         if graves.height:
             records = records.join(graves, on=self.by, how="left").filter(
                 pl.col("_grave.offset").is_null() | _newer(ORDER, GRAVE)
@@ -167,14 +170,14 @@ class Aggregation:
         rows = self._join(pl.concat([rows, *(part.rows for part in parts)]), self.by)
         return Partial(rows, state.graves, torn.clear())
 
-    def _graves(self, frame: pl.DataFrame, known: pl.DataFrame | None) -> pl.DataFrame:
+    def _graves(self, frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """The newest tombstone per key; one without a key names no row and ends nothing."""
-        dead = pl.col("_tombstone") & pl.col(self.by).is_not_null()
-        found = frame.filter(dead if self.deletes else False)
-        found = found.select(
-            *self.by, *(pl.col(n).alias(g) for n, g in zip(ORDER, GRAVE, strict=True))
-        )
-        return self._newest_grave(found if known is None else pl.concat([known, found]))
+        if not self.deletes:
+            return known
+        found = frame.filter(pl.col("_tombstone") & pl.col("key").is_not_null())
+        names = zip(ORDER, GRAVE, strict=True)
+        found = found.select("key", *(pl.col(name).alias(grave) for name, grave in names))
+        return self._newest_grave(pl.concat([known, found]))
 
     def _newest_grave(self, graves: pl.DataFrame) -> pl.DataFrame:
         return graves.sort(GRAVE).unique(self.by, keep="last") if graves.height else graves

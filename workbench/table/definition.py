@@ -111,6 +111,8 @@ def define(
     if by == ("key",):
         # How old and how new the records of a row are tells what a tombstone does to it.
         picks += [Pick("__oldest", newest=False), Pick("__newest", newest=True)]
+    if picks:
+        parser.columns["offset"] = None
     return Definition(
         by=by,
         nodes=tuple(parser.nodes.values()),
@@ -159,7 +161,8 @@ class _Parser:
     def _finaliser(self, tree: Any) -> Any:
         """The tree with a column in the place of each aggregate; all the rest is row-wise."""
         if tree == "Len":
-            return self._node(tree, {"Column": "offset"}, Count)  # which is never null
+            # Every record that is aggregated has this mark.
+            return self._register(tree, Count, pl.col("_counts"))
         kind, body = _kind(tree)
         if kind == "Agg":
             return self._aggregated(tree, body)
@@ -228,11 +231,14 @@ class _Parser:
         raise self._refusal(tree, WHY.get(kind, f"{kind.lower()} is not offered; {OFFERED}"))
 
     def _node(self, tree: Any, inner: Any, make: type[Node], *options: Any) -> Any:
-        """Register a node, and give the column that stands for it."""
+        """Register a node over a checked input, and give the column that stands for it."""
+        self._dtype(tree, inner)
+        return self._register(tree, make, _expr(inner), *options)
+
+    def _register(self, tree: Any, make: type[Node], *options: Any) -> Any:
         text = json.dumps(tree, sort_keys=True)
         if text not in self.nodes:
-            self._dtype(tree, inner)
-            self.nodes[text] = make(f"__{len(self.nodes)}", _expr(inner), *options)
+            self.nodes[text] = make(f"__{len(self.nodes)}", *options)
         return {"Column": self.nodes[text].name}
 
     def _picked(self, tree: Any, kind: str, inner: Any) -> Any:

@@ -14,21 +14,17 @@ from workbench.source.slice import SliceSource
 BATCH_ROWS = 500_000
 
 #: Beside the columns asked for, a frame has the coordinates by which records are ordered: `_at`
-#: (Int64, milliseconds), `_lane` (Int64, topic and partition), `offset`; `_counts` (Boolean) is
-#: false for what did not decode and for tombstones, `_tombstone` (Boolean) is true for those.
+#: (Int64, milliseconds), `_lane` (Int64, topic and partition), and `offset`, which is asked for;
+#: `_counts` (Boolean) is false for what did not decode and for tombstones, `_tombstone` (Boolean)
+#: is true for those.
 ORDER = ("_at", "_lane", "offset")
 
 #: A record without a timestamp is older than all others.
 NO_TIME = -(2**63)
 
 
-def lane(topics: Sequence[str], topic: str, partition: int) -> int:
-    """One number per partition that orders by topic, then partition."""
-    return sorted(topics).index(topic) << 32 | partition
-
-
 def unlane(topics: Sequence[str], number: int) -> tuple[str, int]:
-    """Topic and partition of a lane."""
+    """Topic and partition of a lane: one number that orders by topic, then partition."""
     return sorted(topics)[number >> 32], number & 0xFFFFFFFF
 
 
@@ -38,13 +34,14 @@ def scan(source: SliceSource, topics: Sequence[str], columns: Iterable[str]) -> 
     `topics` are those of the stream, so that lanes are the same for every slice of it.
     """
     names = _names_in_raw(source)
-    topic = pl.col("topic").cast(pl.String)
-    ranks = {name: lane(topics, name, 0) for name in topics}
+    number = pl.col("partition").cast(pl.Int64)
+    for rank, topic in list(enumerate(sorted(topics)))[1:]:
+        number += (pl.col("topic") == topic).cast(pl.Int64) * (rank << 32)
     tombstone = pl.col("value").is_null()
     return source.lazy(raw=True).select(
-        *(pl.col(names[name]).alias(name) for name in dict.fromkeys([*columns, "offset"])),
+        *(pl.col(names[name]).alias(name) for name in dict.fromkeys(columns)),
         pl.col("timestamp").dt.epoch("ms").fill_null(NO_TIME).alias("_at"),
-        (topic.replace_strict(ranks, return_dtype=pl.Int64) + pl.col("partition")).alias("_lane"),
+        number.alias("_lane"),
         (pl.col("decode_error").is_null() & ~tombstone).alias("_counts"),
         tombstone.alias("_tombstone"),
     )
