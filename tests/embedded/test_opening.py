@@ -6,7 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -138,8 +141,14 @@ def test_read_only_refuses_every_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
-def test_a_read_only_mount_shows_exactly_what_was_committed(tmp_path: Path, closed: bool) -> None:
+def test_a_read_only_folder_shows_exactly_what_was_committed(closed: bool) -> None:
     """Also the commits in the WAL of a writer that was killed."""
+    with tempfile.TemporaryDirectory() as place:  # which nobody may pass through
+        Path(place).chmod(0o755)
+        read_from_a_read_only_folder(Path(place), closed)
+
+
+def read_from_a_read_only_folder(tmp_path: Path, closed: bool) -> None:
     log = make(tmp_path / "live")
     log.append("t", numbered(0, 120))
     log.seal()
@@ -162,28 +171,35 @@ def test_a_read_only_mount_shows_exactly_what_was_committed(tmp_path: Path, clos
     assert fingerprint(tmp_path / "log") == before
 
 
-class read_only:
-    """The folder cannot be written: by a mount for root, by its mode for others."""
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder cannot be written: by a mount where root may, else by modes as nobody."""
+    if _mount("--bind", folder, folder) and _mount("-o", "remount,ro,bind", folder):
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", folder], check=True)
+        return
+    modes = {path: path.stat().st_mode for path in (folder, *folder.rglob("*"))}
+    for path in modes:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.setresuid(65534, 65534, 0)
+        yield
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
+        for path, mode in modes.items():
+            path.chmod(mode)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
 
-    def __enter__(self) -> None:
-        if os.geteuid() == 0:
-            subprocess.run(["mount", "--bind", self._folder, self._folder], check=True)
-            subprocess.run(["mount", "-o", "remount,ro,bind", self._folder], check=True)
-        else:
-            self._modes(0o555)
-
-    def __exit__(self, *_: object) -> None:
-        if os.geteuid() == 0:
-            subprocess.run(["umount", self._folder], check=True)
-        else:
-            self._modes(0o755)
-
-    def _modes(self, mode: int) -> None:
-        for path in (self._folder, *self._folder.rglob("*")):
-            path.chmod(mode if path.is_dir() else mode & 0o666)
+def _mount(*arguments: str | Path) -> bool:
+    return (
+        os.geteuid() == 0
+        and subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
+    )
 
 
 def test_topic_names(tmp_path: Path) -> None:

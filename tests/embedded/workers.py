@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
 import time
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from tests.embedded.support import numbered
 from workbench.errors import LogBusy, StorageFull
@@ -145,10 +148,56 @@ def hold(folder: str, lock: str, queue: Any) -> None:
         time.sleep(600)
 
 
-def fill(folder: str, seed: int, queue: Any) -> None:
-    """Append and seal until the disk is full, then once more after it has room."""
+class SmallDisk(apsw.VFS):
+    """The system's VFS over a disk that holds so many bytes, for who may not mount one."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        super().__init__("small", "unix", makedefault=True)
+        self._folder = folder
+        self.limit = limit
+
+    def full(self) -> bool:
+        return sum(p.stat().st_size for p in self._folder.rglob("*") if p.is_file()) > self.limit
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
+        return SmallDiskFile(self, name, flags)
+
+
+class SmallDiskFile(apsw.VFSFile):
+    def __init__(self, disk: SmallDisk, name: Any, flags: list[int]) -> None:
+        super().__init__("unix", name, flags)
+        self._disk = disk
+
+    def xLock(self, level: int) -> None:
+        try:
+            super().xLock(level)
+        except apsw.IOError as error:  # closing tries to lock what it may only read
+            raise apsw.BusyError(str(error)) from None
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        if offset + len(data) > self.xFileSize() and self._disk.full():
+            raise apsw.FullError("the simulated disk is full")
+        super().xWrite(data, offset)
+
+
+def _simulate_small_disk(folder: Path, limit: int) -> SmallDisk:
+    disk = SmallDisk(folder, limit)
+    sync_file = files.sync_file
+
+    def sync(path: Path) -> None:
+        if disk.full():
+            raise OSError(errno.ENOSPC, "the simulated disk is full")
+        sync_file(path)
+
+    files.sync_file = sync
+    return disk
+
+
+def fill(folder: str, seed: int, limit: int | None, queue: Any) -> None:
+    """Append and seal until the disk is full; says how many records were acknowledged."""
     choose = random.Random(seed)
     acknowledged = 0
+    simulated = None if limit is None else _simulate_small_disk(Path(folder).parent, limit)
     with EmbeddedLog.open(folder) as log:
         while True:
             size = choose.choice((1, 10, 200))
@@ -160,6 +209,8 @@ def fill(folder: str, seed: int, queue: Any) -> None:
             except StorageFull:
                 break
         queue.put(acknowledged)
+        if simulated is not None:  # closing moves pages about, and Python's VFS would complain
+            simulated.limit = 1 << 40
 
 
 def take_part(folder: str, group: str, lease: float, queue: Any) -> None:
