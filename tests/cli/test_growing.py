@@ -118,7 +118,7 @@ class Rotations(RuleBasedStateMachine):
 
     def shift(self) -> None:
         """`app.log.1` becomes `app.log.2`, and so on, as logrotate does it."""
-        for number in range(9, 0, -1):
+        for number in range(40, 0, -1):
             old = self.folder / f"app.log.{number}"
             if old.exists():
                 old.rename(self.folder / f"app.log.{number + 1}")

@@ -21,7 +21,6 @@ import workbench as wb
 from tests.cli.conftest import Command
 from workbench.cli import notebooks as module
 
-
 TOUR_URL = re.compile(r"http://127\.0\.0\.1:\d+/lab/tree/00-tour\.ipynb\?token=\w+")
 
 
@@ -202,9 +201,7 @@ def test_lab_opens_the_tour_and_ends_when_told(tmp_path: Path) -> None:
             )
         )
         base, token = re.split(r"/lab/tree/.*token=", url)
-        assert (
-            status(f"{base}/api/contents/00-tour.ipynb?content=0&token={token}") == "00-tour.ipynb"
-        )
+        assert name_of(f"{base}/api/contents/{module.TOUR}?content=0&token={token}") == module.TOUR
         running.send_signal(signal.SIGTERM)
         running.stderr.read()
         assert running.wait(timeout=60) == 0
