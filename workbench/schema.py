@@ -17,7 +17,9 @@ import polars as pl
 from workbench.errors import SchemaError
 
 #: Names in a frame that a payload field cannot take; such a field is called `value_<name>`.
-RESERVED = frozenset({"topic", "partition", "offset", "timestamp", "key", "decode_error", "_rest"})
+RESERVED = frozenset(
+    {"topic", "partition", "offset", "timestamp", "key", "decode_error", "_rest", "_tombstone"}
+)
 
 _SCALARS: dict[str, pl.DataType] = {
     str(t): t

@@ -23,6 +23,7 @@ COMPANION = {
     "value_key": pl.String(),
     "decode_error": pl.String(),
     "_rest": pl.String(),
+    "_tombstone": pl.Boolean(),
 }
 
 
@@ -47,6 +48,7 @@ def test_a_companion() -> None:
     assert frame["key"].to_list() == ["a", None, ""]
     assert frame["n"].to_list() == [1, None, None]
     assert frame["_rest"].to_list() == ['{"x":2}', None, None]
+    assert frame["_tombstone"].to_list() == [False, True, False]
     assert frame["decode_error"].is_null().to_list() == [True, True, False]
 
 

@@ -17,26 +17,20 @@ The rules, beyond RFC 8259:
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import msgspec
 import polars as pl
 
-#: A record nested deeper than this is an error; the limit keeps every reader's stack safe.
-MAX_DEPTH = 128
-
-#: How numbers are kept between parsing and typing: the literal, as msgspec writes it back.
-Number = msgspec.Raw
+from workbench.decode.document import Misfit, Number, kind, no_text
 
 Convert = Callable[[Any], Any]
 
-_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _DATETIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
@@ -46,52 +40,6 @@ _EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 _EPOCH = datetime(1970, 1, 1)
 _FIRST = (datetime(1, 1, 1) - _EPOCH) // timedelta(seconds=1)
 _LAST = (datetime(9999, 12, 31, 23, 59, 59) - _EPOCH) // timedelta(seconds=1)
-
-
-class Misfit(Exception):  # noqa: N818 - never leaves this package; it becomes a decode error
-    """A record, or a value of it, that does not fit; `path` leads from the record to the value."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.path: list[str] = []
-
-    def __str__(self) -> str:
-        path = "".join(reversed(self.path)).removeprefix(".")
-        return f"{_short(path, 120)}: {self.args[0]}" if path else str(self.args[0])
-
-
-def parse(value: bytes) -> dict[str, Any]:
-    """Read a JSON object; its numbers are `Number` literals.  Raises `Misfit`."""
-    document = load(value)
-    if not isinstance(document, dict):
-        raise Misfit(f"{kind(document)}, not a JSON object")
-    return document
-
-
-def load(value: bytes) -> Any:
-    """Read any JSON value, as `parse` does."""
-    try:
-        text = value.decode("utf-8")
-    except UnicodeDecodeError as e:
-        raise Misfit(f"not UTF-8: {e.reason} at byte {e.start}") from None
-    if not text:
-        raise Misfit("not JSON: the value is empty")
-    if text.startswith("\ufeff"):
-        raise Misfit("not JSON: it starts with a byte order mark")
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_depth(text)
-    try:
-        return _parser.decode(text)
-    except json.JSONDecodeError as e:
-        raise Misfit(f"not JSON: {e.msg} at character {e.pos}") from None
-
-
-def compact(value: bytes) -> str:
-    """Any JSON value as compact text: number literals as they came, strings with few escapes."""
-    try:
-        return msgspec.json.encode(load(value)).decode()
-    except UnicodeEncodeError:
-        raise _no_text() from None
 
 
 def convert(dtype: pl.DataType) -> Convert:
@@ -161,7 +109,7 @@ def rest_text(left: Any) -> str | None:
     try:
         return msgspec.json.encode(left).decode()
     except UnicodeEncodeError:
-        raise _no_text() from None
+        raise no_text() from None
 
 
 def series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
@@ -169,66 +117,10 @@ def series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
     return pl.Series(name, values, dtype=_carrier(dtype), strict=True).cast(dtype)
 
 
-def integer_range(dtype: pl.DataType) -> tuple[int, int]:
+def _integer_range(dtype: pl.DataType) -> tuple[int, int]:
     """The smallest and the largest number of an integer type."""
     signed, bits = str(dtype).startswith("I"), int(str(dtype).lstrip("UInt"))
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-
-
-def kind(value: Any) -> str:
-    """What a parsed value is, for a sentence."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a string"
-        case dict():
-            return "an object"
-        case list():
-            return "an array"
-    return "a number"
-
-
-def _no_text() -> Misfit:
-    return Misfit("a string with a lone surrogate, which is no text")
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}…"
-
-
-def _check_depth(text: str) -> None:
-    depth = 0
-    for token in _NESTING.finditer(text):
-        first = token[0][0]
-        if first in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise Misfit(f"nested deeper than {MAX_DEPTH} levels")
-        elif first in "]}":
-            depth -= 1
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise Misfit(f"the name {_short(name, 60)!r} appears twice in one object")
-            seen.add(name)
-    return document
-
-
-def _constant(name: str) -> NoReturn:
-    raise Misfit(f"not JSON: {name} is no JSON number")
-
-
-_parser = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_constant
-)
 
 
 def _literal(value: Any, takes: str) -> str:
@@ -251,7 +143,7 @@ def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise Misfit(f"{kind(value)} where String takes a string")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise _no_text()
+        raise no_text()
     return value
 
 
@@ -266,7 +158,7 @@ def _float(value: Any) -> float:
 
 
 def _integer(dtype: pl.DataType) -> Convert:
-    low, high = integer_range(dtype)
+    low, high = _integer_range(dtype)
 
     def apply(value: Any) -> int:
         literal = _literal(value, f"{dtype} takes an integer")

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from workbench.decode import exact
+from workbench.decode.document import Misfit, parse
 from workbench.schema import Schema
 
 #: How many values are looked at, evenly spaced over the column.
@@ -58,8 +59,8 @@ def infer_schema(values: pl.Series) -> Schema | None:
     root = _Tally()
     for value in sample:
         try:
-            root.add(exact.parse(value))
-        except exact.Misfit:
+            root.add(parse(value))
+        except Misfit:
             root.kinds["poison"] += 1
     if root.kinds["object"] * 2 < len(sample):
         return None
@@ -155,6 +156,6 @@ class _Tally:
 def _fits(value: Any, dtype: pl.DataType) -> bool:
     try:
         exact.convert(dtype)(value)
-    except exact.Misfit:
+    except Misfit:
         return False
     return True

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from workbench.decode import exact, fast
+from workbench.decode.document import Misfit, parse
 from workbench.decode.protocol import Decoded
 from workbench.schema import Schema
 
@@ -79,10 +80,10 @@ def _decode_rows(values: pl.Series, schema: Schema) -> Decoded:
         row, error, rest = nothing, None, None
         if value is not None:
             try:
-                document = exact.parse(value)
+                document = parse(value)
                 rest = exact.rest_text(left(document))
                 row = typed(document)
-            except exact.Misfit as e:
+            except Misfit as e:
                 row, error, rest = nothing, str(e), None
         rows.append(row)
         errors.append(error)

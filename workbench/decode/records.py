@@ -39,7 +39,8 @@ def decode_records(
     -------
     polars.DataFrame
         Row for row: partition (Int32), offset (Int64), timestamp (Datetime("ms", "UTC")), key
-        (String or Binary), the fields, decode_error (String), _rest (String).
+        (String or Binary), the fields, decode_error (String), _rest (String), _tombstone (Boolean:
+        the value is null).
 
     Notes
     -----
@@ -61,6 +62,7 @@ def decode_records(
             *decoded.fields.get_columns(),
             error.alias("decode_error"),
             decoded.rest.alias("_rest"),
+            raw["value"].is_null().alias("_tombstone"),
         ]
     )
 

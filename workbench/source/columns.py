@@ -19,7 +19,12 @@ TOPIC = pl.Categorical()
 
 
 def frame_schema(
-    decoding: Decoding, topics: Sequence[str], *, raw: bool = False, rest: bool = False
+    decoding: Decoding,
+    topics: Sequence[str],
+    *,
+    raw: bool = False,
+    rest: bool = False,
+    marks: bool = False,
 ) -> pl.Schema:
     """Columns and types of the decoded frame of these topics, without reading.
 
@@ -44,6 +49,8 @@ def frame_schema(
     columns["decode_error"] = pl.String()
     if rest:
         columns["_rest"] = pl.String()
+    if marks:
+        columns["_tombstone"] = pl.Boolean()
     return pl.Schema(columns)
 
 
@@ -69,6 +76,7 @@ def decode_chunk(
     keys: tuple[bytes, ...] | None = None,
     raw: bool = False,
     rest: bool = False,
+    marks: bool = False,
 ) -> pl.LazyFrame:
     """One chunk as decoded columns, filtered; what is stored decoded is not decoded again."""
     columns = payload_columns(decoding, chunk.topic)
@@ -87,10 +95,12 @@ def decode_chunk(
             frame = frame.with_columns(pl.col("key").cast(pl.Binary))
     elif decoding.value == decoding.key == "bytes":
         frame = chunk.raw.filter(predicates(times, keys, pl.Binary())).with_columns(
-            decode_error=pl.lit(None, dtype=pl.String), _rest=pl.lit(None, dtype=pl.String)
+            decode_error=pl.lit(None, dtype=pl.String),
+            _rest=pl.lit(None, dtype=pl.String),
+            _tombstone=pl.col("value").is_null(),
         )
     else:
-        schema = frame_schema(decoding, [chunk.topic], raw=raw, rest=True)
+        schema = frame_schema(decoding, [chunk.topic], raw=raw, rest=True, marks=True)
 
         def decode(records: pl.DataFrame) -> pl.DataFrame:
             decoded = decode_records(
@@ -114,6 +124,7 @@ def decode_chunk(
         *(RAW_COLUMNS if raw else ()),
         "decode_error",
         *(["_rest"] if rest else []),
+        *(["_tombstone"] if marks else []),
     ]
     return frame.select(pl.lit(chunk.topic, dtype=TOPIC).alias("topic"), *names)
 

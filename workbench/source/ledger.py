@@ -11,6 +11,7 @@ import polars as pl
 from workbench.address import Address
 from workbench.errors import DefinitionError
 from workbench.records import Gap
+from workbench.source.display import html_table
 from workbench.source.slice import SliceSource, cut_rows, unknown_fields
 from workbench.source.times import from_ms
 
@@ -114,7 +115,8 @@ class Ledger:
             known = ", ".join(f"{name} ({n:,})" for name, n in self.unknown_fields.items())
             filters.append(f"fields outside the schema: {known}")
         if self.duplicates is not None:
-            filters.append(f"{self.duplicates.height:,} business ids seen more than once")
+            ids = self.duplicates.height
+            filters.append(f"{ids:,} business id{'s' * (ids != 1)} seen more than once")
         return "; ".join([text, *filters])
 
     def frame(self) -> pl.DataFrame:
@@ -173,6 +175,9 @@ class Ledger:
     def __repr__(self) -> str:
         return self.statement
 
+    def _repr_html_(self) -> str:
+        return html_table(self.frame(), caption=self.statement)
+
 
 def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
     """Read a slice once, in bounded memory, and account for every offset of it.
@@ -191,13 +196,12 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
         entry = partitions[chunk.topic, chunk.partition]
         entry.known += chunk.gaps
         for window in cut_rows(chunk, WINDOW_ROWS):
-            frame = everything.decode(window, rest=True)
+            frame = everything.decode(window, rest=True, marks=True)
             id_field = id_fields.get(chunk.topic)
-            wanted = ["offset", "timestamp", "key", "decode_error", "_rest"]
+            wanted = ["offset", "timestamp", "key", "decode_error", "_rest", "_tombstone"]
             wanted += [id_field] if id_field else []
-            tombstones = window.raw.select(pl.col("value").is_null().sum()).collect().item()
             records = frame.select(*dict.fromkeys(wanted)).collect()
-            entry.add(records, matches=_matches(records, source.address), tombstones=tombstones)
+            entry.add(records, matches=_matches(records, source.address))
             unknown.update(unknown_fields(records["_rest"]))
             if id_field:
                 ids.append(
@@ -227,12 +231,12 @@ class _Account:
         self._next = start
         self._holes: list[tuple[int, int]] = []
 
-    def add(self, records: pl.DataFrame, *, matches: int, tombstones: int) -> None:
+    def add(self, records: pl.DataFrame, *, matches: int) -> None:
         if records.is_empty():
             return
         self._records += records.height
         self._matches += matches
-        self._tombstones += tombstones
+        self._tombstones += int(records["_tombstone"].sum())
         self._undecodable += records.height - records["decode_error"].null_count()
         stamps = records["timestamp"].dt.epoch("ms")
         highest = stamps.cum_max().shift(1, fill_value=self._latest)

@@ -54,16 +54,18 @@ class SliceSource:
         """One past the last offset per partition."""
         return self.address.end
 
-    def lazy(self, *, raw: bool = False, rest: bool = False) -> pl.LazyFrame:
+    def lazy(self, *, raw: bool = False, rest: bool = False, marks: bool = False) -> pl.LazyFrame:
         """The decoded records as a LazyFrame, ordered by topic, partition, offset.
 
         Projections, and filters on partition, offset, timestamp and key, reach the stored
         segments.  `decode_error` is always there.  `raw=True` adds `value`, `headers`,
         `timestamp_type`, `leader_epoch`; `rest=True` adds `_rest`, the fields that the schema
-        does not know, as JSON text.
+        does not know, as JSON text; `marks=True` adds `_tombstone`, whether the value is null.
         """
-        schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
-        frames = [self.decode(chunk, raw=raw, rest=rest) for chunk in self.chunks()]
+        schema = frame_schema(
+            self.address.decoding, self.address.topics, raw=raw, rest=rest, marks=marks
+        )
+        frames = [self.decode(chunk, raw=raw, rest=rest, marks=marks) for chunk in self.chunks()]
         if not frames:
             return pl.LazyFrame(schema=schema)
         # All topics have been checked to agree, so what a topic lacks is filled with nulls.
@@ -179,7 +181,9 @@ class SliceSource:
                     "older recording may still hold them",
                 )
 
-    def decode(self, chunk: Chunk, *, raw: bool = False, rest: bool = False) -> pl.LazyFrame:
+    def decode(
+        self, chunk: Chunk, *, raw: bool = False, rest: bool = False, marks: bool = False
+    ) -> pl.LazyFrame:
         """One chunk of this slice as decoded, filtered columns."""
         return decode_chunk(
             chunk,
@@ -188,6 +192,7 @@ class SliceSource:
             keys=self.address.keys,
             raw=raw,
             rest=rest,
+            marks=marks,
         )
 
     def _too_large(self, amount: str) -> ReadLimitExceeded:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from workbench.source.columns import payload_columns
 from workbench.source.slice import SliceSource
 
 #: How many records are aggregated at a time: enough to keep the cores busy, few enough to hold.
@@ -33,33 +32,21 @@ def scan(source: SliceSource, topics: Sequence[str], columns: Iterable[str]) -> 
 
     `topics` are those of the stream, so that lanes are the same for every slice of it.
     """
-    names = _names_in_raw(source)
     number = pl.col("partition").cast(pl.Int64)
     for rank, topic in list(enumerate(sorted(topics)))[1:]:
         number += (pl.col("topic") == topic).cast(pl.Int64) * (rank << 32)
-    tombstone = pl.col("value").is_null()
-    return source.lazy(raw=True).select(
-        *(pl.col(names[name]).alias(name) for name in dict.fromkeys(columns)),
+    return source.lazy(marks=True).select(
+        *dict.fromkeys(columns),
         pl.col("timestamp").dt.epoch("ms").fill_null(NO_TIME).alias("_at"),
         number.alias("_lane"),
-        (pl.col("decode_error").is_null() & ~tombstone).alias("_counts"),
-        tombstone.alias("_tombstone"),
+        (pl.col("decode_error").is_null() & ~pl.col("_tombstone")).alias("_counts"),
+        "_tombstone",
     )
 
 
 def batches(frames: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     """What `scan` gives, in order, in bounded memory."""
     yield from frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
-
-
-def _names_in_raw(source: SliceSource) -> dict[str, str]:
-    """Each column of the frame by the name it has beside the raw columns."""
-    names = {name: name for name in source.schema}
-    decoding = source.address.decoding
-    for topic in source.address.topics:
-        shown, beside = (payload_columns(decoding, topic, raw=raw) for raw in (False, True))
-        names |= dict(zip(shown, beside, strict=False))
-    return names
 
 
 @dataclass(frozen=True)
