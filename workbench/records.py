@@ -116,8 +116,9 @@ class Chunk:
     the `COORDINATES` without the topic (`key` is String or Binary), then one column per schema
     field under the name the schema gives it in a frame, then `decode_error` (String) and `_rest`
     (String: a JSON object of the fields that the schema does not know) and `_tombstone` (Boolean:
-    the value is null).  It was decoded under the schema whose fingerprint is `typed_schema`; `typed_path` is its Parquet file, whole, for engines
-    that read files.  All are lazy: nothing is read until collected.  `rows` is exact where known.
+    the value is null).  It was decoded under the schema whose fingerprint is `typed_schema`;
+    `typed_path` is its Parquet file, whole, for engines that read files.  All are lazy: nothing is
+    read until collected.  `rows` is exact where known.
     """
 
     topic: str

@@ -12,11 +12,10 @@ import polars as pl
 
 from workbench.address import Decoding, TimeFilter
 from workbench.errors import DefinitionError, WorkbenchError, did_you_mean
+from workbench.monitor.alerts import flagged
 from workbench.monitor.behind import slice_behind
 from workbench.monitor.definition import (
-    SEVERITY,
     AlertLike,
-    Definition,
     Duration,
     define,
     duration_ms,
@@ -259,25 +258,12 @@ class Monitor:
         a range of offsets (and of times, where windows go by the record's timestamp), so records
         of other groups can lie in between.
         """
-        rows = _with_rates(self._rows(), self.definition)
-        found = [
-            rows.filter(alert.condition).select(
-                pl.lit(alert.name).alias("name"),
-                pl.lit(alert.severity, SEVERITY).alias("severity"),
-                *self.definition.schema,
-                SPANS,
-            )
-            for alert in self.definition.alerts
-        ]
-        if not found:
-            empty = {"name": pl.String(), "severity": SEVERITY, **self.definition.schema}
-            return pl.DataFrame(schema={**empty, "address": pl.String()})
-        flagged = pl.concat(found).sort("window_start", maintain_order=True)
+        raised = flagged(self._rows(), self.definition)
         places = [
             None if spans is None else self._slice(spans, start, end).address.to_json()
-            for spans, start, end in flagged.select(SPANS, "window_start", "window_end").iter_rows()
+            for spans, start, end in raised.select(SPANS, "window_start", "window_end").iter_rows()
         ]
-        return flagged.drop(SPANS).with_columns(pl.Series("address", places, pl.String))
+        return raised.drop(SPANS).with_columns(pl.Series("address", places, pl.String))
 
     def behind(
         self, window_start: datetime, window_end: datetime | None = None, **by: Any
@@ -400,10 +386,3 @@ def _keep_ms(on_late: Duration, *, live: bool) -> int | None:
     if on_late == "amend":
         return duration_ms(AMENDED_LIVE) if live else None
     return 0 if on_late == "count" else duration_ms(on_late)
-
-
-def _with_rates(rows: pl.DataFrame, plan: Definition) -> pl.DataFrame:
-    """Rows with `events` and `per_second`, where no metric has these names."""
-    events = pl.col(EVENTS)
-    rates = {"events": events, "per_second": events / (plan.windows.size_ms / 1000)}
-    return rows.with_columns(**{n: e for n, e in rates.items() if n not in plan.schema})
