@@ -204,12 +204,12 @@ def test_a_failing_cell_leaves_what_came_before(in_tmp: Path) -> None:
         in_tmp / "n.ipynb",
         PARAMETERS,
         ("findings", "print('found before')"),
-        ("", "raise ValueError('first line\\nsecond [bold]')"),
+        ("", "raise ValueError('first [bold]\\nsecond')"),
         ("", "print('never')"),
     )
     with pytest.raises(ReportError) as caught:
         report.run(source, "out", parameters={"limit": 6})
-    assert "n.ipynb failed in cell 4: ValueError: first line second [bold]" in str(caught.value)
+    assert "n.ipynb failed in cell 4: ValueError: first [bold] (what" in str(caught.value)
     assert "n.html" in str(caught.value)
     metadata = nbformat.read("out/n.ipynb", as_version=4).metadata
     assert metadata["workbench"]["failure"].startswith("cell 4: ValueError")

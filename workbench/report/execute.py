@@ -102,6 +102,6 @@ def _describe(error: Exception, executed: Any) -> str:
     added = sum(
         "injected-parameters" in cell.metadata.get("tags", ()) for cell in executed.cells[:at]
     )
-    text = " ".join(reason.split())
+    text = reason.strip().split("\n", 1)[0]
     cut = f"{text[:_ERROR_CHARACTERS]}…" if len(text) > _ERROR_CHARACTERS else text
     return f"cell {at + 1 - added}: {cut}"
