@@ -21,7 +21,7 @@ import apsw
 
 from tests.embedded.support import numbered
 from workbench.log.embedded import EmbeddedLog, files, seal
-from workbench.log.embedded.catalog import OFFSET_MASK
+from workbench.log.embedded.layout import OFFSET_MASK
 from workbench.log.protocol import Producer, TopicSpec
 
 SECTOR = 512

@@ -12,7 +12,8 @@ import polars as pl
 
 from workbench.errors import AppendRejected, OutOfSequence
 from workbench.log.embedded import rows
-from workbench.log.embedded.catalog import OFFSET_BITS, Catalog, fetch
+from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.layout import OFFSET_BITS
 from workbench.log.embedded.topics import Topic
 from workbench.log.protocol import Producer
 from workbench.records import APPEND

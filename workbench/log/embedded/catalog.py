@@ -15,88 +15,30 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import apsw
 import apsw.sqlite_extra
 
-from workbench.errors import CorruptData, LogBusy, NotALog, ReadOnly, StorageFull
+from workbench.errors import LogBusy, NotALog, ReadOnly
 from workbench.log.embedded import files
 from workbench.log.embedded.doorbell import Doorbell
+from workbench.log.embedded.failures import named_errors, raise_named
+from workbench.log.embedded.layout import (
+    CATALOG,
+    DOORBELL,
+    FORMAT_VERSION,
+    SEAL_LOCK,
+    SEGMENTS,
+    TABLES,
+    WRITE_LOCK,
+)
 from workbench.log.embedded.locks import FileLock
 
 Durability = Literal["power", "process"]
 
-FORMAT_VERSION = 1
-CATALOG = "catalog.db"
-SEGMENTS = "segments"
-DOORBELL = "doorbell"
-WRITE_LOCK = "write.lock"
-SEAL_LOCK = "seal.lock"
-RECORDER_LOCK = "recorder.lock"
-
-#: Low bits of a record's key; the partition's id is above them.
-OFFSET_BITS = 43
-OFFSET_MASK = (1 << OFFSET_BITS) - 1
-
 _SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
 _CHECKSUM_BYTES = 8  # at the end of each page, what cksumvfs needs
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
-CREATE TABLE topic (
-    tid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL,
-    partitions INTEGER NOT NULL, retention_ms INTEGER, retention_bytes INTEGER,
-    timestamp_type TEXT NOT NULL, schema TEXT, source_log TEXT,
-    segment_rows INTEGER NOT NULL, segment_bytes INTEGER NOT NULL
-) STRICT;
-CREATE TABLE part (
-    pid INTEGER PRIMARY KEY, tid INTEGER NOT NULL, partition INTEGER NOT NULL,
-    log_start INTEGER NOT NULL DEFAULT 0, hot_start INTEGER NOT NULL DEFAULT 0,
-    next_off INTEGER NOT NULL DEFAULT 0, last_append_ts INTEGER NOT NULL DEFAULT 0,
-    hot_rows INTEGER NOT NULL DEFAULT 0, hot_bytes INTEGER NOT NULL DEFAULT 0,
-    hot_min_ts INTEGER, hot_max_ts INTEGER, started INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (tid, partition)
-) STRICT;
-CREATE TABLE record (
-    id INTEGER PRIMARY KEY, ts INTEGER, ts_type INTEGER NOT NULL, key BLOB, value BLOB,
-    headers BLOB, leader_epoch INTEGER, recorded_at INTEGER, crc INTEGER NOT NULL
-) STRICT;
-CREATE TABLE segment (
-    sid INTEGER PRIMARY KEY, pid INTEGER NOT NULL, base_off INTEGER NOT NULL,
-    last_off INTEGER NOT NULL, rows INTEGER NOT NULL, min_ts INTEGER, max_ts INTEGER,
-    path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
-    typed_path TEXT, typed_bytes INTEGER, typed_sha256 TEXT, typed_schema TEXT,
-    deleted_ms INTEGER
-) STRICT;
-CREATE INDEX segment_order ON segment (pid, base_off);
-CREATE TABLE gap (
-    pid INTEGER, start INTEGER, "end" INTEGER NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (pid, start)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE producer (
-    producer_id TEXT, pid INTEGER, epoch INTEGER NOT NULL, last_seq INTEGER NOT NULL,
-    last_base INTEGER NOT NULL, last_end INTEGER NOT NULL, PRIMARY KEY (producer_id, pid)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE grp (
-    gid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, generation INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE group_pos (
-    gid INTEGER, pid INTEGER, next_off INTEGER NOT NULL, generation INTEGER NOT NULL,
-    PRIMARY KEY (gid, pid)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE member (
-    gid INTEGER, mid TEXT, client TEXT NOT NULL, host TEXT NOT NULL, process TEXT NOT NULL,
-    lease_end_ms INTEGER NOT NULL, PRIMARY KEY (gid, mid)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE subscription (
-    gid INTEGER, mid TEXT, pid INTEGER, start INTEGER NOT NULL, PRIMARY KEY (gid, mid, pid)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE claim (
-    gid INTEGER, pid INTEGER, owner TEXT NOT NULL, successor TEXT NOT NULL,
-    PRIMARY KEY (gid, pid)
-) STRICT, WITHOUT ROWID;
-"""
-
 _vfs_lock = threading.Lock()
 _inherited: list[apsw.Connection] = []  # a forked child must neither use nor close these
 _open_catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
@@ -120,51 +62,6 @@ def checksum_vfs() -> str:
 def fetch(connection: apsw.Connection, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
     """All rows of one statement: a cursor that is left open would keep the WAL growing."""
     return connection.execute(sql, bindings).fetchall()
-
-
-def named_error(root: Path, error: Exception) -> Exception:
-    """The library's own error for one of SQLite's or of the system's, or the error itself."""
-    full = StorageFull(
-        f"no space left for the log {root}; nothing of this write is visible",
-        hint="free some space and try again",
-    )
-    match error:
-        case apsw.FullError():
-            return full
-        case apsw.BusyError() | apsw.LockedError():
-            return LogBusy(f"the log {root} is held by another process", hint="try again")
-        case apsw.CorruptError() | apsw.NotADBError():
-            return CorruptData(
-                f"{root / CATALOG} is damaged: {error}", hint="`workbench verify` lists what is"
-            )
-        case apsw.IOError() if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
-            return CorruptData(
-                f"{root / CATALOG} has a page whose checksum does not match",
-                hint="`workbench verify` lists what is damaged",
-            )
-        case apsw.IOError() if shutil.disk_usage(root).free < 1 << 20:
-            return full  # SQLite calls some full disks I/O errors
-        case apsw.ReadOnlyError():
-            return ReadOnly(f"{root} cannot be written: {error}")
-        case OSError() if error.errno in files.FULL:
-            return full
-    return error
-
-
-@contextmanager
-def named_errors(root: Path) -> Iterator[None]:
-    """Raise `named_error` for what is raised inside."""
-    try:
-        yield
-    except (apsw.Error, OSError) as error:
-        _raise(root, error)
-
-
-def _raise(root: Path, error: Exception) -> NoReturn:
-    named = named_error(root, error)
-    if named is error:
-        raise error
-    raise named from error
 
 
 class Catalog:
@@ -228,7 +125,7 @@ class Catalog:
                 if connection.in_transaction:  # SQLite ends it by itself after some errors
                     connection.execute("COMMIT")
         except (apsw.Error, OSError) as error:
-            _raise(self.root, error)
+            raise_named(self.root, error)
 
     @contextmanager
     def write(self) -> Iterator[apsw.Connection]:
@@ -249,7 +146,7 @@ class Catalog:
                         connection.execute("ROLLBACK")
                     raise
         except (apsw.Error, OSError) as error:
-            _raise(self.root, error)
+            raise_named(self.root, error)
 
     def rows(self, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement, which is a read transaction of its own."""
@@ -264,7 +161,7 @@ class Catalog:
                 return False
             connection.reserve_bytes(None, _CHECKSUM_BYTES)
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_TABLES).fetchall()
+            connection.execute(TABLES).fetchall()
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             connection.execute("COMMIT")

@@ -9,15 +9,14 @@ from typing import Any
 
 from workbench.errors import LogExists, LogNotFound, NotALog, ReadOnly
 from workbench.log.embedded import files
-from workbench.log.embedded.catalog import (
+from workbench.log.embedded.catalog import Catalog, Durability
+from workbench.log.embedded.layout import (
     CATALOG,
     DOORBELL,
     RECORDER_LOCK,
     SEAL_LOCK,
     SEGMENTS,
     WRITE_LOCK,
-    Catalog,
-    Durability,
 )
 from workbench.log.embedded.locks import FileLock
 from workbench.log.embedded.storage import refuse_network_storage

@@ -15,7 +15,8 @@ import polars as pl
 
 from workbench.errors import InvalidRange, OffsetOutOfRange
 from workbench.log.embedded import rows, segments
-from workbench.log.embedded.catalog import OFFSET_MASK, Catalog, fetch
+from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.layout import OFFSET_MASK
 from workbench.log.embedded.segments import Companion, Segment
 from workbench.log.embedded.topics import Topic
 from workbench.records import Chunk, Gap

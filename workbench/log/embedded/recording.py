@@ -10,7 +10,8 @@ import polars as pl
 
 from workbench.errors import InvalidRange, TopicChanged
 from workbench.log.embedded import rows, topics
-from workbench.log.embedded.catalog import OFFSET_BITS, Catalog, fetch
+from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.layout import OFFSET_BITS
 from workbench.log.embedded.topics import Topic
 from workbench.log.protocol import TopicSpec
 from workbench.positions import Position

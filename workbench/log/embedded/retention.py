@@ -11,7 +11,8 @@ import time
 import apsw
 
 from workbench.log.embedded import files, segments
-from workbench.log.embedded.catalog import OFFSET_BITS, OFFSET_MASK, Catalog, fetch
+from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
 from workbench.log.embedded.seal import delete_rows
 
 GRACE_SECONDS = 60.0

@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from workbench.errors import CorruptData
-from workbench.log.embedded.catalog import OFFSET_BITS, OFFSET_MASK
+from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
 from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE
 
 #: One row of the table `record`: id, ts, ts_type, key, value, headers, leader_epoch,

@@ -16,14 +16,9 @@ import polars as pl
 from workbench.decode import decode_records, infer_schema
 from workbench.errors import CorruptData
 from workbench.log.embedded import files, rows, segments, topics
-from workbench.log.embedded.catalog import (
-    OFFSET_BITS,
-    OFFSET_MASK,
-    SEGMENTS,
-    Catalog,
-    fetch,
-    named_errors,
-)
+from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.failures import named_errors
+from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK, SEGMENTS
 from workbench.log.embedded.topics import Topic
 from workbench.schema import Schema
 

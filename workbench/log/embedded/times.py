@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import polars as pl
 
 from workbench.log.embedded import segments
-from workbench.log.embedded.catalog import OFFSET_BITS, OFFSET_MASK, Catalog, fetch
+from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
 from workbench.log.embedded.segments import Segment
 from workbench.log.embedded.topics import Topic
 from workbench.records import TIMESTAMP

@@ -11,7 +11,9 @@ import polars as pl
 
 from workbench.errors import CorruptData
 from workbench.log.embedded import files, rows, seal, wal
-from workbench.log.embedded.catalog import CATALOG, OFFSET_MASK, Catalog, named_errors
+from workbench.log.embedded.catalog import Catalog
+from workbench.log.embedded.failures import named_errors
+from workbench.log.embedded.layout import CATALOG, OFFSET_MASK
 from workbench.log.embedded.segments import Segment, live
 from workbench.log.embedded.topics import Topic, find
 
