@@ -147,3 +147,19 @@ def test_find_what_cannot_be_found(searched: wb.Log) -> None:
         searched.find("4711", topics="order")
     with pytest.raises(DefinitionError, match="nothing"):
         searched.find("4711", topics="orders", by={"orders": "nothing"})
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(any_log: wb.Log) -> None:
+    any_log.create("orders")
+    with pytest.raises(UnknownTopic, match="it has: orders"):
+        any_log.stream("order?x*")
+
+
+def test_bytes_are_the_raw_value(any_log: wb.Log) -> None:
+    made = any_log.create("blobs")
+    any_log.append("blobs", [{"key": b"k", "value": b"\xff\x00"}], encode="bytes")
+    plain = any_log.stream("blobs", decode="bytes").all()
+    assert plain.frame()["value"].to_list() == [b"\xff\x00"]
+    assert plain.frame(raw=True)["value"].to_list() == [b"\xff\x00"]
+    assert plain.frame(raw=True)["key"].to_list() == ["k"]
+    assert made.source.topics == ("blobs",)

@@ -15,7 +15,7 @@ from workbench.address import Format, KeyForm
 from workbench.api.group import Group, look_at
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
-from workbench.errors import SchemaError
+from workbench.errors import SchemaError, UnknownTopic
 from workbench.find import Found, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.records import TIMESTAMP, Isolation, PartitionInfo, TopicInfo
@@ -131,6 +131,8 @@ class Log:
         if decode not in DECODERS:
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
         names = self._matching([topics] if isinstance(topics, str) else topics)
+        if not names:
+            raise UnknownTopic("*", [], log=self._backend.hint)
         given = schemas_by_topic(schema, names)
         asked = Asked(
             value=None if decode == "auto" else cast(Format, decode),
@@ -312,7 +314,10 @@ class Log:
         for pattern in patterns:
             if any(sign in pattern for sign in "*?["):
                 names = [info.name for info in self._backend.topics()]
-                found.update(fnmatch.filter(names, pattern))
+                matches = fnmatch.filter(names, pattern)
+                if not matches and pattern != "*":
+                    raise UnknownTopic(pattern, names, log=self._backend.hint)
+                found.update(matches)
             else:
                 found.add(self._backend.topic(pattern).name)
         return tuple(sorted(found))

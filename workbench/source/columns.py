@@ -110,6 +110,8 @@ def decode_chunk(
                 format=decoding.value,
             )
             if raw:
+                # What bytes decode to is the raw value itself.
+                decoded = decoded.drop("value") if decoding.value == "bytes" else decoded
                 decoded = decoded.rename(renamed).hstack(records.select(RAW_COLUMNS))
             return decoded.select(name for name in schema if name != "topic")
 

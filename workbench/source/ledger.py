@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -239,11 +240,18 @@ class _Account:
         self._tombstones += int(records["_tombstone"].sum())
         self._undecodable += records.height - records["decode_error"].null_count()
         stamps = records["timestamp"].dt.epoch("ms")
-        highest = stamps.cum_max().shift(1, fill_value=self._latest)
+        highest = stamps.cum_max().shift(1)
+        if self._latest is not None:
+            highest = highest.fill_null(self._latest).clip(lower_bound=self._latest)
         self._late += int((stamps < highest).sum())
-        newest = stamps.max()
-        assert isinstance(newest, int)
-        self._latest = newest if self._latest is None else max(self._latest, newest)
+        self._latest = max(
+            (
+                known
+                for known in (self._latest, cast(int | None, stamps.max()))
+                if known is not None
+            ),
+            default=None,
+        )
         before = records["offset"].shift(1, fill_value=self._next - 1) + 1
         for first, last in (
             pl.DataFrame({"first": before, "last": records["offset"]})

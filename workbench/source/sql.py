@@ -31,6 +31,11 @@ def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
             for name, relation in relations.items():
                 _register(con, name, relation)
             return _in_utc(pl.DataFrame(ArrowStream(con.sql(sql))))
+        except pl.exceptions.PanicException as error:
+            raise DefinitionError(
+                "the query's result has a column of a type that frames do not have",
+                hint="cast it, an INTERVAL for example to VARCHAR",
+            ) from error
         except duckdb.Error as error:
             message = " ".join(str(error).split())
             raise DefinitionError(
