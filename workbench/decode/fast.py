@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
@@ -40,7 +40,7 @@ _LONG = (
 )
 #: Integers up to here are doubles.
 _EXACT_DOUBLE = 2**53
-_INTEGERS = {
+_INTEGERS: dict[pl.DataType, str] = {
     pl.Int8(): "TINYINT",
     pl.Int16(): "SMALLINT",
     pl.Int32(): "INTEGER",
@@ -198,7 +198,8 @@ class _Writer:
             case pl.List(inner=inner):
                 return self._list(inner, path, x, kind)
             case pl.Struct(fields=fields):
-                return self._struct({f.name: f.dtype for f in fields}, path, x, kind)
+                members = {f.name: cast(pl.DataType, f.dtype) for f in fields}
+                return self._struct(members, path, x, kind)
             case _ if dtype in _INTEGERS:
                 proof = f"{integer} AND {x} IS NOT NULL"
                 return _Field(_INTEGERS[dtype], x, [_given(kind, proof)])
