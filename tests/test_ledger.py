@@ -36,7 +36,7 @@ def test_every_missing_offset_has_its_reason(tmp_path: Path) -> None:
             offset=pl.Series([2, 3, 7]),
             timestamp=pl.Series([5, 6, 7], dtype=pl.Int64).cast(TIMESTAMP),
             timestamp_type=pl.lit("create", dtype=TIMESTAMP_TYPE),
-        value=pl.lit(b"{}"),
+            value=pl.lit(b"{}"),
         )
     )
     with EmbeddedLog.create_recording(tmp_path / "rec", "source", "kafka") as recording:
