@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, TopicPartition
+from kafka.net.compat import KafkaNetClient
 
 from workbench.errors import AccessDenied, LogError, Unreachable
 from workbench.log.kafka.settings import CONNECT_SECONDS, Settings
@@ -48,10 +49,7 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="workbench-kafka")
-        self.admin: Any = self.call(
-            "connect",
-            lambda: KafkaAdminClient(**settings.client(), receive_message_max_bytes=1 << 30),
-        )
+        self.admin: Any = self.call("connect", lambda: _connected(settings))
 
     def call(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
         """Ask, through failures that pass, with the client's errors turned into ours.
@@ -120,6 +118,25 @@ _ENDS: tuple[tuple[int, Isolation], ...] = (
     (LATEST, "read_uncommitted"),
     (LATEST, "read_committed"),
 )
+
+
+def _connected(settings: Settings) -> Any:
+    """The client's administration; what it has opened is closed when no broker answers."""
+    opened: list[Any] = []
+
+    def remembered(**config: Any) -> Any:
+        opened.append(KafkaNetClient(**config))
+        return opened[0]
+
+    try:
+        return KafkaAdminClient(
+            **settings.client(receive_message_max_bytes=1 << 30, kafka_client=remembered)
+        )
+    except BaseException:
+        for client in opened:
+            client.close()
+            client._net.stop()
+        raise
 
 
 def passes(error: BaseException) -> bool:

@@ -160,13 +160,13 @@ class KafkaLog:
         info = self.topic(topic)
         ends = {p.partition: (p.start, p.end) for p in self.partitions(topic)}
 
-        def stamps(partition: int, start: int, end: int) -> list[int]:
+        def stamps(partition: int, start: int, end: int) -> list[tuple[int, int]]:
             wanted = self._range(info, partition, start, end, "read_uncommitted")
-            return [
-                stamp
-                for piece in self._open_reader().pieces(wanted)
-                for stamp in piece.raw["timestamp"].drop_nulls().to_physical().to_list()
-            ]
+            found: list[tuple[int, int]] = []
+            for piece in self._open_reader().pieces(wanted) if start < end else ():
+                known = piece.raw.drop_nulls("timestamp")
+                found += known.select("offset", pl.col("timestamp").to_physical()).rows()
+            return found
 
         return times.cover(self._client, stamps, topic, ends, (start_ms, end_ms), late_ms)
 

@@ -19,7 +19,14 @@ import polars as pl
 from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
 from kafka.record import MemoryRecordsBuilder
 
-from workbench.errors import AppendRejected, LogError, OutOfSequence, UnknownTopic, WorkbenchError
+from workbench.errors import (
+    AppendRejected,
+    LogError,
+    OutOfSequence,
+    UnknownTopic,
+    Unreachable,
+    WorkbenchError,
+)
 from workbench.log.kafka.client import Client, passes, translate
 from workbench.log.kafka.wire import Wire, open_wire
 from workbench.log.protocol import Producer
@@ -168,11 +175,16 @@ class Appender:
             heads: dict[int, _Batch] = {}
             for batch in newest.missing:
                 heads.setdefault(batch.partition, batch)
-            failure = self._send(info, list(heads.values()))
+            failure: Exception | None
+            try:
+                failure = self._send(info, list(heads.values()))
+            except Unreachable as down:
+                failure = down
             if failure is None:
                 deadline = time.monotonic() + DELIVERY_SECONDS
                 continue
-            if not passes(failure) or time.monotonic() > deadline:
+            may_pass = passes(failure) or isinstance(failure, Unreachable)
+            if not may_pass or time.monotonic() > deadline:
                 # Which sequence the cluster expects next is not known any more.
                 self._sessions.clear()
                 raise self._failed(info, newest, failure)
@@ -220,6 +232,8 @@ class Appender:
             error, (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
         ):
             why = "one is larger than the topic allows (max.message.bytes)"
+        elif isinstance(error, Unreachable):
+            why = str(error)
         else:
             why = str(translate(error, "append", self._client.settings))
         return AppendRejected(

@@ -96,6 +96,7 @@ class Settings:
         return {
             "bootstrap_servers": list(self.servers),
             "bootstrap_timeout_ms": int(CONNECT_SECONDS * 1000),
+            "reconnect_backoff_max_ms": 1000,
             **self.options,
             **more,
         }

@@ -20,8 +20,8 @@ DEFAULT_LATE_MS = 3_600_000
 #: record from the future nor a late one moves it.
 PROBE_OFFSETS = 200
 
-#: The timestamps in `[start, end)` of a partition.
-Stamps = Callable[[int, int, int], list[int]]
+#: Offset and timestamp of the records in `[start, end)` of a partition.
+Stamps = Callable[[int, int, int], list[tuple[int, int]]]
 
 
 def offset_for_time(
@@ -77,8 +77,11 @@ def _confirmed(stamps: Stamps, partition: int, start: int, end: int, limit_ms: i
     the last one that is too early and the next.
     """
 
+    def window(at: int) -> list[tuple[int, int]]:
+        return stamps(partition, at, min(at + PROBE_OFFSETS, end))
+
     def passed(at: int) -> bool:
-        seen = stamps(partition, at, min(at + PROBE_OFFSETS, end))
+        seen = [stamp for _, stamp in window(at)]
         return not seen or median(seen) >= limit_ms
 
     while start < end:
@@ -98,7 +101,8 @@ def _confirmed(stamps: Stamps, partition: int, start: int, end: int, limit_ms: i
             else:
                 early = middle
         start = later
-    return start
+    # The limit may lie within the window.
+    return max((offset + 1 for offset, stamp in window(start) if stamp < limit_ms), default=start)
 
 
 def _windows(start: int, end: int) -> list[int]:

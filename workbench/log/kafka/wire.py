@@ -72,7 +72,11 @@ class Wire:
         self._client = KafkaNetClient(net=net, manager=self._manager, **config)
         self._net = net
         net.start()
-        self._manager.bootstrap(int(CONNECT_SECONDS * 1000))
+        try:
+            self._manager.bootstrap(int(CONNECT_SECONDS * 1000))
+        except BaseException:
+            self.close()
+            raise
 
     def fetch(self, ask: Ask) -> Future[Answer]:
         """Send a fetch; the future is done on the client's own thread."""

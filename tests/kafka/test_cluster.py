@@ -1,0 +1,367 @@
+"""What only a cluster has: its own tools as witnesses, groups, producers, times, refusals."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+from kafka import KafkaAdminClient
+
+import workbench as wb
+from tests.kafka.broker import Broker
+from tests.kafka.conftest import Patience
+from tests.kafka.support import T0, frame, make, numbered, read, values
+from workbench.errors import (
+    AppendRejected,
+    GroupError,
+    GroupInUse,
+    LeaseLost,
+    OutOfSequence,
+    ProfileError,
+    ReadOnly,
+    TopicExists,
+    UnknownTopic,
+    Unreachable,
+)
+from workbench.log.kafka import KafkaLog, wire
+from workbench.log.kafka import log as log_module
+from workbench.log.kafka.poll import PollReader
+from workbench.log.kafka.reader import FetchReader
+from workbench.log.kafka.settings import Settings
+from workbench.log.protocol import LogBackend, Producer, TopicSpec
+from workbench.positions import Position
+
+pytestmark = pytest.mark.kafka
+
+HOUR = 3_600_000
+
+
+def test_it_is_a_log(cluster: KafkaLog) -> None:
+    assert isinstance(cluster, LogBackend)
+    assert (cluster.kind, cluster.live, cluster.writable) == ("kafka", True, True)
+
+
+# --- Kafka's own tools as witnesses -------------------------------------------------------------
+
+
+def test_kafkas_consumer_reads_what_we_write(
+    cluster: KafkaLog, kafka: Broker, topic_name: str
+) -> None:
+    cluster.create_topic(TopicSpec(topic_name))
+    cluster.append(
+        topic_name,
+        frame(
+            [
+                (0, T0, b"k", b"v", [("a", b"1"), ("a", None), ("b", b"2")]),
+                (0, T0 + 1, None, b"no key", []),
+                (0, T0 + 2, b"tombstone", None, []),
+                (0, T0 + 3, b"", b"", []),
+            ]
+        ),
+    )
+    shown = kafka.console_consumer(
+        topic_name,
+        *(
+            argument
+            for name in ("key", "timestamp", "headers", "offset")
+            for argument in ("--property", f"print.{name}=true")
+        ),
+    )
+    assert shown.splitlines() == [
+        b"CreateTime:%d\tOffset:0\ta:1,a:null,b:2\tk\tv" % T0,
+        b"CreateTime:%d\tOffset:1\tNO_HEADERS\tnull\tno key" % (T0 + 1),
+        b"CreateTime:%d\tOffset:2\tNO_HEADERS\ttombstone\tnull" % (T0 + 2),
+        b"CreateTime:%d\tOffset:3\tNO_HEADERS\t\t" % (T0 + 3),
+    ]
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_we_read_what_kafkas_producer_writes(
+    cluster: KafkaLog, kafka: Broker, topic_name: str, codec: str
+) -> None:
+    cluster.create_topic(TopicSpec(topic_name))
+    lines = [b"h:%d,h:x\tkey-%d\tvalue %d" % (n, n, n) for n in range(200)]
+    kafka.console_producer(
+        topic_name,
+        [*lines, b"h:0\tdeleted\tNULL"],
+        *("--compression-codec", codec),
+        *(
+            argument
+            for one in ("parse.key=true", "parse.headers=true", "null.marker=NULL")
+            for argument in ("--property", one)
+        ),
+    )
+    found, gaps = read(cluster, topic_name)
+    assert gaps == []
+    assert values(found) == [*(b"value %d" % n for n in range(200)), None]
+    assert found["key"].to_list() == [*(b"key-%d" % n for n in range(200)), b"deleted"]
+    assert found["headers"][7].to_list() == [
+        {"name": "h", "value": b"7"},
+        {"name": "h", "value": b"x"},
+    ]
+
+
+# --- reading leaves no trace --------------------------------------------------------------------
+
+
+def test_reading_creates_joins_and_commits_nothing(kafka: Broker, admin: KafkaAdminClient) -> None:
+    before = (set(admin.list_topics()), [g["group_id"] for g in admin.list_groups()])
+    with KafkaLog.connect(f"kafka://{kafka.bootstrap}") as log:
+        for ask in (
+            lambda: log.topic("never-made"),
+            lambda: log.partitions("never-made"),
+            lambda: log.read("never-made", 0, 0, 1),
+            lambda: log.offset_for_time("never-made", 0),
+        ):
+            with pytest.raises(UnknownTopic, match="no topic 'never-made'"):
+                ask()
+        for info in log.topics():
+            for part in log.partitions(info.name):
+                list(log.read(info.name, part.partition, part.start, part.last_stable))
+    assert (set(admin.list_topics()), [g["group_id"] for g in admin.list_groups()]) == before
+
+
+def test_a_reader_cannot_write(kafka: Broker, topic_name: str) -> None:
+    with KafkaLog.connect(f"kafka://{kafka.bootstrap}") as log:
+        with pytest.raises(ReadOnly, match="write=True"):
+            log.create_topic(TopicSpec(topic_name))
+        with pytest.raises(ReadOnly, match="write=True"):
+            log.append(topic_name, frame(numbered(1)))
+
+
+# --- appending ----------------------------------------------------------------------------------
+
+
+def test_a_batch_sent_again_is_written_once(cluster: KafkaLog, topic_name: str) -> None:
+    cluster.create_topic(TopicSpec(topic_name, partitions=2))
+    batch = frame([*numbered(3), *numbered(2, partition=1)])
+    first = cluster.append(topic_name, batch, Producer("p"))
+    assert first == {0: (0, 3), 1: (0, 2)}
+    assert cluster.append(topic_name, batch, Producer("p")) == first
+    assert cluster.append(topic_name, batch, Producer("p", sequence=1)) == {0: (3, 6), 1: (2, 4)}
+    with pytest.raises(OutOfSequence):
+        cluster.append(topic_name, batch, Producer("p", sequence=3))
+    assert cluster.append(topic_name, batch, Producer("p", epoch=1)) == {0: (6, 9), 1: (4, 6)}
+    assert [p.end for p in cluster.partitions(topic_name)] == [9, 6]
+
+
+def test_what_was_not_written_is_named(
+    cluster: KafkaLog, admin: KafkaAdminClient, topic_name: str
+) -> None:
+    make(admin, topic_name, max_message_bytes=100_000)
+    large = (0, T0, b"k", b"x" * 600_000, [])
+    with pytest.raises(AppendRejected, match=r"1 of 3 records.*rows 2 \(partition 0\).*larger"):
+        cluster.append(topic_name, frame([*numbered(2), large]))
+    assert cluster.partitions(topic_name)[0].end == 2
+    with pytest.raises(AppendRejected, match="no partition 5"):
+        cluster.append(topic_name, frame(numbered(1, partition=5)))
+    assert cluster.append(topic_name, frame(numbered(1))) == {0: (2, 3)}
+
+
+def test_topics_are_made_as_specified(cluster: KafkaLog, topic_name: str) -> None:
+    spec = TopicSpec(
+        topic_name,
+        partitions=3,
+        retention_ms=HOUR,
+        retention_bytes=1 << 30,
+        timestamp_type="append",
+    )
+    made = cluster.create_topic(spec)
+    assert made == cluster.topic(topic_name)
+    assert made in cluster.topics()
+    assert (made.partitions, made.retention_ms, made.retention_bytes) == (3, HOUR, 1 << 30)
+    assert (made.timestamp_type, made.cleanup_policy) == ("append", "delete")
+    with pytest.raises(TopicExists):
+        cluster.create_topic(spec)
+
+
+def test_added_partitions_are_seen(
+    cluster: KafkaLog, admin: KafkaAdminClient, topic_name: str, eventually: Patience
+) -> None:
+    cluster.create_topic(TopicSpec(topic_name))
+    cluster.append(topic_name, frame(numbered(1)))
+    admin.create_partitions({topic_name: 3})
+    eventually(lambda: len(cluster.partitions(topic_name)) == 3)
+    cluster.append(topic_name, frame(numbered(1, partition=2)))
+    assert [p.end for p in cluster.partitions(topic_name)] == [1, 0, 1]
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def timed(cluster: KafkaLog, topic_name: str) -> KafkaLog:
+    """A record a minute for 100 hours; offset 600 is stamped in 2099, 5000 ten hours late."""
+    cluster.create_topic(TopicSpec(topic_name))
+    stamps = [T0 + n * 60_000 for n in range(6000)]
+    stamps[600] = 4_070_908_800_000
+    stamps[5000] -= 10 * HOUR
+    cluster.append(topic_name, frame((0, at, None, b"v", []) for at in stamps))
+    return cluster
+
+
+def test_times_are_looked_up(timed: KafkaLog, topic_name: str) -> None:
+    assert timed.offset_for_time(topic_name, T0 + 60_000) == {0: 1}
+    assert timed.offset_for_time(topic_name, T0 + 60_000 - 1) == {0: 1}
+    assert timed.offset_for_time(topic_name, T0 + 3000 * 60_000) == {0: 600}  # the future answers
+    assert timed.offset_for_time(topic_name, 1 << 50) == {0: None}
+
+
+def test_a_record_from_the_future_does_not_cut_a_time_range(
+    timed: KafkaLog, topic_name: str
+) -> None:
+    start, end = T0 + 500 * 60_000, T0 + 3000 * 60_000
+    ranges, late = timed.cover(topic_name, start, end, None)
+    low, high = ranges[0]
+    assert low == 500
+    assert 3060 <= high < 3300  # an hour of lateness, and less than a probe more
+    assert late == HOUR
+    assert timed.cover(topic_name, start, end, 0)[0][0][1] >= 3000
+    assert timed.cover(topic_name, start, end, "all") == ({0: (500, 6000)}, None)
+
+
+def test_how_late_is_late_is_for_the_reader_to_say(timed: KafkaLog, topic_name: str) -> None:
+    end = T0 + 4450 * 60_000  # the record at offset 5000 belongs before it
+    assert timed.cover(topic_name, T0, end, 0)[0][0][1] < 5000
+    assert timed.cover(topic_name, T0, end, 11 * HOUR)[0][0][1] > 5000
+    with wb.connect(timed.hint) as log:
+        stream = log.stream(topic_name, decode="bytes")
+        kept = stream.between("2026-10-25", "2100-01-01", late="all")
+        assert kept.frame().height == 6000
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(kafka: Broker) -> Iterator[KafkaLog]:
+    with KafkaLog.connect(f"kafka://{kafka.bootstrap}", write=True) as log:
+        yield log
+
+
+def test_two_members_share_the_partitions(
+    cluster: KafkaLog, second: KafkaLog, topic_name: str, eventually: Patience
+) -> None:
+    cluster.create_topic(TopicSpec(topic_name, partitions=4))
+    start = Position({(topic_name, n): 0 for n in range(4)})
+    one = cluster.join(topic_name, start)
+    assert dict(one.assignment()) == dict(start)
+    one.commit(Position({(topic_name, 0): 5}))
+
+    joined: list[Position] = []
+    two = second.join(topic_name, start)
+    other = threading.Thread(target=lambda: joined.append(two.assignment()))
+    other.start()
+    eventually(lambda: len(one.assignment()) == 2)
+    other.join()
+    mine, theirs = one.assignment(), joined[0]
+    assert set(mine) | set(theirs) == set(start)
+    assert not set(mine) & set(theirs)
+    assert {**mine, **theirs}[topic_name, 0] == 5
+
+    with pytest.raises(LeaseLost, match="went to another member"):
+        one.commit(Position(dict.fromkeys(theirs, 7)))
+    info = cluster.group(topic_name)
+    assert sorted(p for m in info.members for p in m.partitions) == sorted(start)
+    assert info.offsets == {(topic_name, 0): 5}
+
+    with pytest.raises(GroupInUse, match="2 members"):
+        cluster.join(topic_name, start, join_existing=False)
+    one.leave()
+    one.leave()
+    eventually(lambda: len(two.assignment()) == 4)
+    two.leave()
+    assert cluster.group(topic_name).members == ()
+    assert topic_name in [group.name for group in cluster.groups()]
+    with pytest.raises(GroupError, match="no group 'nobody'"):
+        cluster.group("nobody")
+
+
+def test_kafkas_own_tool_sees_our_positions(
+    cluster: KafkaLog, kafka: Broker, topic_name: str
+) -> None:
+    cluster.create_topic(TopicSpec(topic_name))
+    cluster.append(topic_name, frame(numbered(5)))
+    member = cluster.join(topic_name, Position({(topic_name, 0): 0}))
+    member.assignment()
+    member.commit(Position({(topic_name, 0): 3}))
+    member.leave()
+    shown = kafka.run(
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        *("--bootstrap-server", kafka.bootstrap, "--describe", "--group", topic_name),
+    ).decode()
+    [line] = [line.split() for line in shown.splitlines() if line.split()[1:2] == [topic_name]]
+    assert line[2:6] == ["0", "3", "5", "2"]  # partition, position, end, lag
+
+
+# --- connecting ---------------------------------------------------------------------------------
+
+
+def test_nobody_there_and_no_secret_shown() -> None:
+    url = "kafka://anna:s3cret@localhost:1"
+    options = {"security_protocol": "SASL_PLAINTEXT", "ssl_password": "t0psecret"}
+    settings = Settings.of(url, options)
+    with pytest.raises(Unreachable, match="kafka://localhost:1 does not answer") as caught:
+        KafkaLog.connect(url, options=options)
+    shown = f"{settings!r} {settings.hint} {caught.value!r} {caught.value.__context__!r}"
+    assert "s3cret" not in shown
+    assert "t0psecret" not in shown
+    assert settings.client()["sasl_plain_password"] == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("kafka://one", ("one:9092",)),
+        ("kafka://one:1,two,three:3", ("one:1", "two:9092", "three:3")),
+        ("kafka://u:p@one:1/", ("one:1",)),
+        ("kafka://[::1]:5", ("[::1]:5",)),
+    ],
+)
+def test_addresses(url: str, servers: tuple[str, ...]) -> None:
+    assert Settings.of(url).servers == servers
+
+
+@pytest.mark.parametrize("url", ["kafka://", "kafka://one/topic", "kafka://one?x=1"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(ProfileError, match="kafka://host:9092"):
+        Settings.of(url)
+
+
+def test_settings() -> None:
+    made = Settings.of("kafka://one", {"security.protocol": "SSL", "client_id": "me"})
+    assert made.options == {"security_protocol": "SSL", "client_id": "me"}
+    with pytest.raises(ProfileError, match="no setting 'group_id'"):
+        Settings.of("kafka://one", {"group_id": "x"})
+    assert str(Settings.of("kafka://one").client()["client_id"]).startswith("workbench-")
+
+
+@pytest.mark.parametrize(
+    ("missing", "reader"),
+    [("workbench.log.kafka.transport", FetchReader), ("kafka.net.manager", PollReader)],
+)
+def test_a_step_slower_where_the_client_has_changed(
+    kafka: Broker, monkeypatch: pytest.MonkeyPatch, missing: str, reader: type, topic_name: str
+) -> None:
+    with KafkaLog.connect(f"kafka://{kafka.bootstrap}", write=True) as log:
+        log.create_topic(TopicSpec(topic_name))
+        log.append(topic_name, frame(numbered(3)))
+        monkeypatch.setitem(sys.modules, missing, None)
+        with pytest.warns(RuntimeWarning, match="slower but as correct"):
+            found, _ = read(log, topic_name)
+        assert found.height == 3
+        assert type(log._reader) is reader
+        monkeypatch.undo()
+        assert read(log, topic_name)[0].height == 3  # said once
+
+
+def test_the_best_rung_is_taken(cluster: KafkaLog, topic_name: str) -> None:
+    assert log_module.open_wire is wire.open_wire
+    cluster.create_topic(TopicSpec(topic_name))
+    cluster.append(topic_name, frame(numbered(1)))
+    found, _ = read(cluster, topic_name)
+    assert found.schema["value"] == pl.Binary
+    assert isinstance(cluster._reader, FetchReader)

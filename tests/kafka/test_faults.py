@@ -1,0 +1,113 @@
+"""Brokers that die, hang and come back while somebody reads and writes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import SOAK
+from tests.kafka.broker import Broker
+from tests.kafka.support import Record, frame, joined, numbered, values
+from workbench.errors import Unreachable
+from workbench.log.kafka import KafkaLog
+from workbench.log.protocol import Producer, TopicSpec
+
+pytestmark = pytest.mark.kafka
+
+DEATHS = 50 if SOAK else 1
+RECORDS = 1_200
+SIZE = 50_000
+
+
+@pytest.fixture(scope="module")
+def mortal(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker of its own, to be killed."""
+    broker = Broker(kafka.libs, tmp_path_factory.mktemp("mortal"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def log(mortal: Broker, topic_name: str) -> Iterator[KafkaLog]:
+    with KafkaLog.connect(f"kafka://{mortal.bootstrap}", write=True) as log:
+        log.create_topic(TopicSpec(topic_name))
+        yield log
+
+
+def test_killed_while_reading(mortal: Broker, log: KafkaLog, topic_name: str) -> None:
+    written = frame(numbered(RECORDS, size=SIZE))
+    log.append(topic_name, written)
+    for _ in range(DEATHS):
+        chunks = log.read(topic_name, 0, 0, RECORDS)
+        seen = [next(chunks)]
+        assert seen[0].end < RECORDS
+        again = threading.Thread(target=mortal.restart)
+        again.start()
+        seen.extend(chunks)
+        again.join()
+        found, gaps = joined(seen, 0, RECORDS)
+        assert gaps == []
+        assert found["value"].equals(written["value"])
+
+
+def test_killed_while_appending(mortal: Broker, log: KafkaLog, topic_name: str) -> None:
+    """What was acknowledged is there once, in order, whatever was sent again meanwhile."""
+    sent: list[bytes] = []
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def append(rows: list[Record], producer: Producer) -> None:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                log.append(topic_name, frame(rows), producer)
+                return
+            except Unreachable:
+                assert time.monotonic() < deadline
+
+    def produce() -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                rows = numbered(20, start=number, size=2_000)
+                append(rows, Producer("p", sequence=number // 20))
+                sent.extend(row[3] or b"" for row in rows)
+                number += 20
+        except BaseException as error:
+            failures.append(error)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    for _ in range(DEATHS):
+        before = len(sent)
+        while len(sent) < before + 100 and not failures:
+            time.sleep(0.02)
+        mortal.restart()
+    before = len(sent)
+    while len(sent) < before + 20 and not failures:
+        time.sleep(0.02)
+    stop.set()
+    producer.join()
+    assert failures == []
+    end = log.partitions(topic_name)[0].end
+    found, gaps = joined(list(log.read(topic_name, 0, 0, end)), 0, end)
+    assert gaps == []
+    assert values(found) == sent
+
+
+def test_a_broker_that_hangs(mortal: Broker, log: KafkaLog, topic_name: str) -> None:
+    written = frame(numbered(RECORDS, size=SIZE))
+    log.append(topic_name, written)
+    chunks = log.read(topic_name, 0, 0, RECORDS)
+    seen = [next(chunks)]
+    mortal.pause()
+    woken = threading.Timer(30.0 if SOAK else 2.0, mortal.resume)
+    woken.start()
+    seen.extend(chunks)
+    woken.join()
+    found, _ = joined(seen, 0, RECORDS)
+    assert found["value"].equals(written["value"])
