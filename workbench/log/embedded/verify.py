@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.errors import CorruptData
 from workbench.log.embedded import files, rows, seal, wal
-from workbench.log.embedded.catalog import Catalog
+from workbench.log.embedded.catalog import Catalog, fetch
 from workbench.log.embedded.failures import named_errors
 from workbench.log.embedded.layout import CATALOG, OFFSET_MASK
 from workbench.log.embedded.segments import Segment, live
@@ -19,7 +19,8 @@ from workbench.log.embedded.topics import Topic, find
 
 _ROWS = 50_000
 _BYTES = 64 << 20
-_PAGE_TRIES = 3
+_TRIES = 3  # of what a writer may be changing just now
+_PAUSE_SECONDS = 0.05
 
 _Run = tuple[int, int]  # offsets [start, end)
 
@@ -105,9 +106,6 @@ class _Verifier:
         self._total = size + sum(s.bytes + (s.typed_bytes or 0) for s in sealed)
         self._check_catalog()
         self._advance(size)
-        by_part: dict[int, list[Segment]] = {}
-        for segment in sealed:
-            by_part.setdefault(segment.pid, []).append(segment)
         names = catalog.rows("SELECT name FROM topic ORDER BY name")
         self._report.topics = len(names)
         for (name,) in names:
@@ -115,9 +113,9 @@ class _Verifier:
             for pid, partition in catalog.rows(
                 "SELECT pid, partition FROM part WHERE tid = ? ORDER BY partition", (topic.tid,)
             ):
-                self._check_partition(topic, pid, partition, by_part.get(pid, []))
+                self._check_partition(topic, pid, partition)
         self._report.warnings += [
-            f"{path} is named by no catalog row (a seal that was killed; the next one removes it)"
+            f"{path} is named by no catalog row: a seal that was killed, or one at work"
             for path in seal.leftovers(catalog)
         ]
 
@@ -126,7 +124,7 @@ class _Verifier:
         path = catalog.root / CATALOG
         if catalog.connection.reserve_bytes() == 0:
             raise CorruptData(f"{path} has lost its page checksums: its header is damaged")
-        log = wal.inspect(path.with_name(f"{CATALOG}-wal"))
+        log = self._inspect_wal()
         if log.warning is not None:
             self._report.warnings.append(log.warning)
         with named_errors(catalog.root):
@@ -146,32 +144,57 @@ class _Verifier:
                     if message != "ok"
                 ]
 
+    def _inspect_wal(self) -> wal.Wal:
+        """Read the write-ahead log; again when a writer may have been in the middle of a frame."""
+        path = self._catalog.root / f"{CATALOG}-wal"
+        found = wal.inspect(path)
+        for _ in range(_TRIES):
+            if found.warning is None:
+                break
+            time.sleep(_PAUSE_SECONDS)
+            before, found = found, wal.inspect(path)
+            if found == before:
+                break
+        return found
+
     def _page_is_sound(self, page: int, size: int) -> bool:
         """Check one page in the file; again when a checkpoint may be writing it."""
-        for attempt in range(_PAGE_TRIES):
+        for _ in range(_TRIES):
             with (self._catalog.root / CATALOG).open("rb") as file:
                 file.seek((page - 1) * size)
                 data = file.read(size)
             [(sound,)] = self._catalog.rows("SELECT verify_checksum(?)", (data,))
             if sound:
                 return True
-            time.sleep(0.02 * attempt)
+            time.sleep(_PAUSE_SECONDS)
         return False
 
-    def _check_partition(
-        self, topic: Topic, pid: int, partition: int, sealed: list[Segment]
-    ) -> None:
+    def _check_partition(self, topic: Topic, pid: int, partition: int) -> None:
         """Check what a partition holds, and that nothing between its ends is missing."""
-        held: list[_Run] = []
-        for segment in sealed:
-            held += self._check_segment(topic, partition, segment)
-        [(log_start, hot_start, next_off)] = self._catalog.rows(
-            "SELECT log_start, hot_start, next_off FROM part WHERE pid = ?", (pid,)
-        )
-        held += self._check_hot(topic, pid, partition, hot_start, next_off)
-        held += self._catalog.rows('SELECT start, "end" FROM gap WHERE pid = ?', (pid,))
+        checked: dict[int, list[_Run]] = {}
+        while True:
+            with self._catalog.read() as connection:
+                sealed = live(connection, "pid = ?", (pid,))
+                [(log_start, hot_start, next_off)] = fetch(
+                    connection,
+                    "SELECT log_start, hot_start, next_off FROM part WHERE pid = ?",
+                    (pid,),
+                )
+                gaps = fetch(connection, 'SELECT start, "end" FROM gap WHERE pid = ?', (pid,))
+            for segment in sealed:
+                if segment.sid not in checked:
+                    checked[segment.sid] = self._check_segment(topic, partition, segment)
+            hot, damaged = self._check_hot(pid, hot_start, next_off)
+            now = self._catalog.rows("SELECT hot_start FROM part WHERE pid = ?", (pid,))
+            if now == [(hot_start,)]:  # else rows became a segment, or expired, meanwhile
+                break
+        for offset in damaged:
+            message = "the record does not match its checksum"
+            self._damaged(CATALOG, topic, partition, (offset, offset + 1), message)
+        self._report.records += sum(end - start for start, end in hot)
         position = log_start
-        for start, end in [*sorted(held), (next_off, next_off)]:
+        held = [run for runs in checked.values() for run in runs]
+        for start, end in [*sorted(held + hot + gaps), (next_off, next_off)]:
             if start > position:
                 self._damaged(CATALOG, topic, partition, (position, start), "records are missing")
             position = max(position, end)
@@ -182,6 +205,8 @@ class _Verifier:
         runs = [claimed]
         self._report.segments += 1
         if not self._matches(segment.path, segment.sha256):
+            if self._has_expired(segment):
+                return runs
             message = "the segment is missing or does not match its SHA-256"
             self._damaged(segment.path, topic, partition, claimed, message)
         else:
@@ -204,24 +229,23 @@ class _Verifier:
             self._advance(segment.typed_bytes or 0)
         return runs
 
-    def _check_hot(
-        self, topic: Topic, pid: int, partition: int, start: int, end: int
-    ) -> list[_Run]:
-        """Check the rows of the hot tail; returns the offsets that it accounts for."""
+    def _check_hot(self, pid: int, start: int, end: int) -> tuple[list[_Run], list[int]]:
+        """Check the rows of a hot tail; returns the offsets that are there, and the damaged."""
         runs: list[_Run] = []
+        damaged: list[int] = []
         more = True
         while more:
             with self._catalog.read() as connection:
                 block, more = rows.take(connection, pid, start, end, _ROWS, _BYTES)
-            for row in rows.damaged(block):
-                offset = row & OFFSET_MASK
-                message = "the record does not match its checksum"
-                self._damaged(CATALOG, topic, partition, (offset, offset + 1), message)
-            self._report.records += len(block)
+            damaged += [row & OFFSET_MASK for row in rows.damaged(block)]
             if block:
                 runs += _runs(pl.Series([row[0] & OFFSET_MASK for row in block]))
                 start = runs[-1][1]
-        return runs
+        return runs, damaged
+
+    def _has_expired(self, segment: Segment) -> bool:
+        with self._catalog.read() as connection:
+            return not live(connection, "sid = ?", (segment.sid,))
 
     def _matches(self, name: str, sha256: str | None) -> bool:
         path = self._catalog.root / name
