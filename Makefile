@@ -66,5 +66,5 @@ $(VENV)/installed: pyproject.toml
 # Groups of dependencies came to pip with version 25.1.
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[kafka]' --group dev
 	@touch $@
