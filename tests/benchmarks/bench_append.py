@@ -161,7 +161,8 @@ def _measure(
                 segment_rows=1 << 40,  # appending alone: sealing has its own figures
                 segment_bytes=1 << 50,
             )
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__spec__.name])  # processes that need not import first
         barrier = context.Barrier(producers)
         with context.Pool(producers, _set_start, (barrier,)) as pool:
             jobs = [(folder, number, batch, seconds) for number in range(producers)]

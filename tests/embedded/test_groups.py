@@ -39,12 +39,15 @@ def test_partitions_are_shared_and_handed_over(tmp_path: Path) -> None:
         assert len(first.assignment()) == 4
         second = log.join("g", start(4))
         assert len(second.assignment()) == 0  # the first one may be at work on them
-        first.commit(Position({("t", 3): 7}))
-        assert sorted(p for _, p in first.assignment()) == [0, 1]
-        assert second.assignment() == Position({("t", 2): 0, ("t", 3): 7})
-        with pytest.raises(LeaseLost, match="t 3"):
-            first.commit(Position({("t", 0): 1, ("t", 3): 9}))
-        assert log.group("g").offsets == {("t", 3): 7}
+        first.commit(start(4, 7))
+        kept = first.assignment()
+        given = second.assignment()
+        assert sorted([*kept.values(), *given.values()]) == [7, 7, 7, 7]
+        assert (len(kept), len(given), kept.keys() & given.keys()) == (2, 2, set())
+        lost = next(iter(given))
+        with pytest.raises(LeaseLost, match=f"t {lost[1]}"):
+            first.commit(kept.merge({lost: 9}))
+        assert log.group("g").offsets == dict(start(4, 7))
         members = log.group("g").members
         assert sorted(p for m in members for _, p in m.partitions) == [0, 1, 2, 3]
         first.leave()
