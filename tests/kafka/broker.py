@@ -161,12 +161,12 @@ class Broker:
             raise RuntimeError(f"{main} failed: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
         return done.stdout
 
-    def console_consumer(self, topic: str, *arguments: str) -> bytes:
-        """What Kafka's own consumer prints of a topic, from the beginning."""
+    def console_consumer(self, topic: str, records: int, *arguments: str) -> bytes:
+        """What Kafka's own consumer prints of a topic's first records."""
         return self.run(
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
             *("--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning"),
-            *("--timeout-ms", "4000"),
+            *("--max-messages", str(records), "--timeout-ms", "60000"),
             *arguments,
         )
 

@@ -64,6 +64,7 @@ def test_kafkas_consumer_reads_what_we_write(
     )
     shown = kafka.console_consumer(
         topic_name,
+        4,
         *(
             argument
             for name in ("key", "timestamp", "headers", "offset")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import polars as pl
 
+from workbench.errors import LeaseLost
 from workbench.log.protocol import Membership
 from workbench.positions import Position
 from workbench.source.stream import StreamSource
@@ -63,7 +65,9 @@ def _consume(
             frame = stream.slice(position, stop).frame()
             if frame.height:
                 yield frame
-            member.commit(stop)
+            # Who shares the partitions anew meanwhile gets this batch again: at least once.
+            with suppress(LeaseLost):
+                member.commit(stop)
             quiet_since = time.monotonic()
             continue
         if until is not None and all(position[tp] >= until[tp] for tp in position if tp in until):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import kafka.errors as kafka_errors
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from workbench.errors import GroupError, GroupInUse, LeaseLost, did_you_mean
+from workbench.errors import GroupError, GroupInUse, LeaseLost, LogError, did_you_mean
 from workbench.log.kafka.client import Client, translate
 from workbench.positions import Position
 from workbench.records import GroupInfo, GroupMember
@@ -127,9 +128,16 @@ class KafkaMembership:
 
     def leave(self) -> None:
         """Give the partitions back; see `Membership.leave`."""
-        if not self._left:
-            self._left = True
-            self._consumer.close(autocommit=False)
+        if self._left:
+            return
+        self._left = True
+        # Who leaves in the midst of a rebalance is waited for by the others: let it end first.
+        deadline = time.monotonic() + LEASE_SECONDS
+        with suppress(LogError):
+            self._poll(_POLL_MS)
+            while not self._joined.settled and time.monotonic() < deadline:
+                self._poll(_POLL_MS)
+        self._consumer.close(autocommit=False)
 
     def _committed(self, place: TopicPartition) -> int:
         found = self._client.call("read positions", lambda: self._consumer.committed(place))
