@@ -36,16 +36,13 @@ def test_offsets_ascend_from_zero_per_partition(any_log: wb.Log) -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [
-        [{"n": 1, "who": "a"}, {"n": 2, "who": "b"}],
-        pl.DataFrame({"n": [1, 2], "who": ["a", "b"]}),
-        iter([{"n": 1, "who": "a"}, {"n": 2, "who": "b"}]),
-    ],
+    [list, pl.DataFrame, iter],
     ids=["list", "frame", "iterator"],
 )
 def test_rows_of_every_form(any_log: wb.Log, rows: Any) -> None:
     any_log.create("orders")
-    assert any_log.append("orders", rows, key="who").records == 2
+    made = rows([{"n": 1, "who": "a"}, {"n": 2, "who": "b"}])
+    assert any_log.append("orders", made, key="who").records == 2
     frame = any_log.stream("orders").all().frame()
     assert frame.select("key", "n", "who").rows() == [("a", 1, "a"), ("b", 2, "b")]
 

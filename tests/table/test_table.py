@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
@@ -91,6 +91,7 @@ def check(state: State, events: list[model.Event], by: tuple[str, ...]) -> None:
     assert keys.equals(keys.sort(by, nulls_last=True))
 
 
+@settings(max_examples=settings.default.max_examples // 2)
 @given(streams(), BYS, st.data())
 def test_a_state_is_the_fold_of_the_records_before_it(
     events: list[model.Event], by: tuple[str, ...], data: st.DataObject

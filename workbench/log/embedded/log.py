@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
 
@@ -18,18 +18,13 @@ from workbench.log.embedded import (
     opening,
     read,
     recording,
-    retention,
-    seal,
     times,
     topics,
-    verify,
 )
-from workbench.log.embedded.catalog import Catalog, Durability
+from workbench.log.embedded.catalog import Durability
 from workbench.log.embedded.groups import LEASE_SECONDS, EmbeddedMembership
-from workbench.log.embedded.locks import FileLock
-from workbench.log.embedded.topics import SEGMENT_BYTES, SEGMENT_ROWS, Topic
-from workbench.log.embedded.upkeep import Upkeep
-from workbench.log.embedded.verify import Progress, VerifyReport
+from workbench.log.embedded.keeper import Keeper
+from workbench.log.embedded.topics import SEGMENT_BYTES, SEGMENT_ROWS
 from workbench.log.protocol import Producer, TopicSpec
 from workbench.positions import Position
 from workbench.records import (
@@ -47,7 +42,7 @@ from workbench.schema import Schema
 LOCK_TIMEOUT = 30.0
 
 
-class EmbeddedLog:
+class EmbeddedLog(Keeper):
     """A log in a folder: a `LogBackend` without a server.  Thread-safe; usable after a fork.
 
     Made by `create` and `open`.  Many processes may append and read at once.
@@ -58,17 +53,6 @@ class EmbeddedLog:
     A batch is visible entirely or not at all.  Offsets start at 0, are contiguous in commit
     order, and are never used again; a recording keeps its source's offsets and gaps.
     """
-
-    def __init__(
-        self, catalog: Catalog, meta: Mapping[str, Any], recorder: FileLock | None = None
-    ) -> None:
-        self._catalog = catalog
-        self._meta = meta
-        self._recorder = recorder
-        self._topics: dict[str, Topic] = {}
-        self._upkeep = Upkeep(self._keep_up)
-        self._recovered = False
-        self._writable = catalog.writable and meta["kind"] == "log"
 
     @classmethod
     def create(
@@ -180,11 +164,6 @@ class EmbeddedLog:
         """Whether `append` and `create_topic` are allowed."""
         return self._writable
 
-    @property
-    def live(self) -> bool:
-        """False for a recording."""
-        return bool(self._meta["kind"] == "log")
-
     def topics(self) -> list[TopicInfo]:
         """All topics, by name, in one query."""
         return topics.infos(self._catalog)
@@ -256,51 +235,6 @@ class EmbeddedLog:
     def recorded_position(self) -> Position:
         """Where the recorder goes on: per partition that has been recorded, the next offset."""
         return recording.position(self._catalog)
-
-    def seal(self, topic: str | None = None, *, force: bool = False) -> int:
-        """Turn hot tails that exceed the topic's segment limits into segments.
-
-        `force` seals every record and gives free space back, as at the end of a bulk load.
-        Appending processes do the unforced kind by themselves.  Returns the segments made.
-        """
-        self._check_open_for_writing()
-        made = self._seal(topic, force=force, stopped=lambda: False)
-        if force:
-            self._catalog.compact()
-        return made
-
-    def maintain(self) -> None:
-        """Seal every record and apply retention, now; see `LogBackend.maintain`."""
-        self.seal(force=True)
-        self.enforce_retention()
-
-    def rebuild_companions(self, topic: str) -> int:
-        """Decode a topic's segments anew where the companion is damaged, missing or outdated.
-
-        Returns how many were written.
-        """
-        self._check_open_for_writing()
-        with self._catalog.seal_lock:
-            return seal.rebuild_companions(self._catalog, self._topic(topic))
-
-    def enforce_retention(
-        self, now_ms: int | None = None, *, grace_seconds: float = retention.GRACE_SECONDS
-    ) -> int:
-        """Apply every topic's retention as of now (or of `now_ms`); returns the expired offsets.
-
-        Files stay for `grace_seconds`, for readers that are about to open them.  Appending
-        processes do this about once a minute.
-        """
-        self._check_writable()
-        with self._catalog.seal_lock:
-            return retention.enforce(self._catalog, now_ms, grace_seconds)
-
-    def verify(self, progress: Progress | None = None) -> VerifyReport:
-        """Check every page, segment and record, and that nothing is missing.
-
-        Reads the whole log and writes nothing.  Damage is listed, not raised.
-        """
-        return verify.verify(self._catalog, progress)
 
     def offset_for_time(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
         """Per partition the first offset at or after the time, exactly; None without one."""
@@ -409,34 +343,3 @@ class EmbeddedLog:
 
     def __repr__(self) -> str:
         return f"EmbeddedLog({self.hint!r})"
-
-    def _topic(self, name: str) -> Topic:
-        if name not in self._topics:
-            self._topics[name] = topics.find(self._catalog, name)
-        return self._topics[name]
-
-    def _seal(self, topic: str | None, *, force: bool, stopped: Callable[[], bool]) -> int:
-        names = [info.name for info in self.topics()] if topic is None else [topic]
-        with self._catalog.seal_lock:
-            if not self._recovered:
-                seal.remove_leftovers(self._catalog)
-                self._recovered = True
-            return sum(
-                seal.seal(self._catalog, self._topic(name), force=force, stopped=stopped)
-                for name in names
-            )
-
-    def _keep_up(self) -> None:
-        self._seal(None, force=False, stopped=self._upkeep.is_closed)
-        if self.live:
-            self.enforce_retention()
-
-    def _check_writable(self) -> None:
-        self._check_open_for_writing()
-        if not self._writable:
-            raise ReadOnly(f"{self._catalog.root} is a recording, which only `record_batch` fills")
-
-    def _check_open_for_writing(self) -> None:
-        if not self._catalog.writable:
-            what = "is open for reading" if self.live else "is a recording, which is read-only"
-            raise ReadOnly(f"{self._catalog.root} {what}")

@@ -1,0 +1,110 @@
+"""Looking after a log's folder: sealing, retention, repair, verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from workbench.errors import ReadOnly
+from workbench.log.embedded import retention, seal, topics, verify
+from workbench.log.embedded.catalog import Catalog
+from workbench.log.embedded.locks import FileLock
+from workbench.log.embedded.topics import Topic
+from workbench.log.embedded.upkeep import Upkeep
+from workbench.log.embedded.verify import Progress, VerifyReport
+
+
+class Keeper:
+    """What every open log has in hand, and the care that its folder needs.  Thread-safe."""
+
+    def __init__(
+        self, catalog: Catalog, meta: Mapping[str, Any], recorder: FileLock | None = None
+    ) -> None:
+        self._catalog = catalog
+        self._meta = meta
+        self._recorder = recorder
+        self._topics: dict[str, Topic] = {}
+        self._upkeep = Upkeep(self._keep_up)
+        self._recovered = False
+        self._writable = catalog.writable and meta["kind"] == "log"
+
+    @property
+    def live(self) -> bool:
+        """False for a recording."""
+        return bool(self._meta["kind"] == "log")
+
+    def seal(self, topic: str | None = None, *, force: bool = False) -> int:
+        """Turn hot tails that exceed the topic's segment limits into segments.
+
+        `force` seals every record and gives free space back, as at the end of a bulk load.
+        Appending processes do the unforced kind by themselves.  Returns the segments made.
+        """
+        self._check_open_for_writing()
+        made = self._seal(topic, force=force, stopped=lambda: False)
+        if force:
+            self._catalog.compact()
+        return made
+
+    def maintain(self) -> None:
+        """Seal every record and apply retention, now; see `LogBackend.maintain`."""
+        self.seal(force=True)
+        self.enforce_retention()
+
+    def rebuild_companions(self, topic: str) -> int:
+        """Decode a topic's segments anew where the companion is damaged, missing or outdated.
+
+        Returns how many were written.
+        """
+        self._check_open_for_writing()
+        with self._catalog.seal_lock:
+            return seal.rebuild_companions(self._catalog, self._topic(topic))
+
+    def enforce_retention(
+        self, now_ms: int | None = None, *, grace_seconds: float = retention.GRACE_SECONDS
+    ) -> int:
+        """Apply every topic's retention as of now (or of `now_ms`); returns the expired offsets.
+
+        Files stay for `grace_seconds`, for readers that are about to open them.  Appending
+        processes do this about once a minute.
+        """
+        self._check_writable()
+        with self._catalog.seal_lock:
+            return retention.enforce(self._catalog, now_ms, grace_seconds)
+
+    def verify(self, progress: Progress | None = None) -> VerifyReport:
+        """Check every page, segment and record, and that nothing is missing.
+
+        Reads the whole log and writes nothing.  Damage is listed, not raised.
+        """
+        return verify.verify(self._catalog, progress)
+
+    def _topic(self, name: str) -> Topic:
+        if name not in self._topics:
+            self._topics[name] = topics.find(self._catalog, name)
+        return self._topics[name]
+
+    def _seal(self, topic: str | None, *, force: bool, stopped: Callable[[], bool]) -> int:
+        names = [info.name for info in topics.infos(self._catalog)] if topic is None else [topic]
+        with self._catalog.seal_lock:
+            if not self._recovered:
+                seal.remove_leftovers(self._catalog)
+                self._recovered = True
+            return sum(
+                seal.seal(self._catalog, self._topic(name), force=force, stopped=stopped)
+                for name in names
+            )
+
+    def _keep_up(self) -> None:
+        self._seal(None, force=False, stopped=self._upkeep.is_closed)
+        if self.live:
+            self.enforce_retention()
+
+    def _check_writable(self) -> None:
+        self._check_open_for_writing()
+        if not self._writable:
+            raise ReadOnly(f"{self._catalog.root} is a recording, which only `record_batch` fills")
+
+    def _check_open_for_writing(self) -> None:
+        if not self._catalog.writable:
+            what = "is open for reading" if self.live else "is a recording, which is read-only"
+            raise ReadOnly(f"{self._catalog.root} {what}")
