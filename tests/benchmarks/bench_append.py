@@ -162,7 +162,7 @@ def _measure(
                 segment_bytes=1 << 50,
             )
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__spec__.name])  # processes that need not import first
+        context.set_forkserver_preload(["polars", "workbench.log.embedded"])
         barrier = context.Barrier(producers)
         with context.Pool(producers, _set_start, (barrier,)) as pool:
             jobs = [(folder, number, batch, seconds) for number in range(producers)]

@@ -131,7 +131,7 @@ def _insert(connection: apsw.Connection, batch: _Batch, parts: list[_Part]) -> N
             times[share.rows] = [stamp if t is None else t for t in times[share.rows]]
     runs = list(map(_ids, parts, batch.shares))
     ids = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
-    crcs = batch.content.record_crcs(ids, times, batch.types)
+    crcs = list(batch.content.record_crcs(ids, times, batch.types))
     connection.executemany(
         rows.INSERT_APPENDED,
         zip(ids, times, batch.types, *batch.content.columns, crcs, strict=True),
