@@ -11,6 +11,7 @@ import polars as pl
 from workbench.address import Address
 from workbench.errors import DefinitionError
 from workbench.positions import Position
+from workbench.records import RAW_COLUMNS
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 
@@ -143,10 +144,20 @@ def find(
 def _check(slices: Sequence[SliceSource], fields: Mapping[str, str]) -> None:
     known = {topic: part for s in slices for topic, part in s.by_topic().items()}
     for topic, field in fields.items():
-        if topic in known and field not in known[topic].schema:
+        if topic not in known:
             raise DefinitionError(
-                f"topic {topic!r} has no field {field!r}",
-                hint=f"it has {', '.join(known[topic].schema)}",
+                f"by= names the topic {topic!r}, which is not searched",
+                hint=f"searched are {', '.join(known)}",
+            )
+        schema = known[topic].schema
+        if field not in schema:
+            raise DefinitionError(
+                f"topic {topic!r} has no field {field!r}", hint=f"it has {', '.join(schema)}"
+            )
+        if schema[field].is_nested():
+            raise DefinitionError(
+                f"field {field!r} of {topic!r} is {schema[field]}, which no text equals",
+                hint="search without by=, or filter lazy()",
             )
 
 
@@ -169,9 +180,12 @@ def _judge_bytes(frame: pl.DataFrame, needle: bytes) -> pl.DataFrame:
 
 def _judge_field(frame: pl.DataFrame, needle: bytes, *, field: str) -> pl.DataFrame:
     """Mark where a decoded field equals the text; what does not decode cannot be judged."""
-    equal = pl.col(field).cast(pl.String) == pl.lit(needle.decode(errors="replace"))
+    # Beside the raw columns a field of the same name stands under another.
+    column = f"value_{field}" if field in RAW_COLUMNS else field
+    equal = pl.col(column).cast(pl.String) == pl.lit(needle.decode(errors="replace"))
+    found = pl.when(equal.fill_null(False)).then(pl.lit(field))
     return frame.with_columns(
-        where=pl.when(equal.fill_null(False)).then(pl.lit(field)), error=pl.col("decode_error")
+        where=found, error=pl.when(found.is_null()).then(pl.col("decode_error"))
     )
 
 

@@ -161,18 +161,33 @@ def report_slice(address: Address | str | None, default: Callable[[], Slice]) ->
 
 
 def _find_log(address: Address) -> Log:
+    first: Log | None = None
     for place in _places(address):
         try:
             log = connect(place)
         except (LogError, ProfileError):
             continue
-        if log.id == address.log_id:
+        if log.id == address.log_id and _holds(log, address):
             return log
-        log.close()
+        if log.id == address.log_id and first is None:
+            first = log  # reading it says what is wrong
+        else:
+            log.close()
+    if first is not None:
+        return first
     raise LogNotFound(
         f"the log {address.log_id} is not at {address.hint}",
         hint="give open_slice(address, log=…), or a recording of it under recordings/",
     )
+
+
+def _holds(log: Log, address: Address) -> bool:
+    """Whether the log has these topics, and has the offsets or had them."""
+    known = {info.name: info.id for info in log.backend.topics()}
+    if any(known.get(name) != topic_id for name, topic_id in address.topic_ids):
+        return False
+    ends = {(p.topic, p.partition): p.end for name in known for p in log.backend.partitions(name)}
+    return all(ends.get(tp, 0) >= end for tp, end in address.end.items())
 
 
 def _places(address: Address) -> Iterator[str | Path]:

@@ -250,6 +250,7 @@ class Log:
             "partition": partition,
             "encode": encode,
             "batch_rows": batch_rows,
+            "tz": self._tz,
         }
         listed: Rows = [rows] if isinstance(rows, Mapping) else rows
         if producer is not None:

@@ -98,7 +98,7 @@ def _value(value: Any) -> Any:
         case int():
             return int(value)
         case str():
-            return str(value)
+            return str.__str__(value)  # of an Enum its value, not its name
         case float():
             if not math.isfinite(value):
                 raise _Unfit(f"{value} has no JSON form", "use None for what is not known")

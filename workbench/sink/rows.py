@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from workbench.decode import encode_rows
 from workbench.errors import AppendRejected, InvalidRange
 from workbench.records import APPEND, HEADERS, TIMESTAMP
 from workbench.sink.partitioner import partition_for
-from workbench.source.times import parse_instant, zone
+from workbench.source.times import parse_instant
 
 Row = Mapping[str, Any]
 Rows = pl.DataFrame | Iterable[Row | None]
@@ -37,17 +37,18 @@ def records(
     partition: str | None = None,
     encode: Encoding = "json",
     batch_rows: int = BATCH_ROWS,
+    tz: tzinfo = UTC,
 ) -> Iterator[pl.DataFrame]:
     """Batches of the schema `APPEND`, in the order of the rows.
 
     With `encode="json"` a row becomes a JSON object and None becomes a null value (a tombstone).
     With `encode="bytes"` rows have the columns `value` and, if there are, `key`, `headers`,
-    `timestamp`, `partition`, which are taken as they are.
+    `timestamp`, `partition`, which are taken as they are.  Naive times are in `tz`.
 
     Raises AppendRejected for a row that cannot be a record, naming the row.
     """
     for number, batch in enumerate(_batches(rows, batch_rows)):
-        made = _Batch(batch, first_row=number * batch_rows)
+        made = _Batch(batch, first_row=number * batch_rows, tz=tz)
         if encode == "bytes":
             frame = made.as_they_are()
         else:
@@ -74,8 +75,11 @@ def records(
 class _Batch:
     """Some rows, and the columns that are taken from them."""
 
-    def __init__(self, rows: pl.DataFrame | list[Row | None], *, first_row: int) -> None:
+    def __init__(
+        self, rows: pl.DataFrame | list[Row | None], *, first_row: int, tz: tzinfo
+    ) -> None:
         self._rows = rows
+        self._tz = tz
         self._first = first_row
 
     def column(self, name: str | None, dtype: pl.DataType) -> pl.Series:
@@ -111,7 +115,7 @@ class _Batch:
         values = self._named(timestamp) if isinstance(timestamp, str) else self._computed(timestamp)
         match values.dtype:
             case pl.Datetime(time_zone=None):
-                return values.dt.replace_time_zone("UTC").cast(TIMESTAMP)
+                return values.dt.replace_time_zone(str(self._tz)).cast(TIMESTAMP)
             case pl.Datetime():
                 return values.dt.convert_time_zone("UTC").cast(TIMESTAMP)
             case pl.Null():
@@ -193,7 +197,7 @@ class _Batch:
 
     def _instant(self, text: str) -> int:
         try:
-            return parse_instant(text, tz=zone("UTC"), base_ms=0)
+            return parse_instant(text, tz=self._tz, base_ms=0)
         except InvalidRange as error:
             raise AppendRejected(str(error)) from error
 

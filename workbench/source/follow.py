@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import polars as pl
 
@@ -62,7 +63,8 @@ def _consume(
             }
         )
         if any(stop[tp] > position[tp] for tp in stop):
-            frame = stream.slice(position, stop).frame()
+            # The batch is bounded already.
+            frame = replace(stream.slice(position, stop), max_read=None).frame()
             if frame.height:
                 yield frame
             # Who shares the partitions anew meanwhile gets this batch again: at least once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from workbench.errors import InvalidRange
 from workbench.positions import Position
 from workbench.source.stream import StreamSource
 
@@ -16,6 +17,8 @@ def tail(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
 
     Reads only the ends.  Ordered by topic, partition, offset.
     """
+    if n < 0:
+        raise InvalidRange(f"the last {n} records cannot be")
     start, end = stream.start(), stream.end()
     reach = n
     while True:
@@ -47,7 +50,8 @@ def sample(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
         wanted = round(n * span / total)
         places = min(SAMPLE_PLACES, wanted)
         for place in range(places):
-            run = wanted // places + (place < wanted % places)
+            # Floored like the places, so that a run never reaches the next place.
+            run = wanted * (place + 1) // places - wanted * place // places
             first = start[tp] + span * place // places
             window = Position({tp: first}), Position({tp: min(first + run, stop)})
             frames.append(stream.slice(*window).frame(raw=raw))

@@ -49,18 +49,21 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> 
         con.register(name, ArrowStream(relation.lazy().collect()))
         return
     schema = relation.schema
-    stored: dict[tuple[str, int], list[Chunk]] = {}
+    _check_names(schema)
+    # Companions keep keys as text or as bytes, segment by segment: one scan holds one kind.
+    stored: dict[tuple[str, int, bool], list[Chunk]] = {}
     frames = [pl.DataFrame(schema=schema)]
     for chunk in relation.chunks():
         if chunk.typed_path is not None and is_stored(chunk, relation.address.decoding):
-            stored.setdefault((chunk.topic, chunk.partition), []).append(chunk)
+            as_text = chunk.typed is not None and chunk.typed.collect_schema()["key"] == pl.String
+            stored.setdefault((chunk.topic, chunk.partition, as_text), []).append(chunk)
         else:
             frames.append(relation.decode(chunk).collect())
     loose = f"{name} (not in segments)"
     con.register(loose, ArrowStream(pl.concat(frames, how="diagonal").select(schema.names())))
     columns = ", ".join(_quoted(column) for column in schema)
     parts = [f"SELECT {columns} FROM {_quoted(loose)}"]
-    parts += [_scan(relation, schema, topic, chunks) for (topic, _), chunks in stored.items()]
+    parts += [_scan(relation, schema, topic, chunks) for (topic, _, _), chunks in stored.items()]
     con.execute(
         f'CREATE TEMP VIEW {_quoted(name)} AS SELECT *, "offset" AS record_offset '
         f"FROM ({' UNION ALL BY NAME '.join(parts)})"
@@ -73,7 +76,9 @@ def _scan(relation: SliceSource, schema: pl.Schema, topic: str, chunks: list[Chu
     assert held is not None
     stored = held.collect_schema()
     columns = [f"{_text(topic)} AS topic"]
-    columns += [_quoted(column) for column in schema if column in stored]
+    columns += [_quoted(column) for column in schema if column in stored and column != "key"]
+    as_bytes = schema["key"] == pl.Binary and stored["key"] == pl.String
+    columns.append("encode(key) AS key" if as_bytes else "key")
     paths = ", ".join(_text(chunk.typed_path or "") for chunk in chunks)
     conditions = [f'"offset" >= {chunks[0].start}', f'"offset" < {chunks[-1].end}']
     times, keys = relation.address.times, relation.address.keys
@@ -88,6 +93,18 @@ def _scan(relation: SliceSource, schema: pl.Schema, topic: str, chunks: list[Chu
     return (
         f"SELECT {', '.join(columns)} FROM read_parquet([{paths}]) WHERE {' AND '.join(conditions)}"
     )
+
+
+def _check_names(schema: pl.Schema) -> None:
+    """Raise DefinitionError for columns that SQL, which ignores case, cannot tell apart."""
+    seen = {"record_offset": "record_offset"}
+    for name in schema:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name or name == "record_offset":
+            raise DefinitionError(
+                f"SQL cannot tell the columns {other!r} and {name!r} apart",
+                hint="use lazy(), or rename one in the schema",
+            )
 
 
 def _in_utc(frame: pl.DataFrame) -> pl.DataFrame:

@@ -73,7 +73,8 @@ class StreamSource:
     def decoding(self) -> Decoding:
         """The decoding with a schema for each topic that has a record or a declared one."""
         kinds = {info.name: self._settle(info) for info in self.infos}
-        names: set[Format] = {kind for kind, _ in kinds.values()}
+        # A topic without values says nothing of its format yet.
+        names: set[Format] = {kind for kind, _ in kinds.values() if kind} or {"json"}
         if len(names) > 1:
             # Several topics in one frame need one decoder; text would lose columns.
             listing = ", ".join(f"{topic}: {kind}" for topic, (kind, _) in kinds.items())
@@ -254,8 +255,8 @@ class StreamSource:
                     )
         return pl.concat(frames)["value"] if frames else pl.Series("value", [], dtype=pl.Binary)
 
-    def _settle(self, info: TopicInfo) -> tuple[Format, Schema | None]:
-        """Decoder and schema of one topic; what has been found once stays."""
+    def _settle(self, info: TopicInfo) -> tuple[Format | None, Schema | None]:
+        """Decoder and schema of one topic, None where nothing is known; what is found stays."""
         if info.name in self._settled:
             return self._settled[info.name]
         declared = self.asked.schema(info.name) or info.schema
@@ -266,7 +267,7 @@ class StreamSource:
         else:
             values = self.sample_values(info.name)
             if values.null_count() == len(values):
-                return ("json", None)
+                return (None, None)
             kind = choose_format(values).format if self.asked.value is None else "json"
             found = (kind, infer_schema(values) if kind == "json" else None)
             if found[1] is not None:

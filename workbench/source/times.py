@@ -35,6 +35,10 @@ def to_ms(moment: datetime) -> int:
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 
 
+def _ceiling_ms(moment: datetime) -> int:
+    return to_ms(moment) + (moment.microsecond % 1000 > 0)
+
+
 def from_ms(timestamp_ms: int) -> datetime:
     """The aware UTC datetime of milliseconds since 1970."""
     return datetime.fromtimestamp(timestamp_ms // 1000, UTC).replace(
@@ -46,10 +50,11 @@ def parse_instant(when: object, *, tz: tzinfo, base_ms: int) -> int:
     """UTC milliseconds of an ISO time, a date, a datetime, or a duration from `base_ms`.
 
     Naive times are in `tz`.  Durations are written as Polars writes them (`"-1h30m"`, `"-1mo"`)
-    and follow the calendar of `tz`.  Raises InvalidRange.
+    and follow the calendar of `tz`.  Finer times are rounded up: a record of a whole millisecond is
+    at or after both or neither.  Raises InvalidRange.
     """
     if isinstance(when, datetime):
-        return to_ms(when if when.tzinfo else when.replace(tzinfo=tz))
+        return _ceiling_ms(when if when.tzinfo else when.replace(tzinfo=tz))
     if isinstance(when, date):
         return to_ms(datetime(when.year, when.month, when.day, tzinfo=tz))
     if isinstance(when, str):
@@ -61,7 +66,7 @@ def parse_instant(when: object, *, tz: tzinfo, base_ms: int) -> int:
         except ValueError:
             pass
         else:
-            return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=tz))
+            return _ceiling_ms(moment if moment.tzinfo else moment.replace(tzinfo=tz))
     raise InvalidRange(
         f"{when!r} is not a time",
         hint='use ISO ("2026-11-03T12:00"), a datetime, a duration back ("-1h"), "earliest" or '

@@ -243,8 +243,11 @@ def _group(
 
 def _places(frame: pl.DataFrame, order: Coordinates) -> pl.Series | None:
     """The rows' numbers in order; None where they are in order already."""
-    if order == ORDER and frame["_at"].is_sorted() and frame["_lane"].n_unique() <= 1:
-        return None
+    # A join may have moved rows, so that equal times in one lane do not imply ascending offsets.
+    if order == ORDER and frame["_lane"].n_unique() <= 1:
+        at, _, offset = (frame[name] for name in ORDER)
+        if at.is_sorted() and offset.is_sorted():
+            return None
     return frame.select(pl.arg_sort_by(order)).to_series()
 
 
