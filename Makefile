@@ -1,7 +1,7 @@
 # What a clone needs, in one word each.  Set-up happens by itself: the first word that needs the
 # virtual environment makes it, and makes it again when pyproject.toml has changed.
 .POSIX:
-.PHONY: help demo lab test bench soak wheel clean
+.PHONY: help demo lab test test-kafka bench soak wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -12,6 +12,7 @@ help:
 	@echo "make demo    set up, replay the bank stream through the notebooks, leave HTML reports"
 	@echo "make lab     set up, open the notebooks in JupyterLab"
 	@echo "make test    set up, check style and types, run all tests"
+	@echo "make test-kafka   the tests that start a Kafka broker (Java, Maven)"
 	@echo "make bench   set up, measure speed and memory"
 	@echo "make soak    all tests at their full counts (hours)"
 	@echo "make wheel   build the wheel into dist/"
@@ -31,6 +32,9 @@ test: $(VENV)/installed-dev
 		echo "+ $$check"; $$check || failed="$$failed  failed: $$check"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "$$failed" >&2; exit 1; fi
+
+test-kafka: $(VENV)/installed-dev
+	WORKBENCH_KAFKA=1 $(BIN)/pytest -m kafka
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks
