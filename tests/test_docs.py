@@ -67,13 +67,13 @@ def test_docstring_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_make_words_exist() -> None:
     makefile = (REPO / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony is not None
     assert set(phony[1].split()) == targets
-    helped = set(re.findall(r'@echo "make (\w+)', makefile))
+    helped = set(re.findall(r'@echo "make ([\w-]+)', makefile))
     assert helped == targets - {"help"}
-    named = {word for page in PAGES for word in re.findall(r"\bmake (\w+)", words(page))}
+    named = {word for page in PAGES for word in re.findall(r"\bmake ([\w-]+)", words(page))}
     assert named
     assert named <= targets
 
