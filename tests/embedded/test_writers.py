@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.embedded import workers
 from tests.embedded.support import count, make, numbered, processes, raw, values
 from workbench.errors import LogBusy
-from workbench.log.embedded import EmbeddedLog
+from workbench.log.embedded import EmbeddedLog, seal
 
 WRITERS = 8
 
@@ -158,6 +159,28 @@ def test_waiting_without_a_bell_looks_at_the_log(tmp_path: Path) -> None:
             thread.start()
             assert reader.wait({("t", 0): 0}, timeout=30)
             thread.join()
+
+
+def test_maintaining_waits_for_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each segment takes less than the lock's time-out, all of them take longer."""
+    write = seal._write
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.03)
+        return write(*arguments)
+
+    monkeypatch.setattr(seal, "_write", slowly)
+    make(tmp_path / "log", partitions=2, segment_rows=10).close()
+    with EmbeddedLog.open(tmp_path / "log", lock_timeout=0.5, durability="process") as log:
+        log.append("t", numbered(0, 405, partition=[0] * 200 + [1] * 205))
+        told: list[tuple[int, int]] = []
+        log.maintain(lambda done, total: told.append((done, total)))
+        assert [[c.rows for c in log.read("t", p, 0, 200)] for p in (0, 1)] == [[10] * 20] * 2
+        assert told == sorted(told)
+        assert all(done <= total for done, total in told)
+        assert log.verify().ok
 
 
 def test_appending_seals_in_the_background(tmp_path: Path) -> None:

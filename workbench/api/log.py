@@ -23,6 +23,7 @@ from workbench.schema import Schema
 from workbench.sink.append import Appended, append, new_producer
 from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
 from workbench.source.display import html_table
+from workbench.source.progress import progress
 from workbench.source.stream import Asked, StreamSource
 from workbench.source.times import When, from_ms, parse_duration
 from workbench.table import State
@@ -286,9 +287,16 @@ class Log:
         """Seal what was appended into segments and apply retention, now.
 
         Appending processes do this by themselves in the background; at the end of a bulk load it
-        makes the first reads fast.  Does nothing on a cluster.
+        makes the first reads fast.  What the background is at work on is waited for, with a
+        progress bar when it takes long.  Does nothing on a cluster.
         """
-        self._backend.maintain()
+        with progress(0, "records") as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            self._backend.maintain(show)
 
     def close(self) -> None:
         """Release files and threads.  Idempotent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -21,6 +21,9 @@ from workbench.records import (
     TopicInfo,
 )
 from workbench.schema import Schema
+
+#: Told of long work: how much is done, and of how much.
+Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +179,11 @@ class LogBackend(Protocol):
         `start` says where a partition begins that the group has no position for.
         """
 
-    def maintain(self) -> None:
-        """Do now what a log's own upkeep would do sooner or later; nothing on a cluster."""
+    def maintain(self, progress: Progress | None = None) -> None:
+        """Do now what a log's own upkeep would do sooner or later; nothing on a cluster.
+
+        Waits for upkeep that is under way.  `progress` is told of the records sealed.
+        """
 
     def close(self) -> None:
         """Release files and threads.  Idempotent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workbench.errors import ReadOnly
@@ -11,7 +11,8 @@ from workbench.log.embedded.catalog import Catalog
 from workbench.log.embedded.locks import FileLock
 from workbench.log.embedded.topics import Topic
 from workbench.log.embedded.upkeep import Upkeep
-from workbench.log.embedded.verify import Progress, VerifyReport
+from workbench.log.embedded.verify import VerifyReport
+from workbench.log.protocol import Progress
 
 
 class Keeper:
@@ -33,21 +34,33 @@ class Keeper:
         """False for a recording."""
         return bool(self._meta["kind"] == "log")
 
-    def seal(self, topic: str | None = None, *, force: bool = False) -> int:
+    def seal(
+        self,
+        topic: str | None = None,
+        *,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
         """Turn hot tails that exceed the topic's segment limits into segments.
 
         `force` seals every record and gives free space back, as at the end of a bulk load.
-        Appending processes do the unforced kind by themselves.  Returns the segments made.
+        Appending processes do the unforced kind by themselves; what they are at work on is
+        waited for, a segment at a time.  Returns the segments made.
         """
         self._check_open_for_writing()
-        made = self._seal(topic, force=force, stopped=lambda: False)
+        total, done, made = self._hot_rows() if progress else 0, 0, 0
+        for count in self._sealed(topic, force=force):
+            made += 1
+            done += count
+            if progress is not None:
+                progress(done, max(done, total))
         if force:
             self._catalog.compact()
         return made
 
-    def maintain(self) -> None:
+    def maintain(self, progress: Progress | None = None) -> None:
         """Seal every record and apply retention, now; see `LogBackend.maintain`."""
-        self.seal(force=True)
+        self.seal(force=True, progress=progress)
         self.enforce_retention()
 
     def rebuild_companions(self, topic: str) -> int:
@@ -68,8 +81,7 @@ class Keeper:
         processes do this about once a minute.
         """
         self._check_writable()
-        with self._catalog.seal_lock:
-            return retention.enforce(self._catalog, now_ms, grace_seconds)
+        return retention.enforce(self._catalog, now_ms, grace_seconds)
 
     def verify(self, progress: Progress | None = None) -> VerifyReport:
         """Check every page, segment and record, and that nothing is missing.
@@ -83,19 +95,24 @@ class Keeper:
             self._topics[name] = topics.find(self._catalog, name)
         return self._topics[name]
 
-    def _seal(self, topic: str | None, *, force: bool, stopped: Callable[[], bool]) -> int:
+    def _sealed(self, topic: str | None, *, force: bool) -> Iterator[int]:
+        """Seal segment by segment, and yield the rows of each."""
         names = [info.name for info in topics.infos(self._catalog)] if topic is None else [topic]
-        with self._catalog.seal_lock:
-            if not self._recovered:
+        if not self._recovered:
+            with self._catalog.seal_lock:
                 seal.remove_leftovers(self._catalog)
-                self._recovered = True
-            return sum(
-                seal.seal(self._catalog, self._topic(name), force=force, stopped=stopped)
-                for name in names
-            )
+            self._recovered = True
+        for name in names:
+            yield from seal.seal(self._catalog, self._topic(name), force=force)
+
+    def _hot_rows(self) -> int:
+        [(count,)] = self._catalog.rows("SELECT ifnull(sum(hot_rows), 0) FROM part")
+        return int(count)
 
     def _keep_up(self) -> None:
-        self._seal(None, force=False, stopped=self._upkeep.is_closed)
+        for _ in self._sealed(None, force=False):
+            if self._upkeep.is_closed():
+                return
         if self.live:
             self.enforce_retention()
 

@@ -23,43 +23,49 @@ _NEVER = -(1 << 62)
 def enforce(catalog: Catalog, now_ms: int | None, grace_seconds: float) -> int:
     """Move log starts and remove what has been marked for long enough.
 
-    Returns the offsets that left.  The caller holds the seal lock.
+    Returns the offsets that left.  Takes the seal lock for one partition at a time.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     gone = 0
-    for pid, retention_ms, retention_bytes, log_start in catalog.rows(
-        "SELECT pid, retention_ms, retention_bytes, log_start FROM part JOIN topic USING (tid) "
+    for pid, retention_ms, retention_bytes in catalog.rows(
+        "SELECT pid, retention_ms, retention_bytes FROM part JOIN topic USING (tid) "
         "WHERE ifnull(retention_ms, retention_bytes) IS NOT NULL AND next_off > log_start"
     ):
         cutoff = _NEVER if retention_ms is None else now - retention_ms
-        with catalog.read() as connection:
-            start = _start(connection, pid, cutoff, retention_bytes)
-        if start > log_start:
-            _move_start(catalog, pid, start, now)
+        with catalog.seal_lock:
+            with catalog.read() as connection:
+                before, start = _starts(connection, pid, cutoff, retention_bytes)
+            if start > before:
+                _move_start(catalog, pid, start, now)
+        if start > before:
             delete_rows(catalog, pid)
-            gone += start - log_start
-    _remove_files(catalog, now - int(grace_seconds * 1000))
+            gone += start - before
+    with catalog.seal_lock:
+        _remove_files(catalog, now - int(grace_seconds * 1000))
     return gone
 
 
-def _start(connection: apsw.Connection, pid: int, cutoff_ms: int, most_bytes: int | None) -> int:
-    """Where a partition is to begin: the first offset that neither rule removes.
+def _starts(
+    connection: apsw.Connection, pid: int, cutoff_ms: int, most_bytes: int | None
+) -> tuple[int, int]:
+    """Where a partition begins, and where it is to: the first offset that neither rule removes.
 
     A record stays while its time is at or after the cutoff, and so does everything after it.
     By bytes, what is oldest leaves while at least `most_bytes` remain, as in Kafka.
     """
-    [(start, hot_start, end, hot_bytes, oldest_hot)] = fetch(
+    [(before, hot_start, end, hot_bytes, oldest_hot)] = fetch(
         connection,
         "SELECT log_start, hot_start, next_off, hot_bytes, hot_min_ts FROM part WHERE pid = ?",
         (pid,),
     )
     sealed = segments.live(connection, "pid = ?", (pid,))
+    start = before
     total = hot_bytes + sum(segment.bytes for segment in sealed)
     for segment in sealed:
         aged = segment.max_ts is not None and segment.max_ts < cutoff_ms
         surplus = most_bytes is not None and total - segment.bytes >= most_bytes
         if not (aged or surplus):
-            return int(start)
+            return before, start
         start = segment.last_off + 1
         total -= segment.bytes
     start = max(start, hot_start)
@@ -67,7 +73,7 @@ def _start(connection: apsw.Connection, pid: int, cutoff_ms: int, most_bytes: in
         start = max(start, _first_hot(connection, pid, start, end, cutoff_ms))
     if most_bytes is not None and hot_bytes > most_bytes:
         start = max(start, _first_within(connection, pid, start, end, most_bytes))
-    return int(start)
+    return before, start
 
 
 def _first_hot(connection: apsw.Connection, pid: int, start: int, end: int, cutoff_ms: int) -> int:

@@ -7,7 +7,7 @@ switches readers over to it; the rows are deleted afterwards, a few at a time.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,28 +38,31 @@ class _File:
     sha256: str
 
 
-def seal(
-    catalog: Catalog, topic: Topic, *, force: bool, stopped: Callable[[], bool] = lambda: False
-) -> int:
-    """Seal what exceeds the topic's segment limits, or everything; returns the segments made.
+def seal(catalog: Catalog, topic: Topic, *, force: bool) -> Iterator[int]:
+    """Seal what exceeds the topic's segment limits, or everything; yields each segment's rows.
 
-    Ends early, between two segments, when `stopped` says so.  The caller holds the seal lock.
+    Holds the seal lock for one segment at a time, so that another sealer waits no longer than
+    that, and finds the rest smaller for it.
     """
-    made = 0
     for pid, partition in catalog.rows(
         "SELECT pid, partition FROM part WHERE tid = ? AND hot_rows > 0 "
         "AND (? OR hot_rows >= ? OR hot_bytes >= ?) ORDER BY partition",
         (topic.tid, force, topic.segment_rows, topic.segment_bytes),
     ):
-        delete_rows(catalog, pid)  # what a killed sealer left
-        while not stopped() and _seal_one(catalog, topic, pid, partition, force=force):
-            delete_rows(catalog, pid)
-            made += 1
-    return made
+        while True:
+            delete_rows(catalog, pid)  # at first, what a killed sealer left
+            with catalog.seal_lock:
+                sealed = _seal_one(catalog, topic, pid, partition, force=force)
+            if not sealed:
+                break
+            yield sealed
 
 
 def delete_rows(catalog: Catalog, pid: int) -> None:
-    """Delete a partition's rows that no reader looks at, in small transactions."""
+    """Delete a partition's rows that no reader looks at, in small transactions.
+
+    Several processes may do so at once.
+    """
     first = pid << OFFSET_BITS
     [(hot_start,)] = catalog.rows("SELECT hot_start FROM part WHERE pid = ?", (pid,))
     while catalog.rows(
@@ -122,13 +125,14 @@ def rebuild_companions(catalog: Catalog, topic: Topic) -> int:
     return written
 
 
-def _seal_one(catalog: Catalog, topic: Topic, pid: int, partition: int, *, force: bool) -> bool:
+def _seal_one(catalog: Catalog, topic: Topic, pid: int, partition: int, *, force: bool) -> int:
+    """Seal a partition's oldest records, up to the topic's segment limits; returns how many."""
     [(hot_start, next_off, hot_rows, hot_bytes)] = catalog.rows(
         "SELECT hot_start, next_off, hot_rows, hot_bytes FROM part WHERE pid = ?", (pid,)
     )
     full = hot_rows >= topic.segment_rows or hot_bytes >= topic.segment_bytes
     if not hot_rows or not (full or force):
-        return False
+        return 0
     frame, size = _oldest(catalog, topic, pid, partition, hot_start, next_off)
     schema = _schema(catalog, topic, frame)
     raw = _write(catalog, _name(topic, frame, ""), frame)
@@ -172,7 +176,7 @@ def _seal_one(catalog: Catalog, topic: Topic, pid: int, partition: int, *, force
             "UPDATE part SET hot_min_ts = NULL, hot_max_ts = NULL WHERE pid = ? AND hot_rows = 0",
             (pid,),
         )
-    return True
+    return frame.height
 
 
 def _oldest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import apsw
@@ -16,6 +15,7 @@ from workbench.log.embedded.failures import named_errors
 from workbench.log.embedded.layout import CATALOG, OFFSET_MASK
 from workbench.log.embedded.segments import Segment, live
 from workbench.log.embedded.topics import Topic, find
+from workbench.log.protocol import Progress
 
 _ROWS = 50_000
 _BYTES = 64 << 20
@@ -23,9 +23,6 @@ _TRIES = 3  # of what a writer may be changing just now
 _PAUSE_SECONDS = 0.05
 
 _Run = tuple[int, int]  # offsets [start, end)
-
-#: Called with the bytes checked so far and those there are.
-Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)

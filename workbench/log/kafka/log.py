@@ -19,7 +19,7 @@ from workbench.log.kafka.produce import Appender
 from workbench.log.kafka.reader import FetchReader, Piece, Range, Reader
 from workbench.log.kafka.settings import Settings
 from workbench.log.kafka.wire import Wire, open_wire
-from workbench.log.protocol import Producer, TopicSpec
+from workbench.log.protocol import Producer, Progress, TopicSpec
 from workbench.positions import Position
 from workbench.records import (
     Chunk,
@@ -224,7 +224,7 @@ class KafkaLog:
         """Join a consumer group over the topics that `start` names; see `LogBackend.join`."""
         return groups.join(self._client, group, start, join_existing=join_existing)
 
-    def maintain(self) -> None:
+    def maintain(self, progress: Progress | None = None) -> None:
         """Nothing: a cluster looks after itself."""
 
     def close(self) -> None:
