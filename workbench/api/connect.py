@@ -12,8 +12,10 @@ from workbench.api.log import Log
 from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
 from workbench.api.slice import Slice
 from workbench.errors import LogError, LogNotFound, ProfileError
+from workbench.evidence.against import compare
 from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
 from workbench.log.protocol import LogBackend
+from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 from workbench.source.times import zone
 
@@ -114,15 +116,27 @@ def bundled(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
-def verify(place: str | Path) -> VerifyReport:
+def verify(place: str | Path, against: Log | None = None) -> VerifyReport:
     """Check everything that a log's folder holds: pages, segments, records, offsets.
+
+    With `against=`, the log that a recording was made of, each record is also compared with its
+    source: it is the same, has vanished (by retention or compaction), or has changed.
 
     Reads the whole log and writes nothing.  Damage is listed in the report, not raised.
     Raises LogNotFound or NotALog when the folder holds no log.
     """
     log = EmbeddedLog.open(Path(place), write=False)
     try:
-        return log.verify()
+        report = log.verify()
+        if against is not None:
+            extents = [
+                ((info.name, ends.partition), ends.start, ends.end)
+                for info in log.topics()
+                for ends in log.partitions(info.name)
+            ]
+            with telling("offsets") as tell:
+                report.against = compare(log, against.backend, extents, tell)
+        return report
     finally:
         log.close()
 

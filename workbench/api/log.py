@@ -23,7 +23,7 @@ from workbench.schema import Schema
 from workbench.sink.append import Appended, append, new_producer
 from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
 from workbench.source.display import html_table
-from workbench.source.progress import progress
+from workbench.source.progress import telling
 from workbench.source.stream import Asked, StreamSource
 from workbench.source.times import When, from_ms, parse_duration
 from workbench.table import State
@@ -290,13 +290,8 @@ class Log:
         makes the first reads fast.  What the background is at work on is waited for, with a
         progress bar when it takes long.  Does nothing on a cluster.
         """
-        with progress(0, "records") as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            self._backend.maintain(show)
+        with telling("records") as tell:
+            self._backend.maintain(tell)
 
     def close(self) -> None:
         """Release files and threads.  Idempotent."""

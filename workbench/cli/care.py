@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 from workbench.api.connect import verify as check
 from workbench.api.profiles import profiles
 from workbench.cli.app import FAILED, word
-from workbench.cli.places import Json
+from workbench.cli.places import Json, opened
 from workbench.cli.show import say, show, show_object
 from workbench.errors import ProfileError, UnsupportedStorage
 from workbench.log.embedded.storage import refuse_network_storage
@@ -26,24 +27,30 @@ LOW_SPACE_BYTES = 1 << 30
 
 @word(
     "workbench verify my-log",
+    "workbench verify recordings/orders --against kafka://localhost:9092",
 )
 def verify(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="A log's folder.")
     ],
+    against: Annotated[
+        str | None, typer.Option(metavar="LOG", help="The log that a recording was made of.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check every page, segment and record of a log, and that nothing is missing.
 
-    Reads everything and writes nothing.  Exits with 1 when a record is damaged or missing.
+    With --against, each record of a recording is also compared with its source.  Reads everything
+    and writes nothing.  Exits with 1 when a record is damaged or missing, or has changed.
     """
-    found = check(folder)
+    with opened(against) if against else nullcontext() as source:
+        found = check(folder, against=source)
     if as_json:
         show_object({"ok": found.ok, **asdict(found)})
     else:
         for line in str(found).splitlines():
             say(line)
-        say("nothing is damaged or missing" if found.ok else "records are damaged or missing")
+        say("nothing is damaged or missing" if found.ok else "not everything is as it was")
     if not found.ok:
         raise typer.Exit(FAILED)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from workbench.log.protocol import Progress
 
 #: How long work may take before a bar appears, in seconds.
 DELAY_SECONDS = 2
@@ -27,3 +31,15 @@ def progress(total: int, unit: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(disable=None, **shown)
+
+
+@contextmanager
+def telling(unit: str) -> Iterator[Progress]:
+    """A bar as something to be told of what is done, and of how much, while that becomes known."""
+    with progress(0, unit) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield tell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import apsw
 import polars as pl
@@ -47,9 +48,17 @@ class Damage:
         return f"{self.path}:{place}: {self.message}" if place else f"{self.path}: {self.message}"
 
 
+class Compared(Protocol):
+    """The outcome of holding a recording against the log that it came from."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing has changed without an explanation."""
+
+
 @dataclass(slots=True)
 class VerifyReport:
-    """What was checked, and what was found."""
+    """What was checked, and what was found; `against` is None unless a source was given."""
 
     damage: list[Damage] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -58,11 +67,16 @@ class VerifyReport:
     companions: int = 0
     records: int = 0
     bytes: int = 0
+    against: Compared | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether no record is damaged or missing; a companion can be rebuilt."""
-        return all(damage.rebuildable for damage in self.damage)
+        """Whether no record is damaged or missing, or changed in the source since.
+
+        A companion can be rebuilt.
+        """
+        compared = self.against is None or self.against.ok
+        return compared and all(damage.rebuildable for damage in self.damage)
 
     def __str__(self) -> str:
         checked = (
@@ -70,7 +84,12 @@ class VerifyReport:
             f"{self.companions} companions, {self.bytes:,} bytes checked"
         )
         return "\n".join(
-            [*map(str, self.damage), *(f"warning: {w}" for w in self.warnings), checked]
+            [
+                *map(str, self.damage),
+                *(f"warning: {w}" for w in self.warnings),
+                checked,
+                *([] if self.against is None else [str(self.against)]),
+            ]
         )
 
 

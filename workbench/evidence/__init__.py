@@ -1,0 +1,1 @@
+"""Evidence: what was kept, held against where it came from."""
