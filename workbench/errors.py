@@ -11,7 +11,8 @@
     │   ├── StorageFull             no space left
     │   ├── CorruptData             a checksum that does not match
     │   ├── Unreachable             a cluster that does not answer
-    │   └── AccessDenied            a cluster that refuses the user, or what was asked
+    │   ├── AccessDenied            a cluster that refuses the user, or what was asked
+    │   └── Untrusted               a cluster whose certificate does not hold, or that wants ours
     ├── TopicError                  one topic
     │   ├── UnknownTopic
     │   ├── TopicExists
@@ -35,7 +36,8 @@
     └── SampleError                 a sample stream that is not known, or too small
 
 Each message is one sentence with the facts and a hint; `hint` holds the hint alone.
-One warning goes beside them: UnknownFields, for fields that a schema does not know.
+Warnings go beside them: UnknownFields, for fields that a schema does not know; Masked, for fields
+that an administrator hides; Throttled, for a cluster that slows this client down.
 """
 
 from __future__ import annotations
@@ -110,6 +112,10 @@ class Unreachable(LogError):  # noqa: N818
 
 class AccessDenied(LogError):  # noqa: N818
     """The cluster refuses the user, or what the user asked for."""
+
+
+class Untrusted(LogError):  # noqa: N818
+    """TLS does not come about: a certificate that is not trusted, or one of ours that is wanted."""
 
 
 class TopicError(WorkbenchError):
@@ -203,3 +209,11 @@ class SampleError(WorkbenchError, ValueError):
 
 class UnknownFields(UserWarning):
     """Records of a frame carry fields that the schema does not know; they are not in it."""
+
+
+class Masked(UserWarning):
+    """An administrator hides fields of these records: what is shown is not their value."""
+
+
+class Throttled(UserWarning):
+    """The cluster slows this client down, since it reads more than its quota."""

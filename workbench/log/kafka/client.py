@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 
 from workbench.errors import AccessDenied, LogError, Unreachable
+from workbench.log.kafka.security import untrusted
 from workbench.log.kafka.settings import CONNECT_SECONDS, Settings
 from workbench.records import Isolation
 
@@ -26,8 +29,7 @@ Place = tuple[str, int]
 
 _Answer = TypeVar("_Answer")
 
-_DENIED = (
-    kafka_errors.AuthorizationError,
+_REFUSED = (
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedSaslMechanismError,
 )
@@ -120,12 +122,30 @@ _ENDS: tuple[tuple[int, Isolation], ...] = (
 )
 
 
+class _FirstContact(KafkaConnectionManager):  # type: ignore[misc]
+    """The client's connections; a refusal while connecting is an error at once.
+
+    The client goes on trying until its time is up: it would say that nobody answers, and a
+    cluster that counts failed logins might lock the user out.
+    """
+
+    async def _connect(self, node: Any, conn: Any, **how: Any) -> None:
+        await super()._connect(node, conn, **how)
+        error = conn.init_future.exception
+        if error is None or not self.cluster.is_bootstrap(node.node_id):
+            return
+        refusal = untrusted(error, f"{node.host}:{node.port}")
+        if refusal is not None or not getattr(error, "retriable", False):
+            self._auth_failures[node.node_id] = refusal or error
+
+
 def _connected(settings: Settings) -> Any:
     """The client's administration; what it has opened is closed when no broker answers."""
     opened: list[Any] = []
 
     def remembered(**config: Any) -> Any:
-        opened.append(KafkaNetClient(**config))
+        net = NetworkSelector(**config)
+        opened.append(KafkaNetClient(net=net, manager=_FirstContact(net, **config), **config))
         return opened[0]
 
     try:
@@ -147,10 +167,15 @@ def passes(error: BaseException) -> bool:
 
 def translate(error: BaseException, what: str, settings: Settings) -> LogError:
     """One of the client's errors as one of ours, without settings in the text."""
-    if isinstance(error, _DENIED):
+    if isinstance(error, _REFUSED):
         return AccessDenied(
-            f"{settings.hint} does not let this user {what}: {type(error).__name__}",
-            hint="check user, password and mechanism, or ask for the permission",
+            f"{settings.hint} refuses {settings.who}: {type(error).__name__}",
+            hint="check user, password and sasl_mechanism",
+        )
+    if isinstance(error, kafka_errors.AuthorizationError):
+        return AccessDenied(
+            f"{settings.hint} does not let {settings.who} {what}: {type(error).__name__}",
+            hint="ask for the permission",
         )
     if isinstance(error, _NO_ANSWER):
         return Unreachable(

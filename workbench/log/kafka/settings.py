@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from workbench.errors import ProfileError
+from workbench.log.kafka.properties import ours, read_properties
+from workbench.log.kafka.security import OAUTH, SECRET, TLS, Secret, hide, tls_context
+from workbench.log.kafka.security import token_provider as provider_of
 
 SCHEME = "kafka://"
 DEFAULT_PORT = 9092
@@ -16,12 +21,19 @@ DEFAULT_PORT = 9092
 #: How long a cluster may take to answer at all, in seconds.
 CONNECT_SECONDS = 10.0
 
+#: Before a setting's name, as an environment variable.
+ENVIRONMENT = "WORKBENCH_KAFKA_"
+#: Names the only clusters that settings of the environment are for.
+ENVIRONMENT_SERVERS = ENVIRONMENT + "SERVERS"
+
 #: What a person may set: the client's own names, dots for underscores as in a client.properties.
 KNOWN = frozenset(
     {
         "api_version",
         "client_id",
+        "client_rack",
         "connections_max_idle_ms",
+        "properties",
         "proxy_url",
         "reconnect_backoff_max_ms",
         "reconnect_backoff_ms",
@@ -34,15 +46,16 @@ KNOWN = frozenset(
         "sasl_plain_password",
         "sasl_plain_username",
         "security_protocol",
-        "ssl_cafile",
-        "ssl_certfile",
         "ssl_check_hostname",
         "ssl_context",
-        "ssl_crlfile",
-        "ssl_keyfile",
-        "ssl_password",
+        *TLS,
+        *OAUTH,
     }
 )
+_PROTOCOLS = ("PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL")
+_SECURITY = ("sasl_", "ssl_", "security_")
+#: What is ours to understand, not the client's.
+_NOT_THE_CLIENTS = {"client_rack", "properties", "ssl_check_hostname", *TLS, *OAUTH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,59 +64,161 @@ class Settings:
 
     servers: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: What the options became: a TLS context, a provider of tokens.
+    made: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, url: str, options: Mapping[str, Any] | None = None) -> Settings:
         """From `kafka://[user:password@]host[:port][,host…]` and client settings.
 
-        Raises ProfileError for an URL without a host and for a setting that nobody knows.
+        A user in the URL holds; then the options; then the file that the option `properties`
+        names.  Raises ProfileError for an URL without a host, for a setting that nobody knows,
+        and for a file that cannot be used.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "kafka" or parts.path.strip("/") or parts.query or parts.fragment:
-            raise ProfileError(
-                f"{SCHEME}{_place(parts.netloc)} is not the address of a cluster",
-                hint="write kafka://host:9092, with more hosts after commas",
-            )
-        place = _place(parts.netloc)
-        servers = tuple(_with_port(host) for host in place.split(",") if host)
-        if not servers:
-            raise ProfileError(
-                f"{url.split('@')[-1]} names no host", hint="write kafka://host:9092"
-            )
-        settings = {name.replace(".", "_"): value for name, value in (options or {}).items()}
-        for name in settings:
+        servers, user, password = _parsed(url)
+        given = ours(options or {}, where="the options")
+        for name in given:
             if name not in KNOWN:
                 raise ProfileError(
                     f"no setting {name!r} for a Kafka cluster",
                     hint=f"there are {', '.join(sorted(KNOWN))}",
                 )
-        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        settings = {**_from_file(given.get("properties")), **given}
         if user:
             settings.setdefault("security_protocol", "SASL_SSL")
             settings.setdefault("sasl_mechanism", "PLAIN")
-            settings["sasl_plain_username"] = unquote(user)
-            settings["sasl_plain_password"] = unquote(password)
+            settings["sasl_plain_username"] = user
+            settings["sasl_plain_password"] = password
         settings.setdefault("client_id", f"workbench-{_user()}")
-        return cls(servers, settings)
+        for name, value in settings.items():
+            if name in SECRET:
+                settings[name] = Secret(value)
+            elif name.endswith("_ms"):
+                settings[name] = _milliseconds(name, value)
+        hide([settings[name] for name in SECRET if settings.get(name)])
+        return cls(servers, settings, _made(settings))
 
     @property
     def hint(self) -> str:
         """The URL without user and password."""
         return SCHEME + ",".join(self.servers)
 
+    @property
+    def who(self) -> str:
+        """Whom the cluster sees, for messages."""
+        if not self._protocol.startswith("SASL"):
+            return "this client's certificate" if self.options.get("ssl_certfile") else "this user"
+        name = self.options.get("sasl_plain_username")
+        mechanism = self.options.get("sasl_mechanism", "SASL")
+        return f"user {name!r} ({mechanism})" if name else f"this user ({mechanism})"
+
+    @property
+    def rack(self) -> str:
+        """Where this client is, so that a replica nearby may answer; "" where nobody said."""
+        return str(self.options.get("client_rack", ""))
+
+    @property
+    def secured(self) -> bool:
+        """Whether connections are made over TLS."""
+        return self._protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def _protocol(self) -> str:
+        return str(self.options.get("security_protocol", "PLAINTEXT"))
+
     def client(self, **more: Any) -> dict[str, Any]:
         """What any of kafka-python's clients is made with."""
+        theirs = {n: v for n, v in self.options.items() if n not in _NOT_THE_CLIENTS}
         return {
             "bootstrap_servers": list(self.servers),
             "bootstrap_timeout_ms": int(CONNECT_SECONDS * 1000),
             "reconnect_backoff_max_ms": 1000,
-            **self.options,
+            **theirs,
+            **self.made,
             **more,
         }
 
 
-def _place(netloc: str) -> str:
-    return netloc.rpartition("@")[2]
+def environment(url: str) -> dict[str, Any]:
+    """The settings that environment variables hold for this cluster.
+
+    `WORKBENCH_KAFKA_SASL_PLAIN_PASSWORD` is `sasl_plain_password`, and so on for every setting.
+    Where `WORKBENCH_KAFKA_SERVERS` is set they are for these servers alone, so that a password
+    does not go to another cluster.
+    """
+    named = os.environ.get(ENVIRONMENT_SERVERS)
+    if named is not None and not set(_parsed(url)[0]) <= set(_parsed(SCHEME + named)[0]):
+        return {}
+    found = {
+        name.removeprefix(ENVIRONMENT).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(ENVIRONMENT)
+    }
+    return {name: v for name, v in ours(found, where="the environment").items() if name in KNOWN}
+
+
+def _from_file(path: Any) -> dict[str, Any]:
+    if path is None:
+        return {}
+    found = read_properties(Path(path).expanduser())
+    for name in found:
+        if name not in KNOWN and name.startswith(_SECURITY):
+            raise ProfileError(
+                f"{path}: the setting {name.replace('_', '.')} is not understood",
+                hint="connecting without it could mean another security than is meant",
+            )
+    return {name: value for name, value in found.items() if name in KNOWN}
+
+
+def _made(settings: Mapping[str, Any]) -> dict[str, Any]:
+    protocol = settings.get("security_protocol", "PLAINTEXT")
+    if protocol not in _PROTOCOLS:
+        raise ProfileError(
+            f"no security_protocol {protocol!r}", hint=f"there are {', '.join(_PROTOCOLS)}"
+        )
+    made: dict[str, Any] = {}
+    if protocol.endswith("SSL") and settings.get("ssl_context") is None:
+        made["ssl_context"] = tls_context(settings)
+    mechanism = settings.get("sasl_mechanism")
+    if protocol.startswith("SASL"):
+        if mechanism is None:
+            raise ProfileError(
+                f"security_protocol {protocol} needs a sasl_mechanism",
+                hint="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI",
+            )
+        if mechanism == "OAUTHBEARER" and settings.get("sasl_oauth_token_provider") is None:
+            made["sasl_oauth_token_provider"] = provider_of(settings)
+        if mechanism == "PLAIN" or mechanism.startswith("SCRAM"):
+            for name in ("sasl_plain_username", "sasl_plain_password"):
+                if not settings.get(name):
+                    raise ProfileError(f"sasl_mechanism {mechanism} needs a {name}")
+    return made
+
+
+def _milliseconds(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise ProfileError(f"{name} is a number of milliseconds, not {value!r}") from None
+
+
+def _parsed(url: str) -> tuple[tuple[str, ...], str, str]:
+    """Servers, user and password.  What is wrong with the URL is said without repeating it."""
+    parts = urlsplit(url)
+    if parts.scheme != "kafka" or parts.path.strip("/") or parts.query or parts.fragment:
+        # A password with a / or # in it, unquoted, would stand in any of the parts.
+        shown = "the URL with a password" if "@" in url else url
+        raise ProfileError(
+            f"{shown} is not the address of a cluster",
+            hint="write kafka://host:9092, with more hosts after commas; in a password, "
+            "/ ? # and @ are written as %2F %3F %23 and %40",
+        )
+    login, _, place = parts.netloc.rpartition("@")
+    servers = tuple(_with_port(host) for host in place.split(",") if host)
+    if not servers:
+        raise ProfileError(f"{SCHEME}{place} names no host", hint="write kafka://host:9092")
+    user, _, password = login.partition(":")
+    return servers, unquote(user), unquote(password)
 
 
 def _with_port(host: str) -> str:
