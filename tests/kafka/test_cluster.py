@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Iterator
 
 import polars as pl
 import pytest
@@ -16,9 +14,6 @@ from tests.kafka.conftest import Patience
 from tests.kafka.support import T0, frame, make, numbered, read, values
 from workbench.errors import (
     AppendRejected,
-    GroupError,
-    GroupInUse,
-    LeaseLost,
     OutOfSequence,
     ProfileError,
     ReadOnly,
@@ -32,7 +27,6 @@ from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.reader import FetchReader
 from workbench.log.kafka.settings import Settings
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
-from workbench.positions import Position
 
 pytestmark = pytest.mark.kafka
 
@@ -232,70 +226,6 @@ def test_how_late_is_late_is_for_the_reader_to_say(timed: KafkaLog, topic_name: 
         stream = log.stream(topic_name, decode="bytes")
         kept = stream.between("2026-10-25", "2100-01-01", late="all")
         assert kept.frame().height == 6000
-
-
-# --- groups -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def second(kafka: Broker) -> Iterator[KafkaLog]:
-    with KafkaLog.connect(f"kafka://{kafka.bootstrap}", write=True) as log:
-        yield log
-
-
-def test_two_members_share_the_partitions(
-    cluster: KafkaLog, second: KafkaLog, topic_name: str, eventually: Patience
-) -> None:
-    cluster.create_topic(TopicSpec(topic_name, partitions=4))
-    start = Position({(topic_name, n): 0 for n in range(4)})
-    one = cluster.join(topic_name, start)
-    assert dict(one.assignment()) == dict(start)
-    one.commit(Position({(topic_name, 0): 5}))
-
-    joined: list[Position] = []
-    two = second.join(topic_name, start)
-    other = threading.Thread(target=lambda: joined.append(two.assignment()))
-    other.start()
-    eventually(lambda: len(one.assignment()) == 2)
-    other.join()
-    mine, theirs = one.assignment(), joined[0]
-    assert set(mine) | set(theirs) == set(start)
-    assert not set(mine) & set(theirs)
-    assert {**mine, **theirs}[topic_name, 0] == 5
-
-    with pytest.raises(LeaseLost, match="went to another member"):
-        one.commit(Position(dict.fromkeys(theirs, 7)))
-    info = cluster.group(topic_name)
-    assert sorted(p for m in info.members for p in m.partitions) == sorted(start)
-    assert info.offsets == {(topic_name, 0): 5}
-
-    with pytest.raises(GroupInUse, match="2 members"):
-        cluster.join(topic_name, start, join_existing=False)
-    one.leave()
-    one.leave()
-    eventually(lambda: len(two.assignment()) == 4)
-    two.leave()
-    assert cluster.group(topic_name).members == ()
-    assert topic_name in [group.name for group in cluster.groups()]
-    with pytest.raises(GroupError, match="no group 'nobody'"):
-        cluster.group("nobody")
-
-
-def test_kafkas_own_tool_sees_our_positions(
-    cluster: KafkaLog, kafka: Broker, topic_name: str
-) -> None:
-    cluster.create_topic(TopicSpec(topic_name))
-    cluster.append(topic_name, frame(numbered(5)))
-    member = cluster.join(topic_name, Position({(topic_name, 0): 0}))
-    member.assignment()
-    member.commit(Position({(topic_name, 0): 3}))
-    member.leave()
-    shown = kafka.run(
-        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-        *("--bootstrap-server", kafka.bootstrap, "--describe", "--group", topic_name),
-    ).decode()
-    [line] = [line.split() for line in shown.splitlines() if line.split()[1:2] == [topic_name]]
-    assert line[2:6] == ["0", "3", "5", "2"]  # partition, position, end, lag
 
 
 # --- connecting ---------------------------------------------------------------------------------

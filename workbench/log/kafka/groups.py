@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import kafka.errors as kafka_errors
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.admin import MemberToRemove
+from kafka.structs import MemberState
 
 from workbench.errors import GroupError, GroupInUse, LeaseLost, LogError, did_you_mean
 from workbench.log.kafka.client import Client, translate
+from workbench.log.kafka.settings import CONNECT_SECONDS
 from workbench.positions import Position
 from workbench.records import GroupInfo, GroupMember
 
-#: How long joining may take, other members' rebalance included, in seconds.
-JOIN_SECONDS = 60.0
-#: How long a member may be silent before it loses its partitions, in seconds.
+#: How long a process may be silent before it loses its partitions, in seconds.
 LEASE_SECONDS = 10.0
-_POLL_MS = 100
+#: How long a loop body may keep the others of its group waiting, in seconds.
+BODY_SECONDS = 300.0
+#: How long joining may take: the other members' bodies, and the leases of the dead, in seconds.
+JOIN_SECONDS = BODY_SECONDS + 3 * LEASE_SECONDS
+_ANSWER_MS = int(CONNECT_SECONDS * 1000)
 
 
 def infos(client: Client) -> list[GroupInfo]:
@@ -60,8 +66,12 @@ def join(client: Client, group: str, start: Position, *, join_existing: bool) ->
 class KafkaMembership:
     """One member of a Kafka consumer group; see `Membership`.  For one thread.
 
-    The client's consumer keeps the membership alive and takes part in rebalances; it fetches
-    nothing, since records are read as slices.
+    The client's coordinator joins, beats and commits; its consumer never fetches, since records
+    are read as slices.  A rebalance is gone through in one call and never given up halfway: the
+    client forgets a join that a poll has timed out of, and the other members would wait for it.
+
+    A rebalance waits for each member's loop body, `BODY_SECONDS` at most; who takes longer loses
+    its partitions, and its batch comes again.
     """
 
     def __init__(self, client: Client, group: str, start: Position) -> None:
@@ -74,35 +84,35 @@ class KafkaMembership:
                 **client.settings.client(),
                 group_id=group,
                 enable_auto_commit=False,
-                auto_offset_reset="earliest",
                 allow_auto_create_topics=False,
                 session_timeout_ms=int(LEASE_SECONDS * 1000),
-                heartbeat_interval_ms=1000,
+                heartbeat_interval_ms=int(LEASE_SECONDS * 100),
+                max_poll_interval_ms=int(BODY_SECONDS * 1000),
             ),
         )
         self._consumer = consumer
+        self._coordinator = consumer._coordinator
         self._left = False
-        self._joined = _Joined(self._consumer)
-        topics = sorted(start.by_topic())
-        # Members share out what they know of: a topic that is not known yet goes to nobody.
-        client.call(
-            "describe topics", lambda: [consumer.partitions_for_topic(topic) for topic in topics]
-        )
-        consumer.subscribe(topics, listener=self._joined)
+        consumer.subscribe(sorted(start.by_topic()))
+        # Metadata that comes while the group forms would make its leader start all over.
+        client.call("describe topics", consumer.topics)
 
     def assignment(self) -> Position:
         """What this member holds now; see `Membership.assignment`."""
-        deadline = time.monotonic() + JOIN_SECONDS
-        self._poll(0)
-        while not self._joined.settled:
-            if time.monotonic() > deadline:
-                raise GroupError(
-                    f"group {self._group!r}: nothing was assigned within {JOIN_SECONDS:.0f} s",
-                    hint="another member may be stuck; log.group(name) shows them",
-                )
-            self._poll(_POLL_MS)
+        self._settle()
         mine = [p for p in self._consumer.assignment() if (p.topic, p.partition) in self._start]
-        return Position({(p.topic, p.partition): self._committed(p) for p in mine})
+        found = self._client.call(
+            "read positions",
+            lambda: self._coordinator.fetch_committed_offsets(mine, timeout_ms=_ANSWER_MS),
+        )
+        return Position(
+            {
+                (p.topic, p.partition): (
+                    found[p].offset if p in found else self._start[p.topic, p.partition]
+                )
+                for p in mine
+            }
+        )
 
     def commit(self, position: Position) -> None:
         """Make the position durable; see `Membership.commit`."""
@@ -115,7 +125,7 @@ class KafkaMembership:
             for place, offset in position.items()
         }
         try:
-            self._consumer.commit(offsets)
+            self._consumer.commit(offsets, timeout_ms=_ANSWER_MS)
         except (
             kafka_errors.CommitFailedError,
             kafka_errors.IllegalGenerationError,
@@ -131,42 +141,40 @@ class KafkaMembership:
         if self._left:
             return
         self._left = True
-        # Who leaves in the midst of a rebalance is waited for by the others: let it end first.
-        deadline = time.monotonic() + LEASE_SECONDS
-        with suppress(LogError):
-            self._poll(_POLL_MS)
-            while not self._joined.settled and time.monotonic() < deadline:
-                self._poll(_POLL_MS)
-        self._consumer.close(autocommit=False)
+        known = self._consumer.group_metadata()
+        # Who was interrupted in a rebalance has asked to join: until that is answered the broker
+        # hears nothing else over this connection, and the others wait for who is gone.
+        joining = known.state is MemberState.REBALANCING
+        self._consumer.close(autocommit=False, timeout_ms=0 if joining else _ANSWER_MS)
+        if joining and known.member_id:
+            with suppress(LogError):
+                self._client.call(
+                    "leave a group",
+                    lambda: self._client.admin.remove_group_members(
+                        self._group, [MemberToRemove(member_id=known.member_id)]
+                    ),
+                )
 
-    def _committed(self, place: TopicPartition) -> int:
-        found = self._client.call("read positions", lambda: self._consumer.committed(place))
-        return self._start[place.topic, place.partition] if found is None else int(found)
-
-    def _poll(self, timeout_ms: int) -> None:
-        """Let the consumer take part in the group's life; what it holds stays paused."""
-        self._client.call("stay in a group", lambda: self._consumer.poll(timeout_ms=timeout_ms))
+    def _settle(self) -> None:
+        """Take part in the group's life until this member knows what it holds."""
+        deadline = time.monotonic() + JOIN_SECONDS
+        while True:
+            left_ms = max(deadline - time.monotonic(), 0) * 1000
+            stay = partial(self._coordinator.poll, timeout_ms=left_ms)
+            settled = self._client.call("stay in a group", stay)
+            if settled and not self._coordinator.need_rejoin():
+                return
+            if time.monotonic() >= deadline:
+                raise GroupError(
+                    f"group {self._group!r}: nothing was assigned within {JOIN_SECONDS:.0f} s",
+                    hint="another member may be stuck; log.group(name).members shows them",
+                )
 
     def _lost(self, what: str) -> LeaseLost:
         return LeaseLost(
             f"group {self._group}: {what} went to another member; nothing is committed",
-            hint="ask for the assignment again; those records come again elsewhere",
+            hint=f"those records come again; a loop body may take {BODY_SECONDS:.0f} s at most",
         )
-
-
-class _Joined(ConsumerRebalanceListener):
-    """Knows whether the member has an assignment, and pauses it, so that nothing is fetched."""
-
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
-        self.settled = False
-
-    def on_partitions_revoked(self, revoked: Any) -> None:
-        self.settled = False
-
-    def on_partitions_assigned(self, assigned: Any) -> None:
-        self._consumer.pause(*assigned)
-        self.settled = True
 
 
 def _info(client: Client, name: str, state: str) -> GroupInfo:
