@@ -44,7 +44,7 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def as_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "COMPILED", False)
-    for name in ("_varint", "walk", "walk_headers"):
+    for name in ("_varint", "_view", "walk", "walk_headers", "view", "compact"):
         monkeypatch.setattr(walk, name, getattr(walk, name).py_func)
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
 
+import numpy as np
 from kafka.errors import KafkaError
 from kafka.record import MemoryRecords
 
 from workbench.errors import CorruptData
-from workbench.log.kafka.codecs import checksum, decompress
+from workbench.log.kafka.codecs import Arena, Buffer, checksum
 from workbench.records import GapReason
 
 _HEADER = Struct(">qiibIhiqqqhii")
@@ -53,12 +54,14 @@ class Header(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One batch of records to be decoded: `data` are its records, decompressed.
+    """One batch of records to be decoded: they are `data[start:end]`, decompressed.
 
-    Of an older format, `data` is the whole message set.
+    Of an older format, that is the whole message set.  Neighbours share `data`.
     """
 
-    data: memoryview | bytes
+    data: Buffer
+    start: int
+    end: int
     base_offset: int
     last_offset: int
     first_timestamp: int
@@ -105,7 +108,10 @@ def scan(
     found = Scan(start)
     pending = sorted(aborted, key=lambda one: one[1])
     dropping: set[int] = set()
-    for header, body in _headers(data):
+    whole = np.frombuffer(data, np.uint8)
+    arena = Arena()
+    for header, at in _headers(data):
+        body = data[at : at + _OVERHEAD + header.length]
         base, last = header.base_offset, header.last_offset
         if last < start:
             continue
@@ -129,7 +135,14 @@ def scan(
         elif not header.records:
             _note(found, upto, "compacted")
         else:
-            found.batches.append(_batch(header, body))
+            codec = header.attributes & _CODEC if header.magic == 2 else 0
+            skipped = _HEADER.size if header.magic == 2 else 0
+            place = (
+                arena.decompress(codec, body[skipped:])
+                if codec
+                else (whole, at + skipped, at + len(body))
+            )
+            found.batches.append(_batch(header, place))
             found.next = upto
         if found.next >= end:
             break
@@ -143,14 +156,9 @@ def timestamps(data: memoryview) -> Iterator[tuple[int, int, int]]:
             yield header.base_offset, header.first_timestamp, header.max_timestamp
 
 
-def _batch(header: Header, body: memoryview) -> Batch:
-    payload: memoryview | bytes = body
-    if header.magic == 2:
-        payload = body[_HEADER.size :]
-        codec = header.attributes & _CODEC
-        payload = decompress(codec, payload) if codec else payload
+def _batch(header: Header, place: tuple[Buffer, int, int]) -> Batch:
     return Batch(
-        payload,
+        *place,
         header.base_offset,
         header.last_offset,
         header.first_timestamp,
@@ -169,8 +177,8 @@ def _note(found: Scan, upto: int, reason: GapReason) -> None:
         found.next = upto
 
 
-def _headers(data: memoryview) -> Iterator[tuple[Header, memoryview]]:
-    """Header and bytes of each whole batch; the last one of a fetch may be cut off."""
+def _headers(data: memoryview) -> Iterator[tuple[Header, int]]:
+    """Header and place of each whole batch; the last one of a fetch may be cut off."""
     at = 0
     while at + _PREFIX.size <= len(data):
         offset, length, _, magic = _PREFIX.unpack_from(data, at)
@@ -179,8 +187,10 @@ def _headers(data: memoryview) -> Iterator[tuple[Header, memoryview]]:
             raise CorruptData(f"the batch at offset {offset} says it is {length} bytes long")
         if at + length > len(data):
             return
-        body = data[at : at + length]
-        yield Header(*_HEADER.unpack_from(body)) if magic == 2 else _old(body, magic), body
+        if magic == 2:
+            yield Header(*_HEADER.unpack_from(data, at)), at
+        else:
+            yield _old(data[at : at + length], magic), at
         at += length
 
 

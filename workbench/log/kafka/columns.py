@@ -12,12 +12,13 @@ import polars as pl
 from kafka.record import MemoryRecords
 
 from workbench.errors import CorruptData
-from workbench.log.kafka import walk
+from workbench.log.kafka import views, walk
 from workbench.log.kafka.batches import Batch
 from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE, empty_raw
 
 #: Kafka's "no timestamp".
 NO_TIME = -1
+_KINDS = pl.Series(["create", "append", "none"], dtype=TIMESTAMP_TYPE)
 
 #: A record as the client's own decoder gives it: offset, timestamp, whether the broker stamped
 #: it, key, value, headers, leader epoch.
@@ -28,20 +29,18 @@ Plain = tuple[
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The records of some batches, and the ranges of offsets that these batches span."""
+    """The records of some batches, and the offsets `[start, end)` of batches that lack some."""
 
     frame: pl.DataFrame
-    spans: tuple[tuple[int, int], ...]
+    thin: tuple[tuple[int, int], ...]
 
     def missing(self, start: int, end: int) -> list[tuple[int, int]]:
         """Offsets in `[start, end)` within the batches that hold no record: compacted away."""
-        offsets = self.frame["offset"].to_numpy()
         holes: list[tuple[int, int]] = []
-        for first, last in self.spans:
+        offsets = self.frame["offset"].to_numpy()
+        for first, last in self.thin:
             low, high = max(first, start), min(last, end)
             inside = offsets[np.searchsorted(offsets, low) : np.searchsorted(offsets, high)]
-            if len(inside) == high - low:
-                continue
             bounds = [low - 1, *inside.tolist(), high]
             holes += [(a + 1, b) for a, b in pairwise(bounds) if b > a + 1]
         return holes
@@ -51,12 +50,17 @@ def decode(batches: Sequence[Batch], partition: int, start: int, end: int) -> De
     """The batches' records in `[start, end)`.  Raises CorruptData for a malformed batch."""
     frames = [
         _walked(list(run), partition) if current else _legacy(list(run), partition)
-        for current, run in groupby(batches, key=lambda batch: batch.magic == 2)
+        for (current, _), run in groupby(batches, key=lambda one: (one.magic == 2, id(one.data)))
     ]
     frame = pl.concat(frames) if frames else empty_raw()
     if frame.height and (frame["offset"][0] < start or frame["offset"][-1] >= end):
         frame = frame.filter(pl.col("offset").is_between(start, end, closed="left"))
-    return Decoded(frame, tuple((batch.base_offset, batch.last_offset + 1) for batch in batches))
+    thin = (
+        (batch.base_offset, batch.last_offset + 1)
+        for batch in batches
+        if batch.records != batch.last_offset + 1 - batch.base_offset
+    )
+    return Decoded(frame, tuple(thin))
 
 
 def frame_of(records: Iterable[Plain], partition: int) -> pl.DataFrame:
@@ -81,89 +85,105 @@ def frame_of(records: Iterable[Plain], partition: int) -> pl.DataFrame:
 
 
 def _walked(batches: list[Batch], partition: int) -> pl.DataFrame:
-    """A run of batches of the current format, by column."""
-    data, starts = _joined(batches)
+    """A run of batches of the current format in one buffer, by column."""
+    data = batches[0].data
+    for batch in batches:
+        if not 0 <= batch.records <= batch.end - batch.start:  # a record takes some bytes
+            raise CorruptData(f"the batch at offset {batch.base_offset} is malformed")
     table = np.array(
         [
             (
-                at,
-                at + len(batch.data),
+                batch.start,
+                batch.end,
                 batch.base_offset,
                 batch.first_timestamp,
                 batch.max_timestamp if batch.append_time else NO_TIME,
                 batch.records,
             )
-            for at, batch in zip(starts, batches, strict=True)
+            for batch in batches
         ],
         np.int64,
     )
     try:
-        found = walk.records(memoryview(data), table, int(table[:, 5].sum()))
+        found = walk.records(data, table)
     except ValueError as error:
         offset = batches[error.args[0]].base_offset
         raise CorruptData(f"the batch at offset {offset} is malformed") from None
-    number = found[walk.BATCH]
-    epochs = np.array([batch.leader_epoch for batch in batches], np.int32)[number]
-    stamped = np.array([batch.append_time for batch in batches], np.uint8)[number]
-    times = found[walk.TIMESTAMP]
-    kinds = np.where(times == NO_TIME, 2, stamped)
-    whole = pl.Series("data", [data], dtype=pl.Binary)
-    frame = pl.DataFrame(
+    counts = table[:, walk.COUNT]
+    timeless = found.times == NO_TIME
+    kinds = _repeated([int(batch.append_time) for batch in batches], counts, pl.UInt8())
+    times = pl.Series(found.times).cast(TIMESTAMP)
+    if timeless.any():
+        kinds = kinds.set(pl.Series(timeless), 2)
+        times = times.set(pl.Series(timeless), None)
+    rows = len(found.offsets)
+    return pl.DataFrame(
         {
-            "partition": pl.repeat(partition, len(number), dtype=pl.Int32, eager=True),
-            "offset": found[walk.OFFSET],
-            "timestamp": pl.Series(times).cast(TIMESTAMP),
-            "timestamp_type": pl.Series(kinds.astype(np.uint8)).replace_strict(
-                [0, 1, 2], ["create", "append", "none"], return_dtype=TIMESTAMP_TYPE
+            "partition": _repeated([partition], np.array([rows]), pl.Int32()),
+            "offset": found.offsets,
+            "timestamp": times,
+            "timestamp_type": _KINDS.gather(kinds),
+            "key": _compact(data, found.keys),
+            "value": _in_place(data, found.values),
+            "headers": _headers(data, found.headers, found.places),
+            "leader_epoch": _repeated(
+                [batch.leader_epoch for batch in batches], counts, pl.Int32()
             ),
-            "key": _cut(whole, found[walk.KEY], found[walk.KEY_LENGTH]),
-            "value": _cut(whole, found[walk.VALUE], found[walk.VALUE_LENGTH]),
-            "headers": _headers(data, whole, found[walk.HEADERS], found[walk.HEADERS_AT]),
-            "leader_epoch": epochs,
-            "recorded_at": pl.repeat(None, len(number), dtype=TIMESTAMP, eager=True),
+            "recorded_at": pl.repeat(None, rows, dtype=TIMESTAMP, eager=True),
         },
         schema=RAW,
     )
-    return (
-        frame.with_columns(
-            pl.when(pl.col("timestamp_type") != "none").then("timestamp").alias("timestamp")
-        )
-        if (kinds == 2).any()
-        else frame
-    )
 
 
-def _joined(batches: list[Batch]) -> tuple[bytes, list[int]]:
-    """The batches' bytes in one piece, and where each begins."""
-    starts = np.cumsum([0, *(len(batch.data) for batch in batches)])[:-1]
-    return b"".join(batch.data for batch in batches), starts.tolist()
+def _repeated(values: Sequence[int], counts: Any, dtype: pl.DataType) -> pl.Series:
+    """One value per batch as one per record."""
+    if len(set(values)) == 1:
+        return pl.Series([values[0]], dtype=dtype).new_from_index(0, int(counts.sum()))
+    return pl.Series(np.repeat(np.array(values), counts)).cast(dtype)
 
 
-def _cut(whole: pl.Series, starts: Any, lengths: Any) -> pl.Series:
-    """Pieces of one buffer as a Binary column; null where the length is -1."""
-    pieces = pl.DataFrame({"start": starts, "length": np.maximum(lengths, 0)}).select(
-        pl.lit(whole).first().bin.slice("start", "length").alias("piece")
-    )["piece"]
-    if (lengths >= 0).all():
-        return pieces
-    kept = pl.DataFrame({"piece": pieces, "kept": lengths >= 0})
-    return kept.select(pl.when("kept").then("piece").alias("piece"))["piece"]
+def _valid(sizes: Any) -> Any:
+    """Which views are not null, or None for all of them; null ones become empty."""
+    null = sizes == walk.NULL
+    if not null.any():
+        return None
+    sizes[null] = 0
+    return ~null
 
 
-def _headers(data: bytes, whole: pl.Series, counts: Any, places: Any) -> pl.Series:
+def _in_place(data: Any, found: Any) -> pl.Series:
+    """Views as a Binary column that keeps the whole buffer."""
+    valid = _valid(found[:: views.WORDS])
+    return views.adopt(found, valid, data)
+
+
+def _compact(data: Any, found: Any) -> pl.Series:
+    """Views as a Binary column with a buffer of its own, if any: it may outlive the others."""
+    sizes = found[:: views.WORDS]
+    valid = _valid(sizes)
+    size = int(sizes[sizes > walk.INLINE].sum(dtype=np.int64))
+    return views.adopt(found, valid, walk.compacted(data, found, size) if size else None)
+
+
+def _pieces(data: Any, starts: Any, sizes: Any) -> pl.Series:
+    """Pieces of the buffer as a compact Binary column; null where the size is -1."""
+    return _compact(data, walk.pieces(data, starts, sizes))
+
+
+def _headers(data: Any, counts: Any, places: Any) -> pl.Series:
     """The headers column: an empty list where a record has none."""
     empty = pl.Series([[]], dtype=HEADERS)
     if not counts.any():
         return empty.new_from_index(0, len(counts))
     try:
-        found = walk.headers(memoryview(data), counts, places)
+        found = walk.headers(data, counts, places)
     except ValueError as error:
         raise CorruptData(f"the headers of record {error.args[0]} are malformed") from None
     flat = pl.DataFrame(
         {
             "record": found[walk.RECORD],
-            "name": _text(_cut(whole, found[walk.NAME], found[walk.NAME_LENGTH])),
-            "value": _cut(whole, found[walk.CONTENT], found[walk.CONTENT_LENGTH]),
+            "name": _text(_pieces(data, found[walk.NAME], found[walk.NAME_LENGTH])),
+            "value": _pieces(data, found[walk.CONTENT], found[walk.CONTENT_LENGTH]),
         }
     )
     listed = flat.group_by("record", maintain_order=True).agg(
@@ -196,7 +216,7 @@ def _legacy(batches: list[Batch], partition: int) -> pl.DataFrame:
                 None,
             )
             for batch in batches
-            for record in MemoryRecords(bytes(batch.data)).next_batch()
+            for record in MemoryRecords(bytes(batch.data[batch.start : batch.end])).next_batch()
         ),
         partition,
     )

@@ -6,7 +6,8 @@ way.  It reads nothing outside the batches it was given, whatever their bytes sa
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,9 +27,14 @@ def _compiled(function: Any) -> Any:
 
 Array = Any
 
-#: Columns of the walk's result, a row per record.  Lengths are -1 for null.
-OFFSET, TIMESTAMP, KEY, KEY_LENGTH, VALUE, VALUE_LENGTH, HEADERS, HEADERS_AT, BATCH = range(9)
-COLUMNS = 9
+#: Columns of a batch's row: where its records begin and end, its base offset, its first timestamp,
+#: the broker's stamp or -1, and how many records it holds.
+START, END, BASE, FIRST, STAMP, COUNT = range(6)
+
+#: The length of a null in a view.
+NULL = 0xFFFFFFFF
+#: The longest value that lies in its view.
+INLINE = 12
 
 #: Columns of the walk over headers, a row per header.
 RECORD, NAME, NAME_LENGTH, CONTENT, CONTENT_LENGTH = range(5)
@@ -51,20 +57,44 @@ def _varint(data: Any, at: int, end: int) -> Any:
 
 
 @_compiled
-def walk(data: Any, batches: Any, out: Any) -> int:
-    """Fill `out` (columns x records) from the batches.
+def _view(data: Any, at: int, size: int, out: Any, place: int) -> None:
+    """Write the four words of a view at `place`: see `views`."""
+    if size < 0:
+        out[place] = NULL
+        return
+    out[place] = size
+    if size > INLINE:
+        out[place + 1] = data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+        out[place + 3] = at
+        return
+    for number in range(size):
+        out[place + 1 + number // 4] |= data[at + number] << number % 4 * 8
 
-    They are rows of (start, end, base offset, first timestamp, stamp or -1, records).
-    Returns -1, or the number of the batch that is malformed.
+
+@_compiled
+def walk(
+    data: Any,
+    batches: Any,
+    offsets: Any,
+    times: Any,
+    keys: Any,
+    values: Any,
+    headers: Any,
+    places: Any,
+) -> int:
+    """Fill a row per record: offset, timestamp, views of key and value, headers and their place.
+
+    The views have to be zero.  Returns -1, or the number of the batch that is malformed.
     """
     row = 0
     for number in range(len(batches)):
-        at = batches[number][0]
-        end = batches[number][1]
-        base = batches[number][2]
-        first = batches[number][3]
-        stamp = batches[number][4]
-        for _ in range(batches[number][5]):
+        batch = batches[number]
+        at = batch[START]
+        end = batch[END]
+        base = batch[BASE]
+        first = batch[FIRST]
+        stamp = batch[STAMP]
+        for _ in range(batch[COUNT]):
             size, at = _varint(data, at, end)
             stop = at + size
             if at < 0 or size < 0 or stop > end:
@@ -76,28 +106,23 @@ def walk(data: Any, batches: Any, out: Any) -> int:
             offset, at = _varint(data, at, stop)
             if at < 0:
                 return number
-            key_size, at = _varint(data, at, stop)
-            if at < 0 or key_size > stop - at:
-                return number
-            out[KEY][row] = at
-            out[KEY_LENGTH][row] = key_size
-            if key_size > 0:
-                at += key_size
             size, at = _varint(data, at, stop)
             if at < 0 or size > stop - at:
                 return number
-            out[VALUE][row] = at
-            out[VALUE_LENGTH][row] = size
-            if size > 0:
-                at += size
+            _view(data, at, size, keys, 4 * row)
+            at += max(size, 0)
+            size, at = _varint(data, at, stop)
+            if at < 0 or size > stop - at:
+                return number
+            _view(data, at, size, values, 4 * row)
+            at += max(size, 0)
             size, at = _varint(data, at, stop)
             if at < 0 or size < 0 or size > stop - at:
                 return number
-            out[HEADERS][row] = size
-            out[HEADERS_AT][row] = at
-            out[OFFSET][row] = base + offset
-            out[TIMESTAMP][row] = first + delta if stamp == -1 else stamp
-            out[BATCH][row] = number
+            headers[row] = size
+            places[row] = at
+            offsets[row] = base + offset
+            times[row] = first + delta if stamp == -1 else stamp
             row += 1
             at = stop
         if at != end:
@@ -106,57 +131,131 @@ def walk(data: Any, batches: Any, out: Any) -> int:
 
 
 @_compiled
-def walk_headers(data: Any, counts: Any, places: Any, out: Any) -> int:
-    """Fill `out` (columns x headers) with each record's headers.
+def view(data: Any, starts: Any, sizes: Any, out: Any) -> int:
+    """Fill `out` with views of the pieces of `data`."""
+    for row in range(len(starts)):
+        _view(data, starts[row], sizes[row], out, 4 * row)
+    return -1
+
+
+@_compiled
+def compact(data: Any, views: Any, out: Any) -> int:
+    """Copy what views refer to into `out`, and have them refer to it."""
+    filled = 0
+    for row in range(len(views) // 4):
+        size = views[4 * row]
+        if size > INLINE:
+            at = views[4 * row + 3]
+            for number in range(size):
+                out[filled + number] = data[at + number]
+            views[4 * row + 3] = filled
+            filled += size
+    return -1
+
+
+@_compiled
+def walk_headers(
+    data: Any,
+    counts: Any,
+    at_first: Any,
+    records: Any,
+    names: Any,
+    name_sizes: Any,
+    contents: Any,
+    content_sizes: Any,
+) -> int:
+    """Fill a row per header: its record, and place and length of name and content.
 
     Returns -1, or the number of the record whose headers are malformed.
     """
     row = 0
     for record in range(len(counts)):
-        at = places[record]
+        at = at_first[record]
         for _ in range(counts[record]):
             size, at = _varint(data, at, len(data))
             if at < 0 or size < 0 or size > len(data) - at:
                 return record
-            out[RECORD][row] = record
-            out[NAME][row] = at
-            out[NAME_LENGTH][row] = size
+            records[row] = record
+            names[row] = at
+            name_sizes[row] = size
             at += size
             size, at = _varint(data, at, len(data))
             if at < 0 or size > len(data) - at:
                 return record
-            out[CONTENT][row] = at
-            out[CONTENT_LENGTH][row] = size
+            contents[row] = at
+            content_sizes[row] = size
             if size > 0:
                 at += size
             row += 1
     return -1
 
 
-def records(data: memoryview, batches: Array, count: int) -> Array:
-    """The walk over the batches as an int64 array, columns x `count` records.
+class Walked(NamedTuple):
+    """Arrays, a row per record; `keys` and `values` are views (see `views`), null included."""
+
+    offsets: Array
+    times: Array
+    keys: Array
+    values: Array
+    headers: Array
+    places: Array
+
+
+def records(data: Array, batches: Array) -> Walked:
+    """The walk over these batches in `data`.
 
     Raises ValueError with the number of a batch that is malformed.
     """
-    return _run(walk, COLUMNS, count, data, batches)
+    count = int(batches[:, COUNT].sum())
+    out = Walked(
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.zeros(4 * count, np.uint32),
+        np.zeros(4 * count, np.uint32),
+        np.empty(count, np.int32),
+        np.empty(count, np.int64),
+    )
+    _run(walk, (data, batches), out)
+    return out
 
 
-def headers(data: memoryview, counts: Array, places: Array) -> Array:
+def headers(data: Array, counts: Array, places: Array) -> Array:
     """The walk over all records' headers as an int64 array, columns x headers.
 
     Raises ValueError with the number of a record whose headers are malformed.
     """
-    return _run(walk_headers, HEADER_COLUMNS, int(counts.sum()), data, counts, places)
+    out = np.empty((HEADER_COLUMNS, int(counts.sum())), np.int64)
+    _run(walk_headers, (data, counts, places), tuple(out))
+    return out
 
 
-def _run(function: Any, columns: int, rows: int, data: memoryview, *tables: Array) -> Array:
-    out = np.zeros((columns, rows), np.int64)
+def pieces(data: Array, starts: Array, sizes: Array) -> Array:
+    """Views of pieces of the buffer, null where the size is -1."""
+    out = np.zeros(4 * len(starts), np.uint32)
+    _run(view, (data, starts, sizes), (out,))
+    return out
+
+
+def compacted(data: Array, views: Array, size: int) -> Array:
+    """The `size` bytes that views refer to, in a buffer of their own; the views refer to it."""
+    out = np.empty(size, np.uint8)
+    _run(compact, (data,), (views, out))
+    return out
+
+
+def _run(function: Any, given: tuple[Array, ...], out: Iterable[Array]) -> None:
+    """Run one of the above; it writes into the arrays of `out`, and says -1 when all is well."""
     if COMPILED:
-        wrong = function(np.frombuffer(data, np.uint8), *tables, out)
+        wrong = function(*given, *out)
     else:  # plain Python is several times faster on lists than on arrays
-        lists = out.tolist()
-        wrong = function(data, *(table.tolist() for table in tables), lists)
-        out = np.array(lists, np.int64).reshape(columns, rows)
+        out = list(out)
+        lists = [array.tolist() for array in out]
+        wrong = function(*map(_plain, given), *lists)
+        for array, filled in zip(out, lists, strict=True):
+            array[:] = filled
     if wrong != -1:
         raise ValueError(wrong)
-    return out
+
+
+def _plain(array: Array) -> Any:
+    return memoryview(array) if array.dtype == np.uint8 else array.tolist()

@@ -1,0 +1,129 @@
+"""Binary columns whose values stay where they were received: Arrow views into one buffer.
+
+A view (Arrow columnar format, "Variable-size Binary View Layout") is 16 bytes: the length, and
+either the value itself, up to 12 bytes, or its first four bytes, the number of a buffer and a
+place in it.  Polars keeps Binary columns so, and takes them over the Arrow C data interface
+without a copy.
+
+What is handed over has to be let go of by somebody, on any thread, while the interpreter ends if
+need be.  No callback of ours does that: the memory is given to Polars first, as plain columns of
+numbers, and the release that comes with these is handed on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+#: The words of a view.
+WORDS = 4
+
+_POINTER = ctypes.c_void_p
+
+
+class _Schema(ctypes.Structure):
+    """`struct ArrowSchema`."""
+
+
+_Schema._fields_ = [
+    ("format", ctypes.c_char_p),
+    ("name", ctypes.c_char_p),
+    ("metadata", ctypes.c_char_p),
+    ("flags", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("children", ctypes.POINTER(ctypes.POINTER(_Schema))),
+    ("dictionary", _POINTER),
+    ("release", _POINTER),
+    ("private_data", _POINTER),
+]
+
+
+class _Array(ctypes.Structure):
+    """`struct ArrowArray`."""
+
+
+_Array._fields_ = [
+    ("length", ctypes.c_int64),
+    ("null_count", ctypes.c_int64),
+    ("offset", ctypes.c_int64),
+    ("n_buffers", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("buffers", ctypes.POINTER(_POINTER)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_Array))),
+    ("dictionary", _POINTER),
+    ("release", _POINTER),
+    ("private_data", _POINTER),
+]
+
+
+def adopt(
+    views: np.ndarray[Any, Any],
+    valid: np.ndarray[Any, Any] | None = None,
+    data: np.ndarray[Any, Any] | None = None,
+) -> pl.Series:
+    """Views as a Binary column, without a copy.
+
+    Parameters
+    ----------
+    views
+        `WORDS` words (uint32) a row; the number of the buffer is 0.  What they say is believed:
+        they have to lie in `data`.
+    valid
+        Which rows are not null (bool); None where all are.
+    data
+        The buffer (uint8, below 4 GiB); None where every value lies in its view.
+    """
+    parts = [views.view(np.uint8)]
+    if data is not None and len(data):
+        parts += [data, np.array([len(data)], np.int64).view(np.uint8)]
+    if valid is not None:
+        parts.append(np.packbits(valid, bitorder="little"))
+    owner, owned = _exported(parts)
+    places = [owner.children[n].contents.children[0].contents.buffers[1] for n in range(len(parts))]
+    bitmap = places.pop() if valid is not None else None
+    buffers = [bitmap, places[0], *(places[1:] or [None])]
+    column = _Array(
+        length=len(views) // WORDS,
+        null_count=0 if valid is None else -1,
+        n_buffers=len(buffers),
+        buffers=(_POINTER * len(buffers))(*buffers),
+        release=owner.release,
+        private_data=owner.private_data,
+    )
+    kind = _Schema(
+        format=b"vz", name=b"", flags=2, release=owned.release, private_data=owned.private_data
+    )
+    return pl.Series(_Handover(kind, column))
+
+
+class _Handover:
+    """What Polars takes over: an object of the Arrow PyCapsule interface."""
+
+    def __init__(self, kind: _Schema, array: _Array) -> None:
+        self._both = kind, array
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        kind, array = self._both
+        return _capsule(kind, b"arrow_schema"), _capsule(array, b"arrow_array")
+
+
+def _exported(parts: list[np.ndarray[Any, Any]]) -> tuple[Any, Any]:
+    """The parts in Polars' hands, exported as one row of a struct of lists."""
+    array, kind = _Array(), _Schema()
+    columns = [pl.Series(str(number), part).implode() for number, part in enumerate(parts)]
+    pl.DataFrame(columns).to_struct()._export_arrow_to_c(
+        ctypes.addressof(array), ctypes.addressof(kind)
+    )
+    return array, kind
+
+
+_new_capsule = ctypes.pythonapi.PyCapsule_New
+_new_capsule.restype = ctypes.py_object
+_new_capsule.argtypes = (_POINTER, ctypes.c_char_p, _POINTER)
+
+
+def _capsule(structure: Any, name: bytes) -> object:
+    return _new_capsule(ctypes.addressof(structure), name, None)
