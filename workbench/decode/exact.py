@@ -150,6 +150,8 @@ def _string(value: Any) -> str:
 def _float(value: Any) -> float:
     literal = _literal(value, "Float64 takes a number")
     number = float(literal)
+    if not number and _is_integer(literal):
+        return 0.0  # -0 is an integer, and those have no negative zero
     if math.isinf(number):
         raise Misfit("a number beyond the range of Float64")
     if _is_integer(literal) and int(literal) != number:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import polars as pl
 
-from workbench.decode import exact, fast
-from workbench.decode.document import Misfit, parse
+from workbench.decode import fast
 from workbench.decode.protocol import Decoded
+from workbench.decode.rows import decode_rows
 from workbench.schema import Schema
 
-#: Fewer records are decoded one by one sooner than DuckDB has planned its query.
-_FEW = 256
-#: How many records DuckDB is given at a time, which bounds the memory of a call.
+#: Fewer records are decoded one by one sooner than their columns have been checked.
+_FEW = 64
+#: How many records are decoded at a time, which bounds the memory of a call.
 _ROWS = 100_000
 
 
@@ -44,7 +43,7 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
     """
     how = fast.plan(schema) if len(values) >= _FEW else None
     if how is None:
-        return _decode_rows(values, schema)
+        return decode_rows(values, schema)
     parts = [_decode_part(part, schema, how) for part in _slices(values)]
     whole = pl.concat(parts, rechunk=False)
     names = list(schema.columns.values())
@@ -56,47 +55,16 @@ def _slices(values: pl.Series) -> Iterator[pl.Series]:
 
 
 def _decode_part(values: pl.Series, schema: Schema, how: fast.Plan) -> pl.DataFrame:
-    """What DuckDB reads exactly, and the other records one by one, in their order."""
-    accepted = fast.accept(values, schema, how)
+    """What is read exactly by column, and the other records one by one, in their order."""
+    accepted = fast.accept(values, how)
+    sure = accepted.columns.insert_column(
+        len(schema),
+        pl.Series("decode_error", [None], dtype=pl.String).new_from_index(0, len(accepted.rows)),
+    )
+    if len(accepted.rows) == len(values):
+        return sure
     every = pl.int_range(len(values), eager=True, dtype=pl.UInt32)
     declined = every.filter(~every.is_in(accepted.rows.implode()))
-    fields, error, rest = _decode_rows(values.gather(declined), schema)
-    sure = accepted.columns.insert_column(
-        len(fields.columns),
-        pl.repeat(None, len(accepted.rows), dtype=pl.String, eager=True).alias("decode_error"),
-    )
+    fields, error, rest = decode_rows(values.gather(declined), schema)
     both = pl.concat([sure, pl.DataFrame([*fields.get_columns(), error, rest])])
     return both[pl.concat([accepted.rows, declined]).arg_sort()]
-
-
-def _decode_rows(values: pl.Series, schema: Schema) -> Decoded:
-    record = pl.Struct(dict(schema))
-    typed, left = exact.convert(record), exact.remainder(record)
-    nothing: dict[str, Any] = dict.fromkeys(schema)
-    rows: list[dict[str, Any]] = []
-    errors: list[str | None] = []
-    rests: list[str | None] = []
-    for value in values:
-        row, error, rest = nothing, None, None
-        if value is not None:
-            try:
-                document = parse(value)
-                rest = exact.rest_text(left(document))
-                row = typed(document)
-            except Misfit as e:
-                row, error, rest = nothing, str(e), None
-        rows.append(row)
-        errors.append(error)
-        rests.append(rest)
-    names = schema.columns
-    fields = pl.DataFrame(
-        [
-            exact.series(names[name], [row[name] for row in rows], dtype)
-            for name, dtype in schema.items()
-        ]
-    )
-    return Decoded(
-        fields,
-        pl.Series("decode_error", errors, dtype=pl.String),
-        pl.Series("_rest", rests, dtype=pl.String),
-    )
