@@ -26,7 +26,7 @@ import polars as pl
 
 from workbench.errors import ProfileError
 from workbench.log.kafka.client import Client
-from workbench.log.kafka.limits import Caching, Limits
+from workbench.log.kafka.limits import Caching
 from workbench.log.kafka.reader import Piece, Range, Reader, check_range, current_topic
 from workbench.records import RAW, Gap
 
@@ -151,11 +151,10 @@ _FAR = 1 << 63
 class CachedReader:
     """A reader that asks another one only for what its cache does not hold."""
 
-    def __init__(self, inner: Reader, client: Client, cache: PieceCache, limits: Limits) -> None:
+    def __init__(self, inner: Reader, client: Client, cache: PieceCache) -> None:
         self._inner = inner
         self._client = client
         self._cache = cache
-        self._limits = limits
 
     def pieces(self, wanted: Range) -> Iterator[Piece]:
         """See `Reader`."""
@@ -214,7 +213,7 @@ class CachedReader:
         )
         settings = self._client.settings
         facts = (
-            *(settings.hint, settings.who, self._limits.hidden(wanted.topic)),
+            *(settings.hint, settings.who, self._client.limits.hidden(wanted.topic)),
             *(wanted.topic_id, wanted.partition, wanted.isolation, wanted.compacted, epoch),
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

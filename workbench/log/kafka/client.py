@@ -15,6 +15,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 from workbench.errors import AccessDenied, LogError, Unreachable
+from workbench.log.kafka.limits import Limits
+from workbench.log.kafka.pace import Pace, Throttling
 from workbench.log.kafka.security import untrusted
 from workbench.log.kafka.settings import CONNECT_SECONDS, Settings
 from workbench.records import Isolation
@@ -48,8 +50,11 @@ _PAUSE_SECONDS = 0.1
 class Client:
     """The cluster's metadata, offsets and groups.  Thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
         self.settings = settings
+        self.limits = limits or Limits()
+        self.pace = Pace(self.limits.max_rate)
+        self.throttling = Throttling(settings.hint)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="workbench-kafka")
         self.admin: Any = self.call("connect", lambda: _connected(settings))
 
@@ -122,15 +127,16 @@ _ENDS: tuple[tuple[int, Isolation], ...] = (
 )
 
 
-class _FirstContact(KafkaConnectionManager):  # type: ignore[misc]
+class _FirstContact(KafkaConnectionManager):
     """The client's connections; a refusal while connecting is an error at once.
 
     The client goes on trying until its time is up: it would say that nobody answers, and a
     cluster that counts failed logins might lock the user out.
     """
 
-    async def _connect(self, node: Any, conn: Any, **how: Any) -> None:
-        await super()._connect(node, conn, **how)
+    async def _connect(self, node: Any, conn: Any, *args: Any, **kwargs: Any) -> None:
+        connect: Any = super()._connect
+        await connect(node, conn, *args, **kwargs)
         error = conn.init_future.exception
         if error is None or not self.cluster.is_bootstrap(node.node_id):
             return
@@ -145,7 +151,8 @@ def _connected(settings: Settings) -> Any:
 
     def remembered(**config: Any) -> Any:
         net = NetworkSelector(**config)
-        opened.append(KafkaNetClient(net=net, manager=_FirstContact(net, **config), **config))
+        manager: Any = _FirstContact
+        opened.append(KafkaNetClient(net=net, manager=manager(net, **config), **config))
         return opened[0]
 
     try:

@@ -12,8 +12,11 @@ import polars as pl
 
 from workbench.errors import InvalidRange, ReadOnly
 from workbench.log.kafka import groups, times, topics
+from workbench.log.kafka.cache import CachedReader, open_cache
 from workbench.log.kafka.client import Client
 from workbench.log.kafka.groups import KafkaMembership
+from workbench.log.kafka.limits import Limits
+from workbench.log.kafka.masking import MaskedReader
 from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.produce import Appender
 from workbench.log.kafka.reader import FetchReader, Piece, Range, Reader
@@ -43,10 +46,14 @@ class KafkaLog:
     Writing is refused unless `write=True`.
     """
 
-    def __init__(self, settings: Settings, *, write: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, write: bool = False, limits: Limits | None = None
+    ) -> None:
         self._settings = settings
         self._writable = write
-        self._client = Client(settings)
+        self._client = Client(settings, limits)
+        self._limits = self._client.limits
+        self._cache = open_cache(self._limits.cache)
         self._id: str = self._client.call("connect", self._client.admin.describe_cluster)[
             "cluster_id"
         ]
@@ -58,7 +65,12 @@ class KafkaLog:
 
     @classmethod
     def connect(
-        cls, url: str, *, write: bool = False, options: Mapping[str, Any] | None = None
+        cls,
+        url: str,
+        *,
+        write: bool = False,
+        options: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> Self:
         """Connect to a cluster.
 
@@ -70,6 +82,9 @@ class KafkaLog:
             True allows `create_topic` and `append`.
         options
             Settings of kafka-python: `security_protocol`, `sasl_mechanism`, `ssl_cafile`, …
+        limits
+            Its rate, topics and fields that are not shown, and where repeated reads come from;
+            by default none, and the cluster.
 
         Raises
         ------
@@ -77,10 +92,12 @@ class KafkaLog:
             No broker answers within ten seconds.
         AccessDenied
             The cluster refuses the user.
+        Untrusted
+            Its certificate does not hold, or it wants one of ours.
         ProfileError
             An URL or a setting that is not understood.
         """
-        return cls(Settings.of(url, options), write=write)
+        return cls(Settings.of(url, options), write=write, limits=limits)
 
     @property
     def id(self) -> str:
@@ -103,16 +120,23 @@ class KafkaLog:
         return self._writable
 
     @property
+    def throttled_ms(self) -> int:
+        """How long the cluster has held back the reads of this connection, in ms."""
+        return self._client.throttling.total_ms
+
+    @property
     def live(self) -> bool:
         """True: a cluster is never a recording."""
         return True
 
     def topics(self) -> list[TopicInfo]:
         """All topics but Kafka's own, by name, in two requests."""
-        return [self._with_schema(info) for info in topics.infos(self._client)]
+        known = topics.infos(self._client)
+        return [self._with_schema(info) for info in known if self._limits.allows(info.name)]
 
     def topic(self, name: str) -> TopicInfo:
         """One topic.  Raises `UnknownTopic`, `AccessDenied`."""
+        self._limits.check(name)
         return self._with_schema(topics.info(self._client, name))
 
     def partitions(self, topic: str) -> list[PartitionInfo]:
@@ -248,11 +272,17 @@ class KafkaLog:
         with self._opening:
             if self._reader is None:
                 self._wire = self._client.call("connect", lambda: open_wire(self._settings))
-                self._reader = (
+                reader: Reader = (
                     PollReader(self._client)
                     if self._wire is None
                     else FetchReader(self._client, self._wire)
                 )
+                # What is hidden is hidden from the cache too.
+                if self._limits.masked:
+                    reader = MaskedReader(reader, self._limits)
+                if self._cache is not None:
+                    reader = CachedReader(reader, self._client, self._cache)
+                self._reader = reader
             return self._reader
 
     def _range(

@@ -45,7 +45,7 @@ class PollReader:
         consumer: Any = self._client.call(
             "read",
             lambda: KafkaConsumer(
-                **settings.client(),
+                **settings.client(client_rack=settings.rack),
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 allow_auto_create_topics=False,
@@ -75,6 +75,7 @@ class PollReader:
                     (_plain(record) for record in records if record.offset < wanted.end),
                     wanted.partition,
                 )
+                self._client.pace.spend(int(frame.estimated_size()))
                 yield Piece(position, reached, frame, ())
                 position = reached
         finally:

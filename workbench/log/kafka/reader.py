@@ -190,6 +190,7 @@ class _Run:
                 self._leader_epoch,
                 self._epoch,
                 wait_ms=100,
+                rack=self._client.settings.rack,
             )
         )
 
@@ -203,8 +204,15 @@ class _Run:
             except kafka_errors.KafkaError as error:
                 self._again(error)
                 continue
+            self._client.throttling.note(answer.throttle_ms)
             failure = self._failure(answer)
+            if failure is None and answer.preferred >= 0:
+                # A replica nearer to us has it (KIP-392); what it does not have, the leader does.
+                self._leader = answer.preferred
+                self._pending = self._ask()
+                continue
             if failure is None:
+                self._client.pace.spend(len(answer.records))
                 return answer
             self._again(failure)
 

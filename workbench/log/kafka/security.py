@@ -169,7 +169,7 @@ def token_provider(options: Mapping[str, Any]) -> AbstractTokenProvider:
     )
 
 
-class _Fixed(AbstractTokenProvider):  # type: ignore[misc]
+class _Fixed(AbstractTokenProvider):
     """One token, until it expires."""
 
     def __init__(self, token: str) -> None:
@@ -179,7 +179,7 @@ class _Fixed(AbstractTokenProvider):  # type: ignore[misc]
         return str(self._token)
 
 
-class _Unsecured(AbstractTokenProvider):  # type: ignore[misc]
+class _Unsecured(AbstractTokenProvider):
     """Tokens without a signature (RFC 7515, appendix A.5), for clusters that try things out."""
 
     def __init__(self, subject: str) -> None:
@@ -194,7 +194,7 @@ class _Unsecured(AbstractTokenProvider):  # type: ignore[misc]
         return ".".join(part.decode().rstrip("=") for part in parts) + "."
 
 
-class _ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
+class _ClientCredentials(AbstractTokenProvider):
     """Tokens for a client's id and secret (RFC 6749, section 4.4), kept until they expire soon."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:

@@ -178,7 +178,8 @@ def _fetch_response(data: memoryview) -> tuple[int, Answer]:
     for _ in range(count - 1):
         aborted.append(_ABORTED.unpack_from(data, at))
         at = _skip_tags(data, at + _ABORTED.size)
-    at += _I32.size  # the preferred replica: never asked for
+    preferred = _I32.unpack_from(data, at)[0]
+    at += _I32.size
     size, at = _unsigned(data, at)
     records = data[at : at + max(size - 1, 0)]
     at += len(records)
@@ -191,7 +192,7 @@ def _fetch_response(data: memoryview) -> tuple[int, Answer]:
             diverged = _EPOCH_END.unpack_from(data, at)[1]
         at += size
     return correlation, Answer(
-        error, high, stable, start, tuple(aborted), diverged, throttle_ms, records
+        error, high, stable, start, tuple(aborted), diverged, throttle_ms, records, preferred
     )
 
 

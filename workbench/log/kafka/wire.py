@@ -38,13 +38,14 @@ class Ask(NamedTuple):
     last_epoch: int = -1
     wait_ms: int = 0
     min_bytes: int = 1
+    rack: str = ""
 
 
 class Answer(NamedTuple):
     """What a broker says to it.  `records` is whole batches, the last one maybe cut off.
 
     `diverged` is the offset from which the records that were read before are not the log's any
-    more, or None.
+    more, or None.  `preferred` is a replica nearer to the asker's rack (KIP-392), or -1.
     """
 
     error: int
@@ -55,6 +56,7 @@ class Answer(NamedTuple):
     diverged: int | None
     throttle_ms: int
     records: memoryview
+    preferred: int = -1
 
 
 class Wire:
@@ -160,7 +162,7 @@ def _request(ask: Ask) -> Any:
             )
         ],
         forgotten_topics_data=[],
-        rack_id="",
+        rack_id=ask.rack,
         min_version=4,
         max_version=FETCH_VERSION,
     )
@@ -183,6 +185,7 @@ def _answer(response: Any) -> Answer:
         None if diverging is None or diverging.end_offset < 0 else diverging.end_offset,
         response.throttle_time_ms,
         memoryview(found.records or b""),
+        getattr(found, "preferred_read_replica", -1),
     )
 
 
