@@ -31,6 +31,9 @@ settings.register_profile(
 )
 settings.load_profile("soak" if SOAK else "default")
 
+# Tests leave the user's own cache alone; those that are about it name a folder.
+os.environ["WORKBENCH_CACHE"] = "off"
+
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 #: Headless, in a container, as root, and with no wish to talk to anybody.

@@ -14,7 +14,7 @@ These are few, and are folded once more from their records with the graves known
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -107,7 +107,29 @@ class Aggregation:
             if rows > WAITING_ROWS + 2 * waiting[0].rows.height:
                 waiting = [self.merge(*waiting)]
                 rows = waiting[0].rows.height
-        return self._settle(self.merge(*waiting), reread)
+        settled = self._settle(self.merge(*waiting), reread)
+        # Rows in order cost little to keep in order, and to look at.
+        return replace(settled, rows=settled.rows.sort(self.by, nulls_last=True))
+
+    def pack(self, state: Partial) -> pl.DataFrame:
+        """Rows and graves as one frame; no key is torn between folds."""
+        parts = [state.rows.with_columns(_grave=False), state.graves.with_columns(_grave=True)]
+        return pl.concat(parts, how="diagonal")
+
+    def unpack(self, frame: pl.DataFrame) -> Partial:
+        """What `pack` made the frame of.  Raises ValueError for another frame."""
+        empty = self.empty()
+        if frame.schema != self.pack(empty).schema:
+            raise ValueError(f"its columns are {frame.schema}")
+        rows, graves = (frame.filter(pl.col("_grave") == which) for which in (False, True))
+        return Partial(
+            rows.select(empty.rows.columns), graves.select(empty.graves.columns), empty.torn
+        )
+
+    def size(self, state: Partial) -> tuple[int, int]:
+        """Rows, and bytes."""
+        frames = (state.rows, state.graves)
+        return sum(f.height for f in frames), sum(int(f.estimated_size()) for f in frames)
 
     def finalise(self, state: Partial) -> pl.DataFrame:
         """The table: key columns, then aggregates; sorted by key, nulls last."""
@@ -115,19 +137,24 @@ class Aggregation:
         return rows.sort(self.by, nulls_last=True)
 
     def trace(self, events: pl.DataFrame) -> pl.DataFrame:
-        """The aggregates after each of the ordered events of one key, a row per event.
+        """The aggregates after each event, a row per event; null after a tombstone.
 
-        Null after a tombstone.  Each row joins all before it back to the last tombstone, by
-        doubling: after k rounds it holds 2^k events.
+        The events of a key follow each other, in order.  Each row joins all before it, back to
+        the last tombstone or the key's first event, by doubling: after k rounds it holds 2^k
+        events.
         """
-        n = events.height
+        begins = pl.any_horizontal(
+            pl.struct(self.by).ne_missing(pl.struct(self.by).shift()), pl.int_range(pl.len()) == 0
+        )
+        ends = pl.col("_tombstone") if self.deletes else pl.lit(False)
         events = events.with_row_index("_row").with_columns(
-            _row=pl.col("_row").cast(pl.Int64), _life=pl.col("_tombstone").cum_sum()
+            _row=pl.col("_row").cast(pl.Int64), _life=(begins | ends).cum_sum()
         )
         lives = events.select("_row", "_life")
         rows = self._part(events.filter("_counts"), ["_row"])
+        longest = lives["_life"].value_counts()["count"].max() or 0
         reach = 1
-        while reach < n:
+        while reach < longest:  # type: ignore[operator]
             moved = (
                 rows.join(lives, on="_row")
                 .with_columns(pl.col("_row") + reach)

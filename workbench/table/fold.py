@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.positions import Position
 from workbench.source.stream import StreamSource
+from workbench.table import plain
 from workbench.table.definition import check_by
 from workbench.table.machine import Merge, StateMachine, Step
 from workbench.table.table import Table
@@ -29,7 +30,8 @@ class Fold(Table):
         The state before the first record: a value, of which each key gets a copy, or a callable
         that makes one.
     version
-        Names what `step` does; change it when that changes.
+        Names what `step` and `initial` do; change it when that changes.  Only with it, and with
+        a state of plain values, does a fold outlive its process as a snapshot.
     merge
         Joins the states of two partitions into one.  Without it each key has to be in one
         partition.  A tombstone then ends what its own partition had of the key.
@@ -57,4 +59,15 @@ class Fold(Table):
         self._aggregates = (getattr(step, "__name__", "step"),)
         self.version = version
         engine = StateMachine(names, schema, stream.topics, step, initial, merge)
-        self._bind(stream, engine, start)
+        self._bind(stream, engine, start, self._definition(names, step, initial))
+
+    def _definition(self, by: Sequence[str], step: Step, initial: Any) -> dict[str, Any] | None:
+        """What tells this fold from others: nobody but its version knows what `step` does."""
+        if self.version is None:
+            return None
+        try:
+            begins = initial.__qualname__ if callable(initial) else plain.dumps(initial)
+        except (AttributeError, TypeError):
+            return None
+        name = getattr(step, "__qualname__", "")
+        return {"by": by, "fold": name, "version": self.version, "initial": begins}

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from workbench.errors import DefinitionError
+from workbench.table import plain
 from workbench.table.definition import HIDDEN
 from workbench.table.reading import unlane
 
@@ -19,6 +20,8 @@ Key = tuple[Any, ...]
 
 #: Per key, and per partition that its records are in, the state there.
 States = dict[Key, dict[int, Any]]
+
+_STATE_BYTES = 1_000
 
 _MARKS = ("_at", "_lane", "_counts", "_tombstone")
 
@@ -67,14 +70,41 @@ class StateMachine:
         return keys.hstack(values).sort(self.by, nulls_last=True)
 
     def trace(self, events: pl.DataFrame) -> pl.DataFrame:
-        """The state after each of the ordered events of one key, a row per event."""
+        """The state after each event, a row per event; those of a key are in order."""
         states: States = {}
         after: list[Any] = []
         for row in events.iter_rows(named=True):
+            key = tuple(row[name] for name in self.by)
             # Each step gets its own copy, so that the states before it stay as they were.
             self._take(states, row, set())
-            after.append(next((self._joined(lanes) for lanes in states.values() if lanes), None))
+            after.append(self._joined(states[key]) if states.get(key) else None)
         return self._frame(after)
+
+    def pack(self, state: States) -> pl.DataFrame | None:
+        """A row per key and partition, the state as JSON; None where it is no plain value."""
+        rows = [(key, lane, value) for key, lanes in state.items() for lane, value in lanes.items()]
+        try:
+            texts = [plain.dumps(value) for _, _, value in rows]
+        except TypeError:
+            return None
+        keys = pl.DataFrame([key for key, _, _ in rows], schema=self._keys, orient="row")
+        lanes = [lane for _, lane, _ in rows]
+        return keys.hstack(
+            [pl.Series("_lane", lanes, pl.Int64), pl.Series("_state", texts, pl.String)]
+        )
+
+    def unpack(self, frame: pl.DataFrame) -> States:
+        """What `pack` made the frame of.  Raises ValueError for another frame."""
+        if frame.schema != {**self._keys, "_lane": pl.Int64(), "_state": pl.String()}:
+            raise ValueError(f"its columns are {frame.schema}")
+        states: States = {}
+        for *key, lane, text in frame.iter_rows():
+            states.setdefault(tuple(key), {})[lane] = plain.loads(text)
+        return states
+
+    def size(self, state: States) -> tuple[int, int]:
+        """Keys, and bytes as if each had a small dict."""
+        return len(state), len(state) * _STATE_BYTES
 
     def _take(self, states: States, row: dict[str, Any], own: set[tuple[Key, int]]) -> None:
         """One record into the states; those named in `own` are ours to change."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
+from math import ceil
 from typing import Literal
 
 import polars as pl
@@ -19,6 +21,9 @@ AsOf = Literal["cut", "record", "latest surviving"]
 
 #: How far beyond a time late arrivals are looked for where the log has no index of times.
 LATE_MS = 3_600_000
+
+#: A witness is so many offsets, of so many partitions.
+_WITNESSES = 8
 
 
 class Moments:
@@ -52,6 +57,36 @@ class Moments:
                     "that still holds it",
                 )
         return starts
+
+    def toward(self, start: Position, end: Position, records: int | None) -> Position:
+        """A position about so many offsets after `start` on the way to `end`; None: the end.
+
+        Where that works out it is the cut at a time, since those are what most ask for.
+        """
+        left = {tp: end[tp] - start[tp] for tp in end}
+        total = sum(left.values())
+        if records is None or total <= records * 3 // 2:
+            return end
+        even = {tp: start[tp] + ceil(number * records / total) for tp, number in left.items()}
+        widest = max(left, key=lambda tp: left[tp])
+        at = min(even[widest], end[widest] - 1)
+        middle = self.stream.slice(Position({widest: at}), Position({widest: at + 1}))
+        for stamp in middle.lazy().select("timestamp").collect()["timestamp"].drop_nulls():
+            cut = self.stream.resolve(stamp)
+            cut = Position({tp: min(max(cut.get(tp, 0), start[tp]), end[tp]) for tp in end})
+            if records // 2 <= sum(cut[tp] - start[tp] for tp in end) <= records * 2:
+                return cut
+        return Position(even)
+
+    def witness(self, position: Position) -> str:
+        """A text about the newest records before a position, in a few of its partitions."""
+        newest = sorted(position, key=lambda tp: (-position[tp], tp))[:_WITNESSES]
+        end = Position({tp: position[tp] for tp in newest})
+        left = self.stream.start()
+        start = Position({tp: max(end[tp] - _WITNESSES, min(left[tp], end[tp])) for tp in newest})
+        columns = ["topic", "partition", "offset", "timestamp", "key"]
+        rows = self.stream.slice(start, end).lazy().select(columns).collect().rows()
+        return sha256(repr(rows).encode()).hexdigest()
 
     def instant(self, when: When) -> datetime | None:
         """The time that `when` names, unless it names a position."""

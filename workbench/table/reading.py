@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import polars as pl
 
 from workbench.source.slice import SliceSource
 
 #: How many records are aggregated at a time: enough to keep the cores busy, few enough to hold.
-BATCH_ROWS = 500_000
+BATCH_ROWS = 1_000_000
 
 #: Beside the columns asked for, a frame has the coordinates by which records are ordered: `_at`
 #: (Int64, milliseconds), `_lane` (Int64, topic and partition), and `offset`, which is asked for;
@@ -97,26 +98,32 @@ class Counts:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of the records so far, and per lane the highest time, so that counting can go on."""
+    """Counts of the records so far, and per lane the highest time, so that counting can go on.
+
+    `unstamped` is how many of them have no timestamp.
+    """
 
     counts: Counts = field(default_factory=Counts)
     newest: Mapping[int, int] = field(default_factory=dict)
+    unstamped: int = 0
 
     def add(self, frame: pl.DataFrame, by: Sequence[str]) -> Tally:
         """With the next records of some partitions."""
         newest = dict(self.newest)
         late = 0
-        for (number,), part in _by_lane(frame):
-            highest = pl.max_horizontal(pl.col("_at").cum_max(), newest.get(number, NO_TIME))
-            before = highest.shift(1, fill_value=newest.get(number, NO_TIME))
-            behind = (pl.col("_at") < before) & (pl.col("_at") != NO_TIME)
-            more, newest[number] = part.select(behind.sum(), highest.max().alias("_newest")).row(0)
-            late += more
+        for number, times in _by_lane(frame):
+            highest = newest.get(number, NO_TIME)
+            if not (times.is_sorted() and times[0] >= highest):
+                before = times.cum_max().clip(highest).shift(1, fill_value=highest)
+                late += int(((times < before) & (times != NO_TIME)).sum())
+            newest[number] = max(highest, cast(int, times.max()))
         found = frame.select(
             undecodable=(~pl.col("_counts") & ~pl.col("_tombstone")).sum(),
             tombstones=pl.col("_tombstone").sum(),
             null_keys=(pl.any_horizontal(pl.col(by).is_null()) & pl.col("_counts")).sum(),
+            unstamped=(pl.col("_at") == NO_TIME).sum(),
         ).row(0, named=True)
+        unstamped = self.unstamped + found.pop("unstamped")
         sums = {name: getattr(self.counts, name) + number for name, number in found.items()}
         counts = replace(
             self.counts,
@@ -124,14 +131,15 @@ class Tally:
             late=self.counts.late + late,
             **sums,
         )
-        return Tally(counts, newest)
+        return Tally(counts, newest, unstamped)
 
 
-def _by_lane(frame: pl.DataFrame) -> Iterable[tuple[tuple[int], pl.DataFrame]]:
-    order = frame.select("_lane", "_at")
-    if order.is_empty():
+def _by_lane(frame: pl.DataFrame) -> Iterable[tuple[int, pl.Series]]:
+    """The times of each lane, in the order of the frame."""
+    lanes = frame["_lane"]
+    if lanes.is_empty():
         return []
-    first, last = order["_lane"].min(), order["_lane"].max()
-    if first == last:
-        return [((first,), order)]  # type: ignore[list-item]
-    return order.partition_by("_lane", as_dict=True).items()
+    if lanes.min() == lanes.max():
+        return [(lanes[0], frame["_at"])]
+    parts = frame.select("_lane", "_at").partition_by("_lane", maintain_order=True)
+    return [(part["_lane"][0], part["_at"]) for part in parts]

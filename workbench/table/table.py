@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import and_
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -24,39 +26,11 @@ from workbench.source.times import When, to_ms
 from workbench.table.aggregation import Aggregation
 from workbench.table.definition import HIDDEN, check_by, define
 from workbench.table.diff import Diff, compare
+from workbench.table.engine import Engine, Held
 from workbench.table.moments import AsOf, Moments
 from workbench.table.reading import Counts, Tally, batches, scan
+from workbench.table.snapshots import Snapshots
 from workbench.table.state import State
-
-
-class Engine(Protocol):
-    """What makes rows from records.  `Held` below is what it makes on the way."""
-
-    by: list[str]
-    columns: Sequence[str]
-    deletes: bool
-    order: tuple[str, ...]
-
-    def empty(self) -> Any:
-        """The state of nothing."""
-
-    def fold(self, state: Any, frames: Iterable[pl.DataFrame], reread: Any) -> Any:
-        """The state with more records; the state given stays as it is."""
-
-    def finalise(self, state: Any) -> pl.DataFrame:
-        """The table."""
-
-    def trace(self, events: pl.DataFrame) -> pl.DataFrame:
-        """The row after each of the ordered events of one key."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """An engine's state, its counts, and the position they are at."""
-
-    state: Any
-    tally: Tally
-    position: Position
 
 
 class Table:
@@ -116,11 +90,32 @@ class Table:
             columns = [name for name in schema if name not in HIDDEN and name != "key"]
             aggregates = {name: pl.col(name).last() for name in columns}
         self._aggregates = tuple(aggregates)
-        self._bind(stream, Aggregation(define(names, aggregates, schema), schema), start)
+        engine = Aggregation(define(names, aggregates, schema), schema)
+        written = {n: json.loads(e.meta.serialize(format="json")) for n, e in aggregates.items()}
+        self._bind(stream, engine, start, {"by": names, "aggregates": written})
 
-    def _bind(self, stream: StreamSource, engine: Engine, start: Position | None) -> None:
+    def _bind(
+        self,
+        stream: StreamSource,
+        engine: Engine,
+        start: Position | None,
+        definition: Mapping[str, Any] | None,
+    ) -> None:
+        """Set up; `definition` says what the engine does, where that can be said."""
         self._stream, self._engine = stream, engine
         self._moments = Moments(stream, start)
+        begin = self._moments.start
+        self._snapshots = Snapshots(
+            engine,
+            None
+            if definition is None
+            else {
+                "definition": definition,
+                "topics": stream.topics,
+                "of": replace(stream.slice(begin, begin).address, hint="").to_dict(),
+            },
+            self._moments.witness,
+        )
 
     @property
     def start(self) -> Position:
@@ -172,7 +167,11 @@ class Table:
             if instant is None:
                 raise InvalidRange('as_of="record" needs a time', hint=f"{when!r} is a position")
             times = TimeFilter(end_ms=to_ms(instant))
-            held = self._read(self._moments.position("now"), times=times)
+            end = self._moments.position("now")
+            before = self._read(self._moments.position(instant))
+            # What lies before the cut is stamped before the time, if it is stamped at all.
+            since = None if before.tally.unstamped else before
+            held = self._fold(since or self._nothing(end), end, times)
             return self._state(
                 held, f"{self._moments.text(instant)}, by record time", Counts(), times
             )
@@ -192,9 +191,7 @@ class Table:
         self._moments.check_compaction(as_of)
         ends = [self._moments.position(self._moments.instant(when) or when) for when in (a, b)]
         common = self._read(Position({tp: min(ends[0][tp], ends[1][tp]) for tp in ends[0]}))
-        old, new = (
-            self._state(self._read(end, since=common), end.describe(), Counts()) for end in ends
-        )
+        old, new = (self._state(self._fold(common, end), end.describe(), Counts()) for end in ends)
         return compare(old, new)
 
     def explain(self, key: Any, at: When = "now") -> pl.DataFrame:
@@ -271,19 +268,29 @@ class Table:
         except (TypeError, PolarsError) as error:
             raise DefinitionError(f"{value!r} is no {dtype}, which {name!r} is") from error
 
-    def _read(
-        self,
-        end: Position,
-        *,
-        since: Held | None = None,
-        times: TimeFilter | None = None,
-    ) -> Held:
-        """Fold up to a position, from the start or from what is held at an earlier one."""
-        engine = self._engine
+    def _read(self, end: Position) -> Held:
+        """The state at a position: from the nearest snapshot, with what came after it."""
         begin = self._moments.starts(end)
-        held = since or Held(engine.empty(), Tally(), begin)
+        # What compaction leaves of a topic changes, and with it what is true of a position.
+        if self._moments.compacted:
+            return self._fold(self._nothing(end), end)
+        held = self._snapshots.nearest(end) or self._nothing(end)
+        held = replace(held, position=Position({**begin, **held.position}))
+        while held.position != end:
+            stop = self._moments.toward(held.position, end, self._snapshots.step(held))
+            began, before = time.perf_counter(), held.tally.counts.records
+            held = self._fold(held, stop)
+            spent = time.perf_counter() - began
+            self._snapshots.keep(held, held.tally.counts.records - before, spent)
+        return held
+
+    def _nothing(self, end: Position) -> Held:
+        return Held(self._engine.empty(), Tally(), self._moments.starts(end))
+
+    def _fold(self, held: Held, end: Position, times: TimeFilter | None = None) -> Held:
+        """The state at a later position: what is held, and the records in between."""
+        engine, topics, tally = self._engine, self._stream.topics, held.tally
         fresh = self._slice(held.position, end, times)
-        topics, tally = self._stream.topics, held.tally
 
         def counted() -> Iterator[pl.DataFrame]:
             nonlocal tally
@@ -294,7 +301,7 @@ class Table:
                     yield frame
 
         def reread(keys: pl.DataFrame) -> Iterator[pl.DataFrame]:
-            whole = scan(self._slice(begin, end, times), topics, engine.columns)
+            whole = scan(self._slice(self._moments.starts(end), end, times), topics, engine.columns)
             return batches(whole.join(keys.lazy(), on=engine.by, how="semi"))
 
         return Held(engine.fold(held.state, counted(), reread), tally, end)

@@ -1,0 +1,51 @@
+"""What a table needs of the engine that makes its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import polars as pl
+
+from workbench.positions import Position
+from workbench.table.reading import Tally
+
+
+class Engine(Protocol):
+    """What makes rows from records.  `Held` below is what it makes on the way."""
+
+    by: list[str]
+    columns: Sequence[str]
+    deletes: bool
+    order: tuple[str, ...]
+
+    def empty(self) -> Any:
+        """The state of nothing."""
+
+    def fold(self, state: Any, frames: Iterable[pl.DataFrame], reread: Any) -> Any:
+        """The state with more records; the state given stays as it is."""
+
+    def finalise(self, state: Any) -> pl.DataFrame:
+        """The table."""
+
+    def trace(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The row after each event; the events of a key follow each other, in order."""
+
+    def pack(self, state: Any) -> pl.DataFrame | None:
+        """The state as a frame that Parquet can hold; None where it cannot."""
+
+    def unpack(self, frame: pl.DataFrame) -> Any:
+        """The state that `pack` made the frame of.  Raises ValueError for another frame."""
+
+    def size(self, state: Any) -> tuple[int, int]:
+        """How many rows a state has, and about how many bytes."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An engine's state, its counts, and the position they are at."""
+
+    state: Any
+    tally: Tally
+    position: Position
