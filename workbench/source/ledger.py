@@ -13,6 +13,7 @@ from workbench.address import Address
 from workbench.errors import DefinitionError
 from workbench.records import Gap
 from workbench.source.display import html_table
+from workbench.source.holes import Holes
 from workbench.source.slice import SliceSource, cut_rows, unknown_fields
 from workbench.source.times import from_ms
 
@@ -195,7 +196,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
     id_fields = _id_fields(source, duplicates_by)
     for chunk in everything.chunks():
         entry = partitions[chunk.topic, chunk.partition]
-        entry.known += chunk.gaps
+        entry.holes.explain(chunk.gaps)
         for window in cut_rows(chunk, WINDOW_ROWS):
             frame = everything.decode(window, rest=True, marks=True)
             id_field = id_fields.get(chunk.topic)
@@ -226,11 +227,9 @@ class _Account:
 
     def __init__(self, topic: str, partition: int, start: int, end: int) -> None:
         self.topic, self.partition, self.start, self.end = topic, partition, start, end
-        self.known: tuple[Gap, ...] = ()
+        self.holes = Holes(topic, partition, start, end)
         self._records = self._matches = self._late = self._undecodable = self._tombstones = 0
         self._latest: int | None = None
-        self._next = start
-        self._holes: list[tuple[int, int]] = []
 
     def add(self, records: pl.DataFrame, *, matches: int) -> None:
         if records.is_empty():
@@ -252,19 +251,9 @@ class _Account:
             ),
             default=None,
         )
-        before = records["offset"].shift(1, fill_value=self._next - 1) + 1
-        for first, last in (
-            pl.DataFrame({"first": before, "last": records["offset"]})
-            .filter(pl.col("first") < pl.col("last"))
-            .rows()
-        ):
-            self._holes.append((first, last))
-        self._next = records["offset"][-1] + 1
+        self.holes.see(records["offset"])
 
     def close(self) -> PartitionLedger:
-        if self._next < self.end:
-            self._holes.append((self._next, self.end))
-        gaps = tuple(gap for hole in self._holes for gap in self._explain(*hole))
         return PartitionLedger(
             self.topic,
             self.partition,
@@ -275,24 +264,8 @@ class _Account:
             self._late,
             self._undecodable,
             self._tombstones,
-            gaps,
+            self.holes.gaps(),
         )
-
-    def _explain(self, first: int, last: int) -> list[Gap]:
-        """Split a hole by the gaps that the log knows; what they leave is unexplained."""
-        parts: list[Gap] = []
-        at = first
-        for gap in sorted(self.known, key=lambda gap: gap.start):
-            low, high = max(gap.start, at), min(gap.end, last)
-            if low >= high:
-                continue
-            if at < low:
-                parts.append(Gap(self.topic, self.partition, at, low, "unexplained"))
-            parts.append(Gap(self.topic, self.partition, low, high, gap.reason))
-            at = high
-        if at < last:
-            parts.append(Gap(self.topic, self.partition, at, last, "unexplained"))
-        return parts
 
 
 def _matches(records: pl.DataFrame, address: Address) -> int:
