@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 import uuid
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 VERSION = "4.1.0"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -36,6 +38,11 @@ _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
     <dependency>
       <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId>
       <version>{VERSION}</version>
+    </dependency>
+    <!-- Without it the broker says nothing, not even why it ends. -->
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
+      <version>2.24.3</version>
     </dependency>
   </dependencies>
 </project>
@@ -58,6 +65,9 @@ _SETTINGS = {
     "transaction.state.log.num.partitions": "2",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
+    # Who was killed may come back soon.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "log.cleaner.backoff.ms": "200",
@@ -73,6 +83,10 @@ _SETTINGS = {
     # Left on, so that a reader which creates what it asks for is found out.
     "auto.create.topics.enable": "true",
 }
+
+
+class BrokerFailed(Exception):
+    """A broker or one of Kafka's tools did not do what it was started for; says what it said."""
 
 
 class BrokerUnavailable(Exception):
@@ -100,30 +114,64 @@ class Broker:
         return f"{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Format the storage the first time, and run until the port answers."""
+        """Format the storage the first time, and run until the broker serves.
+
+        Raises BrokerFailed with the end of its log.
+        """
         config = self.folder / "server.properties"
-        if not config.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.port, controller = _free_ports(2)
-            settings = _SETTINGS | {
-                "controller.quorum.voters": f"1@localhost:{controller}",
-                "listeners": f"PLAINTEXT://localhost:{self.port},CONTROLLER://localhost:{controller}",
-                "log.dirs": str(self.folder / "data"),
-            }
-            config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
-            (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
-            cluster = uuid.uuid4()
-            self.run("kafka.tools.StorageTool", "format", "-t", _base64(cluster), "-c", str(config))
-        log = (self.folder / "broker.log").open("ab")
-        self.process = subprocess.Popen(
-            self._java("kafka.Kafka", str(config), heap="-Xmx384m"),
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        log.close()
-        self._wait_until_ready()
+        if config.exists():
+            self._launch(config)
+            return
+        self._format(config)
+        try:
+            self._launch(config)
+        except BrokerFailed as failure:
+            if "Address already in use" not in str(failure):
+                raise
+            shutil.rmtree(self.folder)  # somebody was quicker to take the port
+            self._format(config)
+            self._launch(config)
+
+    def _format(self, config: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port, controller = _free_ports(2)
+        settings = _SETTINGS | {
+            "controller.quorum.voters": f"1@localhost:{controller}",
+            "listeners": f"PLAINTEXT://localhost:{self.port},CONTROLLER://localhost:{controller}",
+            "log.dirs": str(self.folder / "data"),
+        }
+        config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
+        (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
+        cluster = _base64(uuid.uuid4())
+        self.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
+
+    def _launch(self, config: Path) -> None:
+        """Run the broker, and wait until it says that it serves."""
+        log = self.folder / "broker.log"
+        with log.open("ab") as out:
+            begin = out.tell()
+            self.process = subprocess.Popen(
+                self._java("kafka.Kafka", str(config), heap="-Xmx384m"),
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            # Read after the look at the process: what it said last is not missed.
+            ended = self.process.poll()
+            said = log.read_bytes()[begin:]
+            if b"Kafka Server started" in said:
+                return
+            if ended is not None or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        how = f"ended with {ended}" if ended is not None else f"took over {READY_SECONDS:.0f} s"
+        if ended is None:
+            self.kill()
+        tail = said.decode(errors="replace")[-4000:]
+        raise BrokerFailed(f"the broker on {self.bootstrap} {how} while starting:\n{tail}")
 
     def kill(self) -> None:
         """As a power cut: SIGKILL."""
@@ -159,7 +207,8 @@ class Broker:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{main} failed: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
+            said = (done.stdout + done.stderr).decode(errors="replace")[-4000:]
+            raise BrokerFailed(f"{main} ended with {done.returncode}:\n{said}")
         return done.stdout
 
     def console_consumer(self, topic: str, records: int, *arguments: str) -> bytes:
@@ -198,26 +247,12 @@ class Broker:
         assert self.process is not None
         os.kill(self.process.pid, number)
 
-    def _wait_until_ready(self) -> None:
-        assert self.process is not None
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("localhost", self.port), timeout=1),
-            ):
-                return
-            time.sleep(0.1)
-        tail = (self.folder / "broker.log").read_text(errors="replace")[-3000:]
-        raise RuntimeError(f"the broker did not start within {READY_SECONDS:.0f} s:\n{tail}")
-
 
 _LOGGING = """Configuration:
   Appenders:
     Console: {name: out, target: SYSTEM_ERR, PatternLayout: {pattern: "%d %p %m (%c)%n"}}
   Loggers:
+    Logger: {name: kafka.server.KafkaRaftServer, level: INFO}  # says when it serves
     Root: {level: WARN, AppenderRef: {ref: out}}
 """
 
@@ -230,7 +265,7 @@ def resolve() -> Path:
     if shutil.which("java") is None:
         raise BrokerUnavailable("Java 17 or newer is not installed (apt-get install default-jre)")
     root = Path(os.environ.get("WORKBENCH_KAFKA_CACHE") or user_cache_path("workbench-kafka"))
-    libs = root / VERSION
+    libs = root / f"{VERSION}-{zlib.crc32(_POM.encode()):08x}"
     if libs.is_dir():
         return libs
     if shutil.which("mvn") is None:
@@ -253,13 +288,18 @@ def resolve() -> Path:
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Ports that nobody uses, out of the range that outgoing connections are given theirs from.
+
+    A broker that is down for a moment finds its port free when it comes back.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("localhost", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 def _base64(value: uuid.UUID) -> str:
