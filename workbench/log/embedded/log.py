@@ -263,6 +263,13 @@ class EmbeddedLog(Keeper):
         """
         return read.read(self._catalog, self._topic(topic), partition, start, end)
 
+    def read_all(
+        self, ranges: Sequence[tuple[str, int, int, int]], isolation: Isolation = "read_committed"
+    ) -> Iterator[Chunk]:
+        """Hand out several ranges, one after the other; see `LogBackend.read_all`."""
+        for topic, partition, start, end in ranges:
+            yield from self.read(topic, partition, start, end, isolation)
+
     def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:
         """The gaps in `[start, end)` with a known reason, from the catalog alone."""
         return read.gaps(self._catalog, self._topic(topic), partition, start, end)

@@ -54,15 +54,11 @@ class Content:
         self._lengths: list[list[int]] = []
         crcs: Iterable[int] = repeat(0, len(keys))
         for blobs in self.columns:
-            nulls = blobs.count(None)
-            if nulls == len(blobs):
-                self._lengths.append([-1] * nulls)
-                continue
-            lengths = (
-                [-1 if b is None else len(b) for b in blobs] if nulls else list(map(len, blobs))  # type: ignore[arg-type]
-            )
+            lengths = _lengths(blobs)
             self._lengths.append(lengths)
-            crcs = map(crc32, [b or b"" for b in blobs] if nulls else blobs, crcs)  # type: ignore[arg-type]
+            nulls = lengths.count(-1)
+            if nulls < len(lengths):
+                crcs = map(crc32, [b or b"" for b in blobs] if nulls else blobs, crcs)  # type: ignore[arg-type]
         self._crcs = list(crcs)
 
     def bytes(self, rows: slice = slice(None)) -> int:
@@ -95,6 +91,13 @@ class Content:
             )
             for crc, epoch, time in zip(crcs, epochs, received, strict=True)
         )
+
+
+def _lengths(blobs: Blobs) -> list[int]:
+    try:
+        return list(map(len, blobs))  # type: ignore[arg-type]
+    except TypeError:  # looking for nulls first would take longer than the lengths
+        return [-1 if blob is None else len(blob) for blob in blobs]
 
 
 def encode_headers(headers: pl.Series) -> list[bytes | None]:
