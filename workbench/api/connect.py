@@ -7,11 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from workbench.address import Address
 from workbench.api.log import Log
 from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
+from workbench.api.rules import Rules, parse_size
+from workbench.api.rules import rules as in_force
 from workbench.api.slice import Slice
-from workbench.errors import LogError, LogNotFound, ProfileError
+from workbench.errors import LogError, LogNotFound, ProfileError, WorkbenchError
 from workbench.evidence.against import compare
 from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
 from workbench.log.protocol import LogBackend
@@ -30,6 +34,9 @@ def connect(
     write: bool | None = None,
     tz: str | None = None,
     max_read: int | None = None,
+    max_read_bytes: int | str | None = None,
+    max_rate: int | str | None = None,
+    cache: str | Path | None = None,
     durability: Durability | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Log:
@@ -48,31 +55,60 @@ def connect(
     tz
         The IANA zone of times without one; UTC by default.
     max_read
-        The most records that one frame may hold.
+        The most records that one frame may hold; 20 million by default.
+    max_read_bytes
+        The most memory that one frame may take: bytes, or `"4GB"`; by default half of what the
+        machine has.
+    max_rate
+        How fast a cluster is read at most: bytes per second, or `"50MB"`; by default as fast as
+        it answers.
+    cache
+        Where repeated reads of a cluster come from: `"session"` (default), a private folder that
+        goes when the process ends; `"off"`; or a folder of yours that stays.
     durability
         `"power"` (default): an append survives a power cut.  `"process"`: it survives any death
         of a process; a crash of the machine may remove the newest commits.
     options
         Settings of the client that talks to a cluster: `security_protocol`, `sasl_mechanism`,
-        `sasl_plain_username`, `ssl_cafile` and the like.
+        `sasl_plain_username`, `ssl_cafile` and the like, also under the names of Kafka's own
+        clients (`sasl.jaas.config`, `ssl.truststore.location`); `properties` names a file of
+        them.  What is given here holds before environment variables
+        (`WORKBENCH_KAFKA_SASL_PLAIN_PASSWORD` and so on, for the servers of
+        `WORKBENCH_KAFKA_SERVERS` where that is set), these before the profile, and the profile
+        before the file.
+
+    On clusters the rules of an administrator (`/etc/workbench.toml`, and the file that
+    `WORKBENCH_ADMIN` names) hold above all: limits that cannot be raised, topics that are denied,
+    fields that are hidden.
 
     Raises
     ------
     LogNotFound
         When nothing is there; the message says how to make one.
-    NotALog, UnsupportedStorage, ProfileError, Unreachable, AccessDenied
+    NotALog, UnsupportedStorage, ProfileError, Unreachable, AccessDenied, Untrusted
         As they say.
     """
     known = {} if isinstance(place, Path) else profiles()
-    profile = known.get(str(place)) or Profile(str(place))
+    profile = (known.get(str(place)) or Profile(str(place))).expanded()
+    rules = Rules()
     may_write = profile.write if write is None else write
-    kind = profile.url.partition("://")[0] if "://" in profile.url else "file"
+    kind = "kafka" if profile.url.startswith("kafka:") else "file"
+    if kind == "file" and "://" in profile.url:
+        kind = profile.url.partition("://")[0]
     backend: LogBackend
     if kind == "kafka":
-        from workbench.log.kafka import KafkaLog
-
-        settings = {**profile.options, **(options or {})}
-        backend = KafkaLog.connect(profile.url, write=bool(may_write), options=settings)
+        rules = in_force()
+        if may_write:
+            rules.check_write()
+        rate = profile.max_rate if max_rate is None else max_rate
+        backend = _cluster(
+            profile,
+            options or {},
+            rules,
+            write=bool(may_write),
+            max_rate=None if rate is None else parse_size(rate, name="max_rate"),
+            cache=cache or profile.cache or "session",
+        )
     elif kind == "file":
         path = Path(profile.url.removeprefix("file://")).expanduser()
         level = durability or profile.durability
@@ -88,8 +124,47 @@ def connect(
         raise ProfileError(
             f"no kind of log answers to {kind}://", hint="give a folder, or kafka://host:9092"
         )
-    limit = max_read if max_read is not None else profile.max_read or DEFAULT_MAX_READ
-    return Log(backend, tz=zone(tz or profile.tz), max_read=limit)
+    size = profile.max_read_bytes if max_read_bytes is None else max_read_bytes
+    try:
+        return Log(
+            backend,
+            tz=zone(tz or profile.tz),
+            max_read=rules.limit(
+                "max_read", profile.max_read if max_read is None else max_read, DEFAULT_MAX_READ
+            ),
+            max_read_bytes=rules.limit(
+                "max_read_bytes",
+                None if size is None else parse_size(size, name="max_read_bytes"),
+                psutil.virtual_memory().total // 2,
+            ),
+        )
+    except WorkbenchError:
+        backend.close()
+        raise
+
+
+def _cluster(
+    profile: Profile,
+    options: Mapping[str, Any],
+    rules: Rules,
+    *,
+    write: bool,
+    max_rate: int | None,
+    cache: str | Path,
+) -> LogBackend:
+    from workbench.log.kafka import KafkaLog
+    from workbench.log.kafka.limits import Limits
+    from workbench.log.kafka.settings import environment
+
+    limits = Limits(
+        max_rate=rules.limit("max_rate", max_rate, None),
+        denied=rules.denied,
+        masked=rules.masked,
+        cache=cache if cache in ("session", "off") else Path(cache).expanduser(),
+        by=rules.by,
+    )
+    settings = {**profile.options, **environment(profile.url), **options}
+    return KafkaLog.connect(profile.url, write=write, options=settings, limits=limits)
 
 
 def sample(name: str = "bank") -> Log:
@@ -160,7 +235,7 @@ def open_slice(address: Address | str, log: Log | None = None) -> Slice:
         raise LogNotFound(
             f"{found.backend.hint} is the log {found.id}, the address names {wanted.log_id}"
         )
-    source = SliceSource(found.backend, wanted, found.max_read)
+    source = SliceSource(found.backend, wanted, found.max_read, found.max_read_bytes)
     source.check_topics()
     return Slice(source, tz=found.tz)
 
@@ -205,8 +280,21 @@ def _holds(log: Log, address: Address) -> bool:
 
 
 def _places(address: Address) -> Iterator[str | Path]:
-    yield address.hint
-    yield from profiles()
+    """Where to look.  An address may come from anybody: it is not given a password for the asking.
+
+    For a cluster, a profile of the same servers goes first, since that has its password.
+    """
+    known = profiles()
+    if address.log_kind == "kafka":
+        from workbench.log.kafka.settings import gives_away, same_cluster
+
+        theirs = {n: p.url for n, p in known.items() if p.url.startswith("kafka://")}
+        yield from (name for name, url in theirs.items() if same_cluster(url, address.hint))
+        if not gives_away(address.hint):
+            yield address.hint
+    else:
+        yield address.hint
+    yield from known
     for folder in (Path(RECORDINGS), sample_folder()):
         if folder.is_dir():
             yield from sorted(path for path in folder.iterdir() if path.is_dir())

@@ -40,10 +40,18 @@ class Log:
     use it as a context manager, or call `close`, to release files and threads.
     """
 
-    def __init__(self, backend: LogBackend, *, tz: tzinfo, max_read: int | None) -> None:
+    def __init__(
+        self,
+        backend: LogBackend,
+        *,
+        tz: tzinfo,
+        max_read: int | None,
+        max_read_bytes: int | None = None,
+    ) -> None:
         self._backend = backend
         self._tz = tz
         self._max_read = max_read
+        self._max_read_bytes = max_read_bytes
         self._idle_producers: dict[tuple[int, str], list[Producer]] = {}
 
     @property
@@ -60,6 +68,11 @@ class Log:
     def max_read(self) -> int | None:
         """The most records that one frame may hold."""
         return self._max_read
+
+    @property
+    def max_read_bytes(self) -> int | None:
+        """The most memory that one frame may take, in bytes."""
+        return self._max_read_bytes
 
     @property
     def id(self) -> str:
@@ -141,7 +154,8 @@ class Log:
             schemas=tuple((name, Schema(one)) for name, one in given.items()),
             time=time,
         )
-        source = StreamSource(self._backend, names, asked, isolation, self._tz, self._max_read)
+        limits = (self._max_read, self._max_read_bytes)
+        source = StreamSource(self._backend, names, asked, isolation, self._tz, *limits)
         return Stream(source.checked())
 
     def find(

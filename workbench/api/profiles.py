@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,10 +19,13 @@ ENVIRONMENT = "WORKBENCH_CONFIG"
 #: The most records that one frame may hold, where nobody says otherwise.
 DEFAULT_MAX_READ = 20_000_000
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "url": str,
     "tz": str,
     "max_read": int,
+    "max_read_bytes": int | str,
+    "max_rate": int | str,
+    "cache": str,
     "durability": str,
     "write": bool,
     "options": dict,
@@ -33,15 +37,27 @@ class Profile:
     """One connection: where the log is, and how it is to be read.
 
     A relative folder in a file is relative to that file.  `options` are settings of the client
-    that talks to a cluster.
+    that talks to a cluster; `options.properties` names a file of them.  `${NAME}` in any text is
+    the environment variable NAME, so that a password need not stand in the file.
     """
 
     url: str
     tz: str = "UTC"
-    max_read: int | None = DEFAULT_MAX_READ
+    max_read: int | None = None
+    max_read_bytes: int | str | None = None
+    max_rate: int | str | None = None
+    cache: str | None = None
     durability: Durability = "power"
     write: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def expanded(self) -> Profile:
+        """The same with the values of the environment variables that it names.
+
+        Raises ProfileError for one that is not set.
+        """
+        settings = ("url", "tz", "max_read_bytes", "max_rate", "cache", "options")
+        return replace(self, **{name: _expanded(getattr(self, name)) for name in settings})
 
 
 def profiles() -> dict[str, Profile]:
@@ -83,12 +99,35 @@ def _profile(path: Path, name: str, settings: Mapping[str, Any]) -> Profile:
             raise ProfileError(
                 f"{where}: no setting {setting!r}", hint=f"there are {', '.join(_SETTINGS)}"
             )
-        if not isinstance(value, _SETTINGS[setting]):
-            kind = _SETTINGS[setting].__name__
-            raise ProfileError(f"{where}: {setting} is a {kind}, not {value!r}")
+        kind = _SETTINGS[setting]
+        if not isinstance(value, kind):
+            name = kind.__name__ if isinstance(kind, type) else str(kind)
+            raise ProfileError(f"{where}: {setting} is a {name}, not a {type(value).__name__}")
     if settings.get("durability", "power") not in get_args(Durability):
         raise ProfileError(f"{where}: durability is one of {', '.join(get_args(Durability))}")
     url = settings["url"]
     if "://" not in url:
         url = str(path.parent / Path(url).expanduser())
-    return Profile(**{**settings, "url": url})
+    options = dict(settings.get("options", {}))
+    if "properties" in options:
+        options["properties"] = str(path.parent / Path(options["properties"]).expanduser())
+    return Profile(**{**settings, "url": url, "options": options})
+
+
+def _expanded(value: Any) -> Any:
+    """A setting with the environment variables that it names."""
+    if isinstance(value, dict):
+        return {name: _expanded(one) for name, one in value.items()}
+    if not isinstance(value, str):
+        return value
+
+    def variable(found: re.Match[str]) -> str:
+        held = os.environ.get(found[1])
+        if held is None:
+            raise ProfileError(
+                f"the environment variable {found[1]}, which the profile names, is not set",
+                hint=f"set it, or write the value in {FILE_NAME}",
+            )
+        return held
+
+    return re.sub(r"\$\{(\w+)\}", variable, value)

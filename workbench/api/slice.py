@@ -47,7 +47,12 @@ class Slice:
         """The log it is a slice of: for its other topics, and for tables of the whole stream."""
         from workbench.api.log import Log
 
-        return Log(self._source.backend, tz=self._tz, max_read=self._source.max_read)
+        return Log(
+            self._source.backend,
+            tz=self._tz,
+            max_read=self._source.max_read,
+            max_read_bytes=self._source.max_read_bytes,
+        )
 
     def key(self, key: str | bytes | Sequence[str | bytes]) -> Slice:
         """Keep the records of one key or several; keys are compared as bytes."""

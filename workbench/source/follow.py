@@ -64,7 +64,9 @@ def _consume(
         )
         if any(stop[tp] > position[tp] for tp in stop):
             # The batch is bounded already.
-            frame = replace(stream.slice(position, stop), max_read=None).frame()
+            frame = replace(
+                stream.slice(position, stop), max_read=None, max_read_bytes=None
+            ).frame()
             if frame.height:
                 yield frame
             # Who shares the partitions anew meanwhile gets this batch again: at least once.

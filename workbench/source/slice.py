@@ -38,6 +38,7 @@ class SliceSource:
     backend: LogBackend
     address: Address
     max_read: int | None = None
+    max_read_bytes: int | None = None
 
     @property
     def schema(self) -> pl.Schema:
@@ -90,22 +91,27 @@ class SliceSource:
 
         `decode_error` is there when a record did not decode.  Warns (UnknownFields) when records
         carry fields that the schema does not know and `rest=True` does not ask for them.  Raises
-        ReadLimitExceeded when the slice holds more than `max_read` records, OffsetOutOfRange when
-        its start has expired.
+        ReadLimitExceeded when the slice holds more than `max_read` records or `max_read_bytes` in
+        memory, OffsetOutOfRange when its start has expired.
         """
         most = self.address.most_records
         filtered = self.address.times is not None or self.address.keys is not None
         if self.max_read is not None and most > self.max_read and not filtered:
-            raise self._too_large(f"up to {most:,}")
+            raise self._too_large(f"up to {most:,} records", f"max_read is {self.max_read:,}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
         frames: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
-        held = 0
+        held, size = 0, 0.0
         with progress(most, "offsets") as bar:
             for chunk in self.chunks():
                 frame = self.decode(chunk, raw=raw, rest=True).collect()
                 held += frame.height
                 if self.max_read is not None and held > self.max_read:
-                    raise self._too_large(f"more than {self.max_read:,}")
+                    amount = f"more than {self.max_read:,} records"
+                    raise self._too_large(amount, f"max_read is {self.max_read:,}")
+                size += frame.estimated_size()
+                if self.max_read_bytes is not None and size > self.max_read_bytes:
+                    limit = f"{self.max_read_bytes:,}"
+                    raise self._too_large(f"more than {limit} bytes", f"max_read_bytes is {limit}")
                 frames.append(_fill(frame, schema))
                 bar.update(chunk.end - chunk.start)
         result = pl.concat(frames)
@@ -158,10 +164,12 @@ class SliceSource:
         """What the log hands out for the ranges, in order, after checking the topics' ids."""
         self.check_topics()
         starts = self.address.start
-        for (topic, partition), end in self.address.end.items():
-            start = starts[topic, partition]
-            if start < end:
-                yield from self.backend.read(topic, partition, start, end, self.address.isolation)
+        ranges = [
+            (topic, partition, starts[topic, partition], end)
+            for (topic, partition), end in self.address.end.items()
+            if starts[topic, partition] < end
+        ]
+        yield from self.backend.read_all(ranges, self.address.isolation)
 
     def ledger(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
         """Read the slice once and account for every offset of it."""
@@ -195,12 +203,11 @@ class SliceSource:
             marks=marks,
         )
 
-    def _too_large(self, amount: str) -> ReadLimitExceeded:
+    def _too_large(self, amount: str, limit: str) -> ReadLimitExceeded:
         return ReadLimitExceeded(
-            f"the slice of {', '.join(self.address.topics)} holds {amount} records, max_read is "
-            f"{self.max_read:,}",
+            f"the slice of {', '.join(self.address.topics)} holds {amount}, {limit}",
             hint="use lazy() or sql() to compute over it, batches() to walk through it, "
-            "sample(n) to look at it, or connect with a larger max_read=",
+            "sample(n) to look at it, or connect with a larger limit",
         )
 
 

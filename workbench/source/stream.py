@@ -54,6 +54,7 @@ class StreamSource:
     isolation: Isolation = "read_committed"
     tz: tzinfo = UTC
     max_read: int | None = None
+    max_read_bytes: int | None = None
 
     def checked(self) -> Self:
         """Itself, after looking up its topics.  Raises UnknownTopic."""
@@ -198,7 +199,7 @@ class StreamSource:
             isolation=self.isolation,
             decoding=self.decoding,
         )
-        return SliceSource(self.backend, address, self.max_read)
+        return SliceSource(self.backend, address, self.max_read, self.max_read_bytes)
 
     def between(self, start: When, end: When, *, late_ms: Lateness = None) -> SliceSource:
         """The slice from `start` to `end`, where a time keeps the records stamped inside.

@@ -6,12 +6,12 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from workbench.errors import AccessDenied
 
-#: Where repeated reads come from: a folder that goes with the process, none, or one that stays.
-Caching = Literal["session", "off"] | Path
+#: Where repeated reads come from: `"session"`, a folder that goes with the process; `"off"`; or a
+#: folder that stays.
+Caching = str | Path
 
 
 @dataclass(frozen=True, slots=True)

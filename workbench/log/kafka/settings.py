@@ -54,6 +54,8 @@ KNOWN = frozenset(
 )
 _PROTOCOLS = ("PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL")
 _SECURITY = ("sasl_", "ssl_", "security_")
+#: What may hold a secret, or get one.
+_GIVEN_AWAY = SECRET | {"properties", "sasl_oauth_token_url"}
 #: What is ours to understand, not the client's.
 _NOT_THE_CLIENTS = {"client_rack", "properties", "ssl_check_hostname", *TLS, *OAUTH}
 
@@ -155,6 +157,20 @@ def environment(url: str) -> dict[str, Any]:
         if name.startswith(ENVIRONMENT)
     }
     return {name: v for name, v in ours(found, where="the environment").items() if name in KNOWN}
+
+
+def gives_away(url: str) -> bool:
+    """Whether connecting would send secrets of the environment to a cluster that it does not name.
+
+    That is for a person to ask for, not for an address that came with a file.
+    """
+    held = environment(url)
+    return ENVIRONMENT_SERVERS not in os.environ and not held.keys().isdisjoint(_GIVEN_AWAY)
+
+
+def same_cluster(one: str, other: str) -> bool:
+    """Whether two URLs name the same servers."""
+    return set(_parsed(one)[0]) == set(_parsed(other)[0])
 
 
 def _from_file(path: Any) -> dict[str, Any]:
