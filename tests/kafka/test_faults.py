@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conftest import SOAK
 from tests.kafka.broker import Broker
+from tests.kafka.proxy import Proxy
+from tests.kafka.several import ProxiedBroker
 from tests.kafka.support import Record, frame, joined, numbered, values
 from workbench.errors import Unreachable
 from workbench.log.kafka import KafkaLog
@@ -18,17 +20,27 @@ from workbench.log.protocol import Producer, TopicSpec
 pytestmark = pytest.mark.kafka
 
 DEATHS = 50 if SOAK else 1
+FAULTS = 50 if SOAK else 2
 RECORDS = 1_200
 SIZE = 50_000
 
 
 @pytest.fixture(scope="module")
-def mortal(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker of its own, to be killed."""
-    broker = Broker(kafka.libs, tmp_path_factory.mktemp("mortal"))
+def mortal(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedBroker]:
+    """A broker of its own, to be killed, and to be reached over a bad network."""
+    broker = ProxiedBroker(kafka.libs, tmp_path_factory.mktemp("mortal"))
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def proxied(mortal: ProxiedBroker, topic_name: str) -> Iterator[KafkaLog]:
+    """The broker through its proxy."""
+    with KafkaLog.connect(f"kafka://{mortal.proxied}", write=True) as log:
+        log.create_topic(TopicSpec(topic_name))
+        yield log
+    mortal.proxy.heal()
 
 
 @pytest.fixture
@@ -111,3 +123,57 @@ def test_a_broker_that_hangs(mortal: Broker, log: KafkaLog, topic_name: str) -> 
     woken.join()
     found, _ = joined(seen, 0, RECORDS)
     assert found["value"].equals(written["value"])
+
+
+def _cut(proxy: Proxy) -> None:
+    proxy.cut()
+
+
+def _halve(proxy: Proxy) -> None:
+    proxy.halve()
+
+
+def _delay(proxy: Proxy) -> None:
+    proxy.delay_seconds = 0.003
+
+
+def _throttle(proxy: Proxy) -> None:
+    proxy.bytes_per_second = 40e6
+
+
+@pytest.mark.parametrize("fault", [_cut, _halve, _delay, _throttle])
+def test_a_bad_network_while_reading(
+    mortal: ProxiedBroker, proxied: KafkaLog, topic_name: str, fault: Callable[[Proxy], None]
+) -> None:
+    written = frame(numbered(RECORDS, size=SIZE))
+    proxied.append(topic_name, written)
+    for _ in range(FAULTS):
+        chunks = proxied.read(topic_name, 0, 0, RECORDS)
+        seen = [next(chunks)]
+        before = mortal.proxy.pieces
+        fault(mortal.proxy)
+        seen.extend(chunks)
+        assert mortal.proxy.pieces > before
+        found, gaps = joined(seen, 0, RECORDS)
+        assert gaps == []
+        assert found["value"].equals(written["value"])
+
+
+def test_a_bad_network_while_appending(
+    mortal: ProxiedBroker, proxied: KafkaLog, topic_name: str
+) -> None:
+    """An acknowledgement that is lost on its way makes nothing twice."""
+    sent: list[bytes] = []
+    for number in range(4 * FAULTS):
+        rows = numbered(50, start=50 * number, size=2_000)
+        if number % 2:
+            mortal.proxy.halve()  # the records arrive, the answer does not
+        else:
+            mortal.proxy.cut()
+        proxied.append(topic_name, frame(rows), Producer("p", sequence=number))
+        sent.extend(row[3] or b"" for row in rows)
+    assert mortal.proxy.halved >= 2 * FAULTS
+    end = proxied.partitions(topic_name)[0].end
+    found, gaps = joined(list(proxied.read(topic_name, 0, 0, end)), 0, end)
+    assert gaps == []
+    assert values(found) == sent

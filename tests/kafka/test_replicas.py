@@ -1,0 +1,137 @@
+"""Three brokers: leaders that move, die, and come back with less than they had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+
+import workbench as wb
+from tests.conftest import SOAK
+from tests.kafka.broker import Broker
+from tests.kafka.conftest import Patience
+from tests.kafka.several import NODES, Cluster
+from tests.kafka.support import frame, joined, numbered
+from workbench.errors import OffsetOutOfRange
+from workbench.evidence.against import Comparison
+from workbench.log.kafka import KafkaLog
+
+pytestmark = pytest.mark.kafka
+
+MOVES = 50 if SOAK else 1
+RECORDS = 1_000
+SIZE = 50_000
+
+
+@pytest.fixture(scope="module")
+def replicas(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(kafka.libs, tmp_path_factory.mktemp("replicas"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(replicas: Cluster) -> Iterator[KafkaAdminClient]:
+    client = KafkaAdminClient(bootstrap_servers=replicas.bootstrap.split(","))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def log(replicas: Cluster) -> Iterator[KafkaLog]:
+    with KafkaLog.connect(f"kafka://{replicas.bootstrap}", write=True) as log:
+        yield log
+
+
+def replicated(
+    operator: KafkaAdminClient, name: str, nodes: tuple[int, ...], **configs: str
+) -> str:
+    """A topic of one partition that these brokers keep; the first one leads."""
+    operator.create_topics(
+        {name: {"assignments": {0: list(nodes)}, "configs": configs}},
+        wait_for_metadata=True,
+    )
+    return name
+
+
+def state(operator: KafkaAdminClient, topic: str) -> tuple[int, set[int]]:
+    """Who leads, and who is in sync."""
+    [found] = operator.describe_topics([topic])
+    part = found["partitions"][0]
+    return part["leader_id"], set(part["isr_nodes"])
+
+
+def test_a_leader_that_dies(
+    replicas: Cluster,
+    operator: KafkaAdminClient,
+    log: KafkaLog,
+    topic_name: str,
+    eventually: Patience,
+) -> None:
+    """Reading goes on at the next leader, and nothing is missing or twice."""
+    replicated(operator, topic_name, NODES)
+    written = frame(numbered(RECORDS, size=SIZE))
+    log.append(topic_name, written)
+    for _ in range(MOVES):
+        chunks = log.read(topic_name, 0, 0, RECORDS)
+        seen = [next(chunks)]
+        assert seen[0].end < RECORDS
+        leader, _ = state(operator, topic_name)
+        replicas.brokers[leader].kill()
+        seen.extend(chunks)
+        found, gaps = joined(seen, 0, RECORDS)
+        assert gaps == []
+        assert found["value"].equals(written["value"])
+        assert state(operator, topic_name)[0] != leader
+        replicas.brokers[leader].start()
+        eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
+
+
+def test_an_unclean_election(
+    replicas: Cluster,
+    operator: KafkaAdminClient,
+    log: KafkaLog,
+    topic_name: str,
+    tmp_path: Path,
+    eventually: Patience,
+) -> None:
+    """A leader that lacks the end cuts the log back: a reader is told, a recording finds out."""
+    first, second = NODES[:2]
+    unclean = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
+    replicated(operator, topic_name, (first, second), **unclean)
+    log.append(topic_name, frame(numbered(RECORDS // 2, size=SIZE)))
+    eventually(lambda: state(operator, topic_name)[1] == {first, second})
+    replicas.brokers[second].kill()
+    eventually(lambda: state(operator, topic_name)[1] == {first}, 60)
+    log.append(topic_name, frame(numbered(RECORDS // 2, start=RECORDS // 2, size=SIZE)))
+    before = wb.connect(f"kafka://{replicas.bootstrap}")
+    before.record(tmp_path / "recording", topics=[topic_name])
+    before.close()
+
+    chunks = log.read(topic_name, 0, RECORDS // 2, RECORDS)
+    next(chunks)
+    replicas.brokers[first].kill()
+    replicas.brokers[second].start()
+    eventually(lambda: state(operator, topic_name)[0] == second, 60)
+    with pytest.raises(OffsetOutOfRange, match=r"cut back|beyond the log's end"):
+        list(chunks)
+
+    other = frame(numbered(100, start=5_000, size=SIZE))
+    log.append(topic_name, other)
+    with wb.connect(f"kafka://{replicas.bootstrap}") as after:
+        found = wb.verify(tmp_path / "recording", against=after)
+    assert isinstance(found.against, Comparison)
+    assert not found.ok
+    assert found.against.same == RECORDS // 2
+    assert found.against.changed == RECORDS // 2
+    assert [(d.start, d.end) for d in found.against.differences] == [
+        (RECORDS // 2, RECORDS // 2 + 100),
+        (RECORDS // 2 + 100, RECORDS),
+    ]
+    assert "the source ends at offset" in str(found)
+    replicas.brokers[first].start()
