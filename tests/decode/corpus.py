@@ -100,6 +100,8 @@ FITS: list[tuple[Any, str, Any]] = [
     (pl.Struct({"a": pl.Struct({"a": US})}), '{"a":{"a":0}}', {"a": {"a": EPOCH}}),
     (pl.Struct({"a": pl.Struct({"a": US})}), '{"a":null}', {"a": None}),
     (pl.List(pl.Struct({"d": pl.Date})), '[{"d":"2026-11-03"},null]', [{"d": NOON.date()}, None]),
+    (pl.List(pl.Float64()), "[0.5, null, 9007199254740994]", [0.5, None, 2.0**53 + 2]),
+    (pl.Struct({"a": pl.List(MONEY)}), '{"a" : [1.5]}', {"a": [Decimal("1.5")]}),
 ]  # fmt: skip
 
 #: Type, JSON text that it does not take, a word of the reason.
@@ -172,6 +174,9 @@ MISFITS: list[tuple[Any, str, str]] = [
     (pl.Struct({"a": pl.Int64}), "[]", "array"),
     (pl.Struct({"a": pl.Int64}), '{"a":"1"}', "string"),
     (pl.Struct({"a": pl.Int64}), '{"a":1,"a":2}', "twice"),
+    (pl.Struct({"a": pl.Int64}), '{"a":null,"a":2}', "twice"),
+    (pl.List(pl.Struct({"a": pl.Int64})), '[{"a":1,"a":2}]', "twice"),
+    (pl.List(pl.Float64()), "[9007199254740993]", "exactly"),
 ]
 
 #: Values that are no record at all, under any schema; a word of the reason.
@@ -220,6 +225,10 @@ POISON: list[tuple[bytes, str]] = [
     (b'{"a":1,"\\u0061":1}', "twice"),
     (b'{"z":{"y":1,"y":1}}', "twice"),
     (b'{"z":[{"y":1,"y":1}]}', "twice"),
+    (b'{"a":1,"a" :1}', "twice"),
+    (b'{"a":null,"a":1}', "twice"),
+    (b'{"a":1,"a":null}', "twice"),
+    (b'{"z":1,"a":1,"z":null}', "twice"),
     (b"\xef\xbb\xbf{}", "byte order mark"),
     (b'{"a":"\xff"}', "UTF-8"),
     (b'{"z":"\xed\xa0\x80"}', "UTF-8"),
@@ -249,6 +258,13 @@ RESTS: list[tuple[bytes, str | None]] = [
     (b'{"a":1,"z":' + b"[" * 127 + b"]" * 127 + b"}", '{"z":' + "[" * 127 + "]" * 127 + "}"),
     (b'{"a":1,"z":' + b"9" * 5000 + b"}", '{"z":' + "9" * 5000 + "}"),
     ('{"a":1,"z":"é\x7f"}'.encode(), '{"z":"é\x7f"}'),
+    (
+        b'{"a":1,"z":"\\u0001\\u001F\\b\\f\\u000b\\u007F"}',
+        '{"z":"\\u0001\\u001f\\b\\f\\u000b\x7f"}',
+    ),
+    (b'{"a":1,"z":"\\":"}', '{"z":"\\":"}'),
+    (b'{"a" :1,"z"\n: "\\" :"}', '{"z":"\\" :"}'),
+    (b'{"a":1,"z":{"y":{"x":[null, 1.50]}}}', '{"z":{"y":{"x":[null,1.50]}}}'),
     (
         b'{"a":1' + b"".join(b',"z%d":%d' % (n, n) for n in range(200)) + b"}",
         "{" + ",".join(f'"z{n}":{n}' for n in range(200)) + "}",

@@ -1,6 +1,6 @@
 """Decoding JSON, through the public functions, on both of its paths.
 
-A short column is read record by record; a long one by DuckDB, but for what it may misread.
+A short column is read record by record; a long one by column, but for what that may misread.
 """
 
 from __future__ import annotations
@@ -134,6 +134,20 @@ def test_a_deep_struct(column: Any) -> None:
     for _ in range(40):
         value = value["s"]
     assert value == 5
+
+
+@pytest.mark.parametrize(("text", "sign"), [("-0", 1.0), ("0", 1.0), ("-0.0", -1.0)])
+def test_the_sign_of_zero(column: Any, text: str, sign: float) -> None:
+    decoded = decode_json(column(f'{{"x":{text}}}'.encode()), Schema({"x": pl.Float64}))
+    assert {math.copysign(1, x) for x in decoded.fields["x"]} == {sign}
+
+
+@pytest.mark.parametrize("depth", [120, 127, 128, 129])
+def test_both_paths_know_how_deep_a_record_may_be(column: Any, depth: int) -> None:
+    values = column(b'{"s":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b',"n":1}')
+    decoded = decode_json(values, Schema({"n": pl.Int64, "s": pl.List(pl.Struct({"a": int}))}))
+    deep = ["deeper" in error for error in decoded.error]
+    assert deep == [depth > 128] * len(values)
 
 
 def test_records_of_many_sizes() -> None:

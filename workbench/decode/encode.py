@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from workbench.errors import AppendRejected
@@ -115,12 +115,17 @@ def _value(value: Any) -> Any:
             return _object(value)
         case list() | tuple():
             return _array(value)
-        case np.generic():
+        case _ if _is_numpy_scalar(value):
             return _value(value.item())
     raise _Unfit(
         f"{_named(value)} has no JSON form",
         "decode bytes to text first" if isinstance(value, bytes | bytearray) else None,
     )
+
+
+def _is_numpy_scalar(value: object) -> bool:
+    numpy = sys.modules.get("numpy")  # who hands one over has imported it
+    return numpy is not None and isinstance(value, numpy.generic)
 
 
 def _array(values: list[Any] | tuple[Any, ...]) -> list[Any]:

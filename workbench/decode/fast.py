@@ -32,7 +32,7 @@ from workbench.decode.text import utf8
 from workbench.schema import Schema
 
 #: How many records are Python objects at a time: few enough to stay in the processor's cache.
-_CHUNK = 512
+_CHUNK = 1_024
 #: The end of a name where a blank may stand before the colon, and where none does.
 _NAME_END = r'"[ \t\r\n]*:'
 _COMPACT_END = '":'
@@ -52,6 +52,13 @@ class Accepted(NamedTuple):
     columns: pl.DataFrame
 
 
+class _Names(NamedTuple):
+    """The names of an object, and those within its members: None where only text is held."""
+
+    names: frozenset[str]
+    within: dict[str, _Names | None]
+
+
 class Plan(NamedTuple):
     """How records of a schema are read."""
 
@@ -60,6 +67,7 @@ class Plan(NamedTuple):
     fields: dict[str, Field]
     #: The fields whose text goes the exact way.
     texts: tuple[str, ...]
+    names: _Names
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +80,7 @@ def plan(schema: Schema) -> Plan | None:
         decode = msgspec.json.Decoder(record_type(known)).decode
     except ValueError:
         return None
-    return Plan(schema, decode, known, texts) if known else None
+    return Plan(schema, decode, known, texts, _names(dict(schema), texts)) if known else None
 
 
 def accept(values: pl.Series, how: Plan) -> Accepted:
@@ -86,11 +94,11 @@ def accept(values: pl.Series, how: Plan) -> Accepted:
             read = read.hstack(_exactly(str(number), read[str(number)], dtype))
     fields = how.fields.values()
     read = read.with_columns(made for field in fields for made in field.made)
-    proven = pl.all_horizontal(True, *(proof for field in fields for proof in field.proofs))
-    names = pl.sum_horizontal(name.cast(pl.UInt32) for field in fields for name in field.names)
-    sure, again = read.select(
-        sure=proven & (pl.col("ends") == names), again=proven & (pl.col("ends") > names)
+    proven, names = read.select(
+        proven=pl.all_horizontal(True, *(proof for field in fields for proof in field.proofs)),
+        names=pl.sum_horizontal(name.cast(pl.UInt32) for field in fields for name in field.names),
     )
+    sure, again = proven & (read["ends"] == names), proven & (read["ends"] > names)
     rest = pl.repeat(None, len(read), dtype=pl.String, eager=True)
     if again.any():
         accepted, rest = _look_again(read, again, how)
@@ -107,7 +115,7 @@ def _read(values: pl.Series, how: Plan) -> Iterator[pl.DataFrame]:
     """The position and the carriers of the records that msgspec takes; at least one frame."""
     for start in range(0, max(len(values), 1), _CHUNK):
         positions, records = [], []
-        for position, value in enumerate(values.slice(start, _CHUNK), start):
+        for position, value in enumerate(values.slice(start, _CHUNK).to_list(), start):
             try:
                 records.append(how.decode(value))
             except (msgspec.DecodeError, RecursionError):
@@ -143,7 +151,7 @@ def _look_again(read: pl.DataFrame, which: pl.Series, how: Plan) -> tuple[pl.Ser
     accepted, rests = [], []
     for text, ends in read.filter(which).select("text", "ends").iter_rows():
         try:
-            rests.append(_rest(text.encode(), ends, how.schema))
+            rests.append(_rest(text.encode(), ends, how.names))
             accepted.append(True)
         except (Misfit, msgspec.DecodeError):
             rests.append(None)
@@ -155,35 +163,46 @@ def _look_again(read: pl.DataFrame, which: pl.Series, how: Plan) -> tuple[pl.Ser
     )
 
 
-def _rest(value: bytes, ends: int, schema: Schema) -> str | None:
+def _rest(value: bytes, ends: int, known: _Names) -> str | None:
     """What the schema does not know.  Raises `Misfit` if a name may occur twice."""
     members = _members(value)
-    unknown = {name: raw for name, raw in members.items() if name not in schema}
-    names = len(members)
-    for name, raw in members.items():
-        names += _names_within(raw, schema.get(name))
+    names = len(members) + _names_within(members, known)
+    text = b""
+    if not members.keys() <= known.names:
+        unknown = {name: raw for name, raw in members.items() if name not in known.names}
+        text = msgspec.json.encode(unknown)
+        if _COMPOUND.search(text, 1):
+            names += sum(len(_name_end.findall(raw)) for raw in unknown.values())
     if names != ends:
         raise Misfit("more ends of names than names")
-    if not unknown:
-        return None
-    text = msgspec.json.encode(unknown)
     if _COMPOUND.search(text, 1):
         return exact.rest_text(parse(text))
-    return text.decode()
+    return text.decode() or None
 
 
-def _names_within(raw: msgspec.Raw, dtype: pl.DataType | None) -> int:
-    """How many names a value holds; raises `Misfit` for one that its Struct does not know.
+def _names_within(members: dict[str, msgspec.Raw], known: _Names) -> int:
+    """How many names the known members hold; raises `Misfit` where one of these is unknown."""
+    count = 0
+    for name, deeper in known.within.items():
+        raw = members.get(name)
+        if raw is None or bytes(raw) == b"null":
+            continue
+        if deeper is None:
+            # Read the exact way, it is known to repeat none: its ends are as good.
+            count += len(_name_end.findall(raw))
+            continue
+        inner = _members(raw)
+        if not inner.keys() <= deeper.names:
+            raise Misfit("an unknown name further in")
+        count += len(inner) + _names_within(inner, deeper)
+    return count
 
-    What is read the exact way is known to repeat none, so that there the ends are as good.
-    """
-    text = bytes(raw)
-    if not isinstance(dtype, pl.Struct):
-        return len(_name_end.findall(text))
-    if text == b"null":
-        return 0
-    known = {field.name: cast(pl.DataType, field.dtype) for field in dtype.fields}
-    members = _members(text)
-    if not members.keys() <= known.keys():
-        raise Misfit("an unknown name further in")
-    return len(members) + sum(_names_within(raw, known[name]) for name, raw in members.items())
+
+def _names(fields: dict[str, pl.DataType], texts: tuple[str, ...] = ()) -> _Names:
+    """The names of an object; lists that are not cut out as texts hold none."""
+    within: dict[str, _Names | None] = dict.fromkeys(texts)
+    for name, dtype in fields.items():
+        if isinstance(dtype, pl.Struct) and name not in texts:
+            inner = {field.name: cast(pl.DataType, field.dtype) for field in dtype.fields}
+            within[name] = _names(inner)
+    return _Names(frozenset(fields), within)

@@ -119,7 +119,8 @@ def _scalar(dtype: pl.DataType) -> Any:
         case pl.String():
             return str
         case _ if dtype.is_integer() and dtype != pl.UInt64:
-            low, high = pl.select(low=dtype.min(), high=dtype.max()).row(0)
+            kind = cast(pl.datatypes.IntegerType, dtype)
+            low, high = pl.select(low=kind.min(), high=kind.max()).row(0)
             return Annotated[int, msgspec.Meta(ge=low, le=high)]
     return None
 

@@ -12,7 +12,7 @@ from workbench.decode.rows import decode_rows
 from workbench.schema import Schema
 
 #: Fewer records are decoded one by one sooner than their columns have been checked.
-_FEW = 64
+_FEW = 200
 #: How many records are decoded at a time, which bounds the memory of a call.
 _ROWS = 100_000
 
