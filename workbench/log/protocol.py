@@ -155,6 +155,15 @@ class LogBackend(Protocol):
         commits, or creates anything.
         """
 
+    def read_all(
+        self, ranges: Sequence[tuple[str, int, int, int]], isolation: Isolation = "read_committed"
+    ) -> Iterator[Chunk]:
+        """Hand out several ranges (topic, partition, start, end), one after the other.
+
+        Each as `read` does, and what that raises is raised when the range's turn comes; ranges
+        may be read before their turn, in bounded memory.
+        """
+
     def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:
         """The gaps in `[start, end)` that the log knows the reason of without reading records."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -172,9 +173,8 @@ def _pieces(data: Any, starts: Any, sizes: Any) -> pl.Series:
 
 def _headers(data: Any, counts: Any, places: Any) -> pl.Series:
     """The headers column: an empty list where a record has none."""
-    empty = pl.Series([[]], dtype=HEADERS)
     if not counts.any():
-        return empty.new_from_index(0, len(counts))
+        return _no_headers(1 << len(counts).bit_length()).head(len(counts))
     try:
         found = walk.headers(data, counts, places)
     except ValueError as error:
@@ -191,7 +191,13 @@ def _headers(data: Any, counts: Any, places: Any) -> pl.Series:
     )
     rows = pl.DataFrame({"record": np.arange(len(counts))})
     joined = rows.join(listed, on="record", how="left", maintain_order="left")["headers"]
-    return joined.fill_null(empty).cast(HEADERS)
+    return joined.fill_null(_no_headers(1)).cast(HEADERS)
+
+
+@lru_cache(maxsize=4)
+def _no_headers(rows: int) -> pl.Series:
+    """So many empty lists, made once: most records have no headers."""
+    return pl.Series([[]], dtype=HEADERS).new_from_index(0, rows)
 
 
 def _text(names: pl.Series) -> pl.Series:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ import polars as pl
 
 from workbench.errors import InvalidRange, ReadOnly
 from workbench.log.kafka import groups, times, topics
+from workbench.log.kafka.ahead import ahead
 from workbench.log.kafka.cache import CachedReader, open_cache
 from workbench.log.kafka.client import Client
 from workbench.log.kafka.groups import KafkaMembership
@@ -215,6 +217,13 @@ class KafkaLog:
             )
         wanted = self._range(info, partition, start, end, isolation)
         return map(_Chunks(wanted), self._open_reader().pieces(wanted))
+
+    def read_all(
+        self, ranges: Sequence[tuple[str, int, int, int]], isolation: Isolation = "read_committed"
+    ) -> Iterator[Chunk]:
+        """Hand out several ranges, read at once; see `LogBackend.read_all` and `ahead`."""
+        reads = [partial(self.read, *one, isolation) for one in ranges]
+        return ahead(reads, lambda chunk: int(chunk.raw.collect().estimated_size()))
 
     def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:
         """What lies below the log start; every other gap shows when it is read."""

@@ -44,6 +44,9 @@ HEADER_COLUMNS = 5
 @_compiled
 def _varint(data: Any, at: int, end: int) -> Any:
     """A zigzag varint at `at`: its value and where it ends; ends at -1 when it does not fit."""
+    if at < end and data[at] < 0x80:  # as nearly all are
+        value = data[at] & 0xFF
+        return (value >> 1) ^ -(value & 1), at + 1
     value = 0
     shift = 0
     while at < end and shift < 70:
@@ -67,8 +70,11 @@ def _view(data: Any, at: int, size: int, out: Any, place: int) -> None:
         out[place + 1] = data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
         out[place + 3] = at
         return
-    for number in range(size):
-        out[place + 1 + number // 4] |= data[at + number] << number % 4 * 8
+    for word in range((size + 3) // 4):
+        value = 0
+        for number in range(4 * word, min(4 * word + 4, size)):
+            value |= data[at + number] << (number & 3) * 8
+        out[place + 1 + word] = value
 
 
 @_compiled
