@@ -12,6 +12,7 @@ from workbench import errors, report, widgets
 from workbench.address import Address
 from workbench.api.connect import connect, open_slice, report_slice, sample, verify
 from workbench.api.group import Group
+from workbench.api.live import live
 from workbench.api.log import Log
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream
@@ -32,6 +33,7 @@ __all__ = [
     "WorkbenchError",
     "connect",
     "errors",
+    "live",
     "open_slice",
     "report",
     "report_slice",

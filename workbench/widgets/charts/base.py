@@ -78,9 +78,20 @@ def _drawable(spec: Any) -> Any:
 
 def picture(chart: StaticChart) -> str:
     """The chart as an `<img>` with its description; no script, nothing to load."""
-    data = base64.b64encode(to_svg(chart).encode()).decode()
+    return _image(to_svg(chart), chart.description)
+
+
+def spec_picture(spec: dict[str, Any], description: str) -> str:
+    """A Vega-Lite specification as an `<img>` with a description."""
+    import vl_convert
+
+    return _image(vl_convert.vegalite_to_svg(_drawable(spec)), description)
+
+
+def _image(svg: str, description: str) -> str:
+    data = base64.b64encode(svg.encode()).decode()
     return (
-        f'<img alt="{escape(chart.description)}" style="max-width:100%;background:#fff" '
+        f'<img alt="{escape(description)}" style="max-width:100%;background:#fff" '
         f'src="data:image/svg+xml;base64,{data}">'
     )
 

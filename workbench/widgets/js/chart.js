@@ -1,0 +1,147 @@
+// A Vega-Lite chart whose named data change in the running view.
+
+import { vegaEmbed } from "./vega.js";
+import { onTheme, perFrame } from "./link.js";
+
+// Nothing is loaded: whatever a specification or an event names, it stays text.
+const refuse = async (uri) => {
+  throw new Error(`a live chart loads nothing (${uri})`);
+};
+const LOADER = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
+
+function themed(el) {
+  const style = getComputedStyle(el);
+  const colour = (name, other) => style.getPropertyValue(name).trim() || other;
+  const text = colour("--jp-ui-font-color1", "#222");
+  const faint = colour("--jp-border-color2", "#ddd");
+  const axis = { labelColor: text, titleColor: text, domainColor: faint, tickColor: faint, gridColor: faint, gridOpacity: 0.5 };
+  return {
+    background: null,
+    axis,
+    legend: { labelColor: text, titleColor: text },
+    header: { labelColor: text, titleColor: text },
+    title: { color: text, subtitleColor: colour("--jp-ui-font-color2", "#555") },
+    view: { stroke: faint },
+    style: { "guide-label": { fill: text }, "guide-title": { fill: text } },
+  };
+}
+
+function merge(base, over) {
+  const made = { ...base };
+  for (const [name, value] of Object.entries(over)) {
+    const both = value && typeof value === "object" && made[name] && typeof made[name] === "object";
+    made[name] = both ? merge(made[name], value) : value;
+  }
+  return made;
+}
+
+export class Chart {
+  // `most`: how many rows each data set holds; the oldest go first.
+  constructor(el, { most = Infinity, onView = null, onPainted = null } = {}) {
+    this.el = el;
+    this.most = most;
+    this.onView = onView;
+    this.onPainted = onPainted;
+    this.data = new Map();
+    this.waiting = new Map();
+    this.draw = perFrame(() => this.flush());
+    this.endTheme = onTheme(() => this.spec && this.embed());
+  }
+
+  // A whole new picture: a specification, and the rows of each of its data sets.
+  async show(spec, datasets) {
+    this.waiting.clear();
+    this.data = new Map(Object.entries(datasets));
+    if (this.view && JSON.stringify(spec) === JSON.stringify(this.spec)) {
+      for (const [name, rows] of this.data) this.waiting.set(name, { all: rows });
+      this.draw();
+      return;
+    }
+    this.spec = spec;
+    await this.embed();
+  }
+
+  async embed() {
+    const asked = (this.asked = {});
+    const { config = {}, ...spec } = structuredClone(this.spec);
+    spec.datasets = Object.fromEntries([...this.data].map(([n, rows]) => [n, structuredClone(rows)]));
+    this.view?.finalize();
+    this.view = null;
+    this.waiting.clear();
+    try {
+      const { view } = await vegaEmbed(this.el, spec, {
+        actions: false,
+        config: merge(config, themed(this.el)),
+        loader: LOADER,
+        renderer: "canvas",
+      });
+      if (asked !== this.asked) {
+        view.finalize();
+        return;
+      }
+      this.view = view;
+      this.onView?.(view);
+      this.onPainted?.();
+      this.draw();
+    } catch (error) {
+      if (asked === this.asked) this.el.textContent = `The chart cannot be drawn: ${error.message}`;
+    }
+  }
+
+  // More rows; with `key`, a row takes the place of the one with the same key.
+  add(name, rows, key = null) {
+    let held = this.data.get(name) ?? [];
+    if (key) {
+      const fresh = new Set(rows.map((row) => row[key]));
+      held = held.filter((row) => !fresh.has(row[key]));
+    }
+    held = held.concat(rows);
+    if (held.length > this.most) held = held.slice(held.length - this.most);
+    this.data.set(name, held);
+    this.waiting.set(name, this.most < Infinity && !key ? this.queued(name, rows) : { all: held });
+    this.draw();
+  }
+
+  replace(name, rows) {
+    this.data.set(name, rows);
+    this.waiting.set(name, { all: rows });
+    this.draw();
+  }
+
+  queued(name, rows) {
+    const before = this.waiting.get(name);
+    if (before?.all) return { all: this.data.get(name) };
+    return { more: (before?.more ?? []).concat(rows) };
+  }
+
+  // At most once per frame, whatever has come since the last.
+  flush() {
+    const { view } = this;
+    if (!view || !this.waiting.size) return;
+    for (const [name, { all, more }] of this.waiting) {
+      let held;
+      try {
+        held = view.data(name);
+      } catch {
+        continue; // a data set that the specification does not draw
+      }
+      if (all || more.length >= this.most) {
+        const rows = all ?? more.slice(-this.most);
+        view.change(name, view.changeset().remove(() => true).insert(structuredClone(rows)));
+        continue;
+      }
+      const change = view.changeset().insert(structuredClone(more));
+      const over = held.length + more.length - this.most;
+      if (over > 0) change.remove(held.slice(0, over));
+      view.change(name, change);
+    }
+    this.waiting.clear();
+    view.runAsync().then(() => this.onPainted?.());
+  }
+
+  close() {
+    this.draw.cancel();
+    this.endTheme();
+    this.view?.finalize();
+  }
+}

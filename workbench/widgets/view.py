@@ -1,0 +1,287 @@
+"""What every live view has: one way out, one thread, and an end.
+
+A view is fed by its own daemon thread, so that a running cell does not hold it up.  All that it
+tells a page goes through `View.post`, under one lock, as binary messages that are counted; a page
+that misses one asks for the whole picture again, as does a page that was loaded anew.  What a page
+says only enters a queue, which the thread empties.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar
+
+import anywidget
+import msgspec
+import traitlets
+
+from workbench.errors import WorkbenchError
+from workbench.widgets import assets, frontend
+
+#: The least time between two updates: twenty a second.
+PERIOD_S = 0.05
+#: How often a page hears from a view that has nothing to tell.
+BEAT_S = 1.0
+#: How long a view lives that no page has spoken of, and after its last page said good-bye.
+FORGOTTEN_S = 60.0
+GRACE_S = 5.0
+
+#: The views that each cell has made, and in which of its runs.
+_made: dict[str, tuple[str, list[View]]] = {}
+_guard = threading.Lock()
+
+
+@cache
+def _cells() -> frontend.Cells:
+    return frontend.Cells()
+
+
+class View(anywidget.AnyWidget):
+    """A live view in a page.
+
+    A kind of view says what is shown (`picture`, `news`), what its commands do (`act`), and what
+    it needs while somebody looks (`begin`, `end`); these four run in the view's own thread, one
+    at a time.  Closing it, running the cell that made it again, or looking away for a while ends
+    the thread; a page that looks again starts it anew.
+
+    Attributes
+    ----------
+    entry
+        The ES module that draws it.
+    title
+        One line for screen readers.
+    """
+
+    _esm = assets.FOLDER / "loader.js"
+    _css = assets.FOLDER / "style.css"
+    _modules: Any = traitlets.List().tag(sync=True)
+    _title = traitlets.Unicode().tag(sync=True)
+
+    entry: ClassVar[str]
+
+    def __init__(self, title: str) -> None:
+        self._sending = threading.RLock()
+        self._sent = 0
+        self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._turn = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pages: dict[str, float] = {}
+        self._heard_s = time.monotonic()
+        self.paused = False
+        self.error: str | None = None
+        listed = [[module.name, module.digest] for module in assets.modules(self.entry)]
+        super().__init__(_modules=listed, _title=title)
+        # A click is then handled beside a running cell, not after it.
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = lambda data, default: default
+        self.on_msg(self._hear)
+        _replace_earlier(self)
+
+    def picture(self) -> Mapping[str, Any]:
+        """The whole of what is shown now, as JSON."""
+        raise NotImplementedError
+
+    def news(self) -> Mapping[str, Any] | None:
+        """What has changed since the last picture or news; None for nothing."""
+        raise NotImplementedError
+
+    def act(self, command: str, details: Mapping[str, Any]) -> None:
+        """Do what a page asks for.  Raises WorkbenchError, whose sentence is then shown."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Somebody looks: start what is needed for it."""
+
+    def end(self) -> None:
+        """Nobody looks any more, or it is over: stop what `begin` started."""
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def post(self, kind: str, content: Any, buffers: list[bytes] | None = None) -> None:
+        """Tell the pages; the only way out.  Safe to call from any thread."""
+        body = msgspec.json.encode(content, enc_hook=str)
+        with self._sending:
+            if self.comm is not None:
+                self._sent += 1
+                self.send({"kind": kind, "seq": self._sent}, [body, *(buffers or [])])
+
+    def close(self, reason: str = "closed") -> None:
+        """End the view: its thread stops, and pages keep the last picture, marked as ended."""
+        if self.comm is not None:
+            with suppress(Exception):  # A kernel that is shutting down has nobody to tell.
+                self.post("over", {"reason": reason})
+        self._stop()
+        super().close()
+
+    def _hear(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        self._heard_s = time.monotonic()
+        self._said.put((content["kind"], content))
+        self._wake.set()
+        self._run()
+
+    def _run(self) -> None:
+        """Have a thread.  Idempotent."""
+        with self._sending:
+            if self.comm is None or self.running:
+                return
+            self._ended.clear()
+            self._thread = threading.Thread(
+                target=self._live, name=f"workbench-view-{self.entry}", daemon=True
+            )
+            self._thread.start()
+
+    def _stop(self) -> None:
+        self._ended.set()
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=10)
+
+    def _live(self) -> None:
+        with self._turn:
+            self._try(self.begin)
+            due_s = told_s = time.monotonic()
+            while not self._finished():
+                self._wake.wait(max(due_s - time.monotonic(), 0.001))
+                self._wake.clear()
+                self._listen()
+                now_s = time.monotonic()
+                if now_s < due_s:
+                    continue
+                due_s = max(due_s + PERIOD_S, now_s)
+                told = self.error is None and not self.paused and self._try(self._tell)
+                if not told and now_s - told_s > BEAT_S:
+                    self.post("beat", {})
+                    told = True
+                if told:
+                    told_s = now_s
+            self._try(self.end)
+
+    def _finished(self) -> bool:
+        """Whether the thread ends; who speaks after that starts another."""
+        with self._sending:
+            if self._ended.is_set() or (self._said.empty() and self._forgotten()):
+                self._thread = None
+                return True
+            return False
+
+    def _tell(self) -> bool:
+        """Post the news, if there are any."""
+        found = self.news()
+        if found is None:
+            return False
+        self.post("news", found)
+        return True
+
+    def _listen(self) -> None:
+        """Do what the pages have asked for."""
+        hello = False
+        while True:
+            try:
+                kind, content = self._said.get_nowait()
+            except Empty:
+                break
+            match kind:
+                case "hello":
+                    hello = True
+                    self._pages[content["page"]] = time.monotonic()
+                case "bye":
+                    self._pages.pop(content["page"], None)
+                case "modules":
+                    self._send_modules(content["names"])
+                case "pause":
+                    self.paused = True
+                    self.post("state", self._state())
+                case "resume":
+                    self.paused = False
+                    if self.error is not None:
+                        self.error = None
+                        self._try(self.end)
+                        self._try(self.begin)
+                    hello = True
+                case "do":
+                    self._act(content)
+        if hello:
+            self._try(lambda: self.post("picture", {"state": self._state(), **self.picture()}))
+
+    def _act(self, content: Mapping[str, Any]) -> None:
+        """Do a command; one that cannot be done changes nothing, and says why."""
+        try:
+            self.act(content["name"], content)
+        except Exception as error:
+            self.post("note", {"sentence": _sentence(error)})
+
+    def _send_modules(self, names: list[str]) -> None:
+        wanted = [module for module in assets.modules(self.entry) if module.name in names]
+        self.post("modules", [m.name for m in wanted], [module.source for module in wanted])
+
+    def _state(self) -> dict[str, Any]:
+        return {"paused": self.paused, "error": self.error}
+
+    def _try(self, step: Any) -> bool:
+        """Take a step; an error is shown in one sentence, until a page resumes."""
+        try:
+            return bool(step())
+        except Exception as error:
+            self.error = _sentence(error)
+            self.post("state", self._state())
+            return True
+
+    def _forgotten(self) -> bool:
+        """Whether no page looks any more."""
+        silent_s = min(time.monotonic() - self._heard_s, _cells().idle_s())
+        return silent_s > (FORGOTTEN_S if self._pages else GRACE_S)
+
+
+def _sentence(error: Exception) -> str:
+    """An error as a page shows it; what Workbench raises is a sentence already."""
+    text = str(error).strip().split("\n", 1)[0]
+    return text if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {text}"
+
+
+def beside(view: View, still: Mapping[str, str]) -> dict[str, Any]:
+    """Show a live view, and before it the picture that is seen where there is no kernel.
+
+    The page hides the picture while the view lives.
+    """
+    from IPython.display import display
+
+    html = f'<div class="wb-still">{still["text/html"]}</div>'
+    display({"text/plain": still["text/plain"], "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
+    bundle = view._repr_mimebundle_()
+    assert bundle is not None
+    return bundle[0] if isinstance(bundle, tuple) else bundle
+
+
+def _replace_earlier(view: View) -> None:
+    """Close the views that an earlier run of the same cell has made."""
+    place = frontend.cell()
+    if place is None:
+        return
+    cell, run = place
+    with _guard:
+        earlier_run, views = _made.get(cell, (run, []))
+        replaced = [] if earlier_run == run else views
+        _made[cell] = (run, [view] if replaced or earlier_run != run else [*views, view])
+    for old in replaced:
+        old.close("its cell was run again")
+
+
+@atexit.register
+def _end_all() -> None:
+    """A daemon thread that still runs while Python ends can take the process down."""
+    with _guard:
+        views = [view for _, made in _made.values() for view in made]
+    for view in views:
+        view._stop()
