@@ -61,21 +61,24 @@ class _Work(Generic[_Piece]):
             Thread(target=self._read, name="workbench-kafka-read", daemon=True).start()
 
     def pieces(self) -> Iterator[_Piece]:
-        for self._turn, lane in enumerate(self._lanes):
-            while True:
-                with self._changed:
-                    # The turn may have come to a reader that waits.
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: lane.waiting or lane.done)  # noqa: B023
-                    if not lane.waiting:
-                        break
-                    piece, size = lane.waiting.popleft()
-                    self._held -= size
-                    self._changed.notify_all()
+        for number, lane in enumerate(self._lanes):
+            self._turn = number
+            while (piece := self._next(lane)) is not None:
                 yield piece
-                del piece
             if lane.failure is not None:
                 raise lane.failure
+
+    def _next(self, lane: _Lane[_Piece]) -> _Piece | None:
+        """The lane's next piece, or None at its end."""
+        with self._changed:
+            # It may be the turn of a reader that waits.
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: lane.waiting or lane.done)
+            if not lane.waiting:
+                return None
+            piece, size = lane.waiting.popleft()
+            self._held -= size
+            return piece
 
     def stop(self) -> None:
         with self._changed:

@@ -60,7 +60,7 @@ class Arena:
             self._room, self._filled = np.empty(max(_ROOM, expected), np.uint8), 0
         start = self._filled
         try:
-            size = _INTO[codec](data, memoryview(self._room)[start:])
+            size = _INTO[codec](data, self._room[start:])
         except Exception:  # too little room, or nothing that can be decompressed
             self._room, start = _alone(codec, data), 0
             size = len(self._room)
@@ -93,16 +93,16 @@ def _snappy(data: memoryview) -> bytes:
     return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in _blocks(data))
 
 
-def _snappy_into(data: memoryview, room: memoryview) -> int:
+def _snappy_into(data: memoryview, room: Buffer) -> int:
     filled = 0
     for block in _blocks(data):
         filled += cramjam.snappy.decompress_raw_into(block, room[filled:])
     return filled
 
 
-def _gzip_into(data: memoryview, room: memoryview) -> int:
+def _gzip_into(data: memoryview, room: Buffer) -> int:
     found = gzip.decompress(data)
-    room[: len(found)] = found
+    room[: len(found)] = np.frombuffer(found, np.uint8)
     return len(found)
 
 
@@ -110,7 +110,7 @@ def _whole(codec: str) -> Callable[[memoryview], memoryview]:
     return lambda data: memoryview(getattr(cramjam, codec).decompress(data))
 
 
-def _into(codec: str) -> Callable[[memoryview, memoryview], int]:
+def _into(codec: str) -> Callable[[memoryview, Buffer], int]:
     return lambda data, room: int(getattr(cramjam, codec).decompress_into(data, room))
 
 
@@ -120,7 +120,7 @@ _WHOLE: dict[int, Callable[[memoryview], Any]] = {
     3: _whole("lz4"),
     4: _whole("zstd"),
 }
-_INTO: dict[int, Callable[[memoryview, memoryview], int]] = {
+_INTO: dict[int, Callable[[memoryview, Buffer], int]] = {
     1: _gzip_into if cramjam is None else _into("gzip"),
     2: _snappy_into,
     3: _into("lz4"),
