@@ -15,7 +15,8 @@ PACKAGE = Path(wb.__file__).parent
 REPO = PACKAGE.parent
 
 #: What `import workbench` must not load: slow, drawing, or for other ways in.
-HEAVY = {"altair", "anywidget", "duckdb", "ipywidgets", "jupyterlab", "kafka", "papermill"}
+HEAVY = {"altair", "anywidget", "duckdb", "ipywidgets", "jupyterlab", "kafka", "numpy", "papermill"}
+HEAVY |= {"psutil", "tqdm"}
 
 
 def test_imports_point_one_way() -> None:

@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workbench.address import Address
 from workbench.api.log import Log
 from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
@@ -124,6 +122,8 @@ def connect(
         raise ProfileError(
             f"no kind of log answers to {kind}://", hint="give a folder, or kafka://host:9092"
         )
+    import psutil
+
     size = profile.max_read_bytes if max_read_bytes is None else max_read_bytes
     try:
         return Log(

@@ -12,7 +12,6 @@ import polars as pl
 from workbench.decode import encode_rows
 from workbench.errors import AppendRejected, InvalidRange
 from workbench.records import APPEND, HEADERS, TIMESTAMP
-from workbench.sink.partitioner import partition_for
 from workbench.source.times import parse_instant
 
 Row = Mapping[str, Any]
@@ -47,6 +46,8 @@ def records(
 
     Raises AppendRejected for a row that cannot be a record, naming the row.
     """
+    from workbench.sink.partitioner import partition_for  # brings NumPy
+
     for number, batch in enumerate(_batches(rows, batch_rows)):
         made = _Batch(batch, first_row=number * batch_rows, tz=tz)
         if encode == "bytes":

@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import apsw
-import psutil
 
 from workbench.errors import GroupError, GroupInUse, LeaseLost, UnknownTopic
 from workbench.log.embedded.catalog import Catalog, fetch
@@ -269,6 +268,8 @@ def _now_ms() -> int:
 
 def _process(pid: int) -> str:
     """A process's identity: the machine's boot, the pid namespace, the pid and its start time."""
+    import psutil
+
     try:
         return f"{_machine()} {pid} {psutil.Process(pid).create_time():.2f}"
     except psutil.Error:
@@ -282,6 +283,8 @@ def _machine() -> str:
         namespace = Path("/proc/self/ns/pid").readlink()
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {namespace}"
     except OSError:
+        import psutil
+
         return f"{socket.gethostname()} {psutil.boot_time():.0f}"
 
 

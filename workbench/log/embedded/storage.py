@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
-
 from workbench.errors import UnsupportedStorage
 
 _NETWORK = {
@@ -38,6 +36,8 @@ def refuse_network_storage(path: Path) -> None:
 
     Locks and flushes there do not mean what the log's promises need them to mean.
     """
+    import psutil
+
     place = path.resolve()
     mounts = {
         Path(disk.mountpoint): disk.fstype.lower() for disk in psutil.disk_partitions(all=True)
