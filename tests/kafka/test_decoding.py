@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kafka.record import MemoryRecordsBuilder
 
 from workbench.errors import CorruptData, LogError
-from workbench.log.kafka import codecs, walk
+from workbench.log.kafka import codecs, compiled
 from workbench.log.kafka.batches import scan
 from workbench.log.kafka.columns import decode
 
@@ -38,14 +38,17 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "plain":
         as_plain(monkeypatch)
     else:
-        assert walk.COMPILED
+        assert compiled.INSTALLED
+        as_compiled(monkeypatch)
     return str(request.param)
 
 
 def as_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "COMPILED", False)
-    for name in ("_varint", "_view", "walk", "walk_headers", "view", "compact"):
-        monkeypatch.setattr(walk, name, getattr(walk, name).py_func)
+    monkeypatch.setattr(compiled, "INSTALLED", False)
+
+
+def as_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "FEW", 0)
 
 
 def batch(records: Rows, base: int = 0, *, magic: int = 2, codec: int = 0) -> bytes:
@@ -82,12 +85,12 @@ def test_any_records_in_any_range(batches: list[Rows], data: st.DataObject) -> N
         base += len(one)
     start = data.draw(st.integers(0, base - 1))
     end = data.draw(st.integers(start + 1, base))
-    compiled = decoded(stored, start, end)
-    assert compiled["offset"].to_list() == list(range(start, end))
-    assert plain(compiled) == everything[start:end]
-    with pytest.MonkeyPatch.context() as patch:
-        as_plain(patch)
-        assert decoded(stored, start, end).equals(compiled)
+    for form in (as_compiled, as_plain):
+        with pytest.MonkeyPatch.context() as patch:
+            form(patch)
+            found = decoded(stored, start, end)
+        assert found["offset"].to_list() == list(range(start, end))
+        assert plain(found) == everything[start:end]
 
 
 def packed(codec: int, records: Rows) -> bytes:
@@ -149,10 +152,9 @@ def test_no_bytes_lead_the_walk_astray(data: st.DataObject) -> None:
         whole[data.draw(st.integers(61, len(whole) - 1))] = data.draw(st.integers(0, 255))
     struct.pack_into(">I", whole, 17, codecs.checksum(memoryview(bytes(whole))[21:]))
     outcomes = []
-    for make_plain in (False, True):
+    for form in (as_compiled, as_plain):
         with pytest.MonkeyPatch.context() as patch:
-            if make_plain:
-                as_plain(patch)
+            form(patch)
             try:
                 outcomes.append(decoded(bytes(whole), 0, 4).rows())
             except CorruptData as error:

@@ -71,13 +71,13 @@ class _Work(Generic[_Piece]):
     def _next(self, lane: _Lane[_Piece]) -> _Piece | None:
         """The lane's next piece, or None at its end."""
         with self._changed:
-            # It may be the turn of a reader that waits.
-            self._changed.notify_all()
+            self._changed.notify_all()  # it may be the turn of a reader that waits
             self._changed.wait_for(lambda: lane.waiting or lane.done)
             if not lane.waiting:
                 return None
             piece, size = lane.waiting.popleft()
             self._held -= size
+            self._changed.notify_all()
             return piece
 
     def stop(self) -> None:
