@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -90,20 +92,55 @@ def test_a_killed_process_loses_its_partitions_at_once(tmp_path: Path) -> None:
         assert len(member.assignment()) == 2
 
 
-def test_who_is_away_for_longer_than_the_lease_loses_it(tmp_path: Path) -> None:
+def test_who_is_slow_keeps_its_partitions(tmp_path: Path) -> None:
     with make(tmp_path / "log") as log:
-        sleeper = log.join("g", start(1), lease_seconds=0.05)
-        assert len(sleeper.assignment()) == 1
-        time.sleep(0.1)
-        sleeper.commit(Position({("t", 0): 1}))  # nobody took it meanwhile
-        time.sleep(0.1)
+        slow = log.join("g", start(1), lease_seconds=2)
+        assert slow.assignment() == start(1)
         other = log.join("g", start(1))
-        assert other.assignment() == Position({("t", 0): 1})
-        with pytest.raises(LeaseLost):
-            sleeper.commit(Position({("t", 0): 2}))
-        assert len(sleeper.assignment()) == 0  # a member again, without a partition
-        other.leave()
-        assert sleeper.assignment() == Position({("t", 0): 1})
+        until = time.monotonic() + 5  # in a body that takes longer than the lease
+        while time.monotonic() < until:
+            assert len(other.assignment()) == 0
+            time.sleep(0.1)
+        slow.commit(start(1, 7))
+        slow.leave()
+        assert other.assignment() == start(1, 7)
+
+
+def test_a_member_that_nobody_holds_loses_its_partitions(tmp_path: Path) -> None:
+    with make(tmp_path / "log") as log:
+        forgotten = log.join("g", start(1), lease_seconds=0.2)
+        other = log.join("g", start(1))
+        del forgotten
+        deadline = time.monotonic() + 60
+        while not other.assignment():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_stopped_process_loses_its_partitions_after_the_lease(tmp_path: Path) -> None:
+    make(tmp_path / "log").close()
+    queue, resume = processes.Queue(), processes.Event()
+    other = processes.Process(
+        target=workers.commit_late, args=(str(tmp_path / "log"), "g", 1.0, queue, resume)
+    )
+    other.start()
+    assert queue.get(timeout=60) == dict(start(1))
+    assert other.pid is not None
+    with EmbeddedLog.open(tmp_path / "log") as log:
+        member = log.join("g", start(1))
+        assert len(member.assignment()) == 0
+        os.kill(other.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 60
+        while not member.assignment():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        member.commit(start(1, 5))
+        os.kill(other.pid, signal.SIGCONT)
+        resume.set()
+        assert "went to another member" in queue.get(timeout=60)
+        assert queue.get(timeout=60) == {}  # a member again, without a partition
+        assert log.group("g").offsets == dict(start(1, 5))
+    other.join(60)
 
 
 def test_what_cannot_be_joined(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from tests.embedded.support import numbered
-from workbench.errors import LogBusy, StorageFull
+from workbench.errors import LeaseLost, LogBusy, StorageFull
 from workbench.log.embedded import EmbeddedLog, append, catalog, files, seal, segments
 from workbench.log.embedded.doorbell import Doorbell
 from workbench.log.protocol import Producer
@@ -220,3 +220,18 @@ def take_part(folder: str, group: str, lease: float, queue: Any) -> None:
         member = log.join(group, start, lease_seconds=lease)
         queue.put(dict(member.assignment()))
         time.sleep(600)
+
+
+def commit_late(folder: str, group: str, lease: float, queue: Any, resume: Any) -> None:
+    """Join a group, wait to be told, and commit; says what was assigned and what came of it."""
+    with EmbeddedLog.open(folder) as log:
+        member = log.join(group, Position({("t", 0): 0}), lease_seconds=lease)
+        queue.put(dict(member.assignment()))
+        resume.wait(60)
+        try:
+            member.commit(Position({("t", 0): 9}))
+            queue.put("committed")
+        except LeaseLost as error:
+            queue.put(str(error))
+        queue.put(dict(member.assignment()))
+        member.leave()

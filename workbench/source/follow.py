@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 
 import polars as pl
@@ -16,7 +16,9 @@ from workbench.source.stream import StreamSource
 
 #: How many offsets per partition one batch covers at most.
 BATCH_OFFSETS = 20_000
-#: How long one wait for new records lasts before the lease is renewed, in seconds.
+_log = logging.getLogger("workbench")
+
+#: How long one wait for new records lasts before the assignment is looked at, in seconds.
 WAIT_SECONDS = 1.0
 
 
@@ -69,9 +71,10 @@ def _consume(
             ).frame()
             if frame.height:
                 yield frame
-            # Who shares the partitions anew meanwhile gets this batch again: at least once.
-            with suppress(LeaseLost):
+            try:
                 member.commit(stop)
+            except LeaseLost as error:  # whoever has the partitions now gets this batch again
+                _log.warning("%s", error)
             quiet_since = time.monotonic()
             continue
         if until is not None and all(position[tp] >= until[tp] for tp in position if tp in until):

@@ -2,7 +2,7 @@
 
 Partitions go to members as ranges.  A partition whose owner lives is handed over when the owner
 next asks for its assignment, so that what it is working on can still be committed; a dead
-process, or one that was away for longer than its lease, loses its partitions at once.
+process, or one that was stopped for longer than its lease, loses its partitions at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import apsw
 
 from workbench.errors import GroupError, GroupInUse, LeaseLost, UnknownTopic
 from workbench.log.embedded.catalog import Catalog, fetch
+from workbench.log.embedded.leases import Lease, Leases
 from workbench.positions import Position
 from workbench.records import GroupInfo, GroupMember
 
@@ -30,13 +31,15 @@ _TopicPartition = tuple[str, int]
 class EmbeddedMembership:
     """One member of a group; see `Membership`.  For one thread.
 
-    Asking for the assignment and committing renew the lease.
+    The lease is renewed in the background for as long as the process runs and has this object.
     """
 
-    def __init__(self, catalog: Catalog, group: str, start: Position, lease_ms: int) -> None:
+    def __init__(
+        self, catalog: Catalog, leases: Leases, group: str, start: Position, lease_ms: int
+    ) -> None:
         self._catalog = catalog
+        self._leases = leases
         self._group = group
-        self._lease_ms = lease_ms
         self._id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._left = False
         with catalog.write() as connection:
@@ -45,12 +48,15 @@ class EmbeddedMembership:
             self._start = start
             connection.execute("INSERT OR IGNORE INTO grp (name) VALUES (?)", (group,))
             self._gid = _group_id(connection, group)
+            self._lease = Lease(self._gid, self._id, lease_ms)
             self._renew(connection)
+        leases.keep(self._lease)
 
     def assignment(self) -> Position:
         """What this member holds now; see `Membership.assignment`."""
         with self._catalog.write() as connection:
             self._renew(connection)
+            self._leases.keep(self._lease)  # again after `leave`
             held = fetch(
                 connection,
                 "SELECT c.pid, p.next_off FROM claim c LEFT JOIN group_pos p USING (gid, pid) "
@@ -94,6 +100,7 @@ class EmbeddedMembership:
         if self._left or self._catalog.closed:
             return
         self._left = True
+        self._leases.drop(self._lease)
         with self._catalog.write() as connection:
             _remove(connection, self._gid, [self._id])
             _share_out(connection, self._gid)
@@ -130,13 +137,19 @@ class EmbeddedMembership:
                 f"workbench-{os.getpid()}",
                 socket.gethostname(),
                 _process(os.getpid()),
-                _now_ms() + self._lease_ms,
+                self._lease.end_ms(),
             ),
         )
 
 
 def join(
-    catalog: Catalog, group: str, start: Position, *, join_existing: bool, lease_seconds: float
+    catalog: Catalog,
+    leases: Leases,
+    group: str,
+    start: Position,
+    *,
+    join_existing: bool,
+    lease_seconds: float,
 ) -> EmbeddedMembership:
     """Join a group; see `LogBackend.join`."""
     if not join_existing:
@@ -147,7 +160,7 @@ def join(
                 f"{len(found.offsets)} positions",
                 hint="choose another name, or say join_existing=True to continue from there",
             )
-    return EmbeddedMembership(catalog, group, start, int(lease_seconds * 1000))
+    return EmbeddedMembership(catalog, leases, group, start, int(lease_seconds * 1000))
 
 
 def infos(catalog: Catalog) -> list[GroupInfo]:

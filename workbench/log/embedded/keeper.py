@@ -8,6 +8,7 @@ from typing import Any
 from workbench.errors import ReadOnly
 from workbench.log.embedded import retention, seal, topics, verify
 from workbench.log.embedded.catalog import Catalog
+from workbench.log.embedded.leases import Leases
 from workbench.log.embedded.locks import FileLock
 from workbench.log.embedded.topics import Topic
 from workbench.log.embedded.upkeep import Upkeep
@@ -26,6 +27,7 @@ class Keeper:
         self._recorder = recorder
         self._topics: dict[str, Topic] = {}
         self._upkeep = Upkeep(self._keep_up)
+        self._leases = Leases(catalog)
         self._recovered = False
         self._writable = catalog.writable and meta["kind"] == "log"
 

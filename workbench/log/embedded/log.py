@@ -309,11 +309,12 @@ class EmbeddedLog(Keeper):
     ) -> EmbeddedMembership:
         """Join a group over the partitions that `start` names; see `LogBackend.join`.
 
-        A member that neither asks for its assignment nor commits for `lease_seconds` loses its
-        partitions to the others.
+        A member keeps its partitions while its process runs, however long it is at work on a
+        batch; when the process has ended, or was stopped for `lease_seconds`, others get them.
         """
         return groups.join(
             self._catalog,
+            self._leases,
             group,
             start,
             join_existing=join_existing,
@@ -328,6 +329,7 @@ class EmbeddedLog(Keeper):
         if self._catalog.closed:
             return
         self._upkeep.close()
+        self._leases.close()
         try:
             if self._recorder is not None:
                 self.seal(force=True)
