@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import util
@@ -37,7 +38,7 @@ def run(name: str, records: int, given: Iterable[Any], out: Iterable[Array]) -> 
 def _plain(given: Any) -> Any:
     if not isinstance(given, np.ndarray):
         return given
-    return memoryview(given) if given.dtype == np.uint8 else given.tolist()
+    return given.data if given.dtype == np.uint8 else given.tolist()
 
 
 @lru_cache(maxsize=1)
@@ -52,6 +53,7 @@ def _compiled() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where numba looks for it when it loads its cache
     spec.loader.exec_module(module)
     for name in kernels.NAMES:
         setattr(module, name, numba.njit(cache=True, nogil=True)(getattr(module, name)))
