@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ from workbench.find import Found, find
 from workbench.monitor import Monitor
 from workbench.sink.append import Appended
 from workbench.sink.copy import copy
+from workbench.source import display
 from workbench.source.ledger import Ledger
 from workbench.source.slice import BATCH_ROWS, SliceSource
-from workbench.source.times import describe_span
+from workbench.source.times import When, describe_span
+from workbench.table import Table, enrich
 from workbench.trail import Trail
 
 if TYPE_CHECKING:
@@ -118,6 +120,15 @@ class Slice:
         """Read the slice once and account for every offset of it: see `Ledger`."""
         return self._source.ledger(duplicates_by=duplicates_by)
 
+    def enrich(
+        self, table: Table, *, on: str | Sequence[str], as_of: When = "record"
+    ) -> pl.DataFrame:
+        """The records, each with the row of a table that was true when it was stamped.
+
+        `tx.all().enrich(accounts, on="account")`; see `workbench.table.enrich`.
+        """
+        return enrich(self._source, table, on=on, as_of=as_of)
+
     def trail(self, entity: Any, *, by: str = "key", **options: Any) -> Trail:
         """Every event of one entity, with before and after: see `Trail`."""
         return Trail(self._source, entity, by=by, **options)
@@ -201,3 +212,7 @@ class Slice:
             return ""
         shown = ", ".join(key.decode(errors="backslashreplace") for key in keys[:3])
         return f"key {shown}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+# Who chooses records in a view gets the slice of them.
+display.register("slice", lambda source: Slice(source, tz=UTC))

@@ -26,6 +26,9 @@ RESERVED = ("window_start", "window_end", "late")
 #: What alerts may use beside the metrics: how many records a window holds, and how many a second.
 RATES: dict[str, pl.DataType] = {"events": pl.UInt32(), "per_second": pl.Float64()}
 
+#: How long a live monitor's closed windows can be amended by late records.
+AMENDED_LIVE = "10m"
+
 _NOTHING = re.compile(r"0+[a-z]*", re.ASCII)
 
 
@@ -130,6 +133,13 @@ def duration_ms(duration: Duration) -> int:
     if duration == 0 or (isinstance(duration, str) and _NOTHING.fullmatch(duration.strip())):
         return 0
     return parse_duration(duration)
+
+
+def kept_ms(on_late: Duration, *, live: bool) -> int | None:
+    """How long after its end a window is amended; None is always."""
+    if on_late == "amend":
+        return duration_ms(AMENDED_LIVE) if live else None
+    return 0 if on_late == "count" else duration_ms(on_late)
 
 
 def describe_ms(milliseconds: int) -> str:

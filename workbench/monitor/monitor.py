@@ -19,6 +19,7 @@ from workbench.monitor.definition import (
     Duration,
     define,
     duration_ms,
+    kept_ms,
 )
 from workbench.monitor.engine import Engine
 from workbench.monitor.live import Follower
@@ -33,8 +34,6 @@ from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
 from workbench.source.times import When, from_ms, to_ms
 
-#: How long a live monitor's closed windows can be amended by late records.
-AMENDED_LIVE = "10m"
 #: How many rows a live monitor keeps; older ones are let go, and counted.
 LIVE_ROWS = 100_000
 
@@ -97,7 +96,14 @@ class Monitor:
 
     Windows without a record have no row.  Records that do not decode, or without a time, enter
     no metric and are counted.  Safe to share between threads.
+
+    Attributes
+    ----------
+    selection
+        The Slice that was last chosen in its view: an alert clicked, a span of time brushed.
     """
+
+    selection: Any = None
 
     def __init__(
         self,
@@ -123,7 +129,7 @@ class Monitor:
             by=by,
             time=time_column(_decoding(source), schema, time),
             late=late,
-            keep_ms=_keep_ms(on_late, live=live),
+            keep_ms=kept_ms(on_late, live=live),
             alerts=alerts,
             metrics=metrics,
         )
@@ -149,6 +155,16 @@ class Monitor:
         """The topics that are watched."""
         source = self.source
         return source.topics if isinstance(source, StreamSource) else source.address.topics
+
+    @property
+    def revision(self) -> tuple[int, int | None]:
+        """Something that differs when `frame` may: how many events came, and the watermark."""
+        return self._engine.events, self._engine.watermark_ms
+
+    @property
+    def newest(self) -> datetime | None:
+        """The greatest time seen."""
+        return max(map(from_ms, list(self._engine.newest.values())), default=None)
 
     def feed(self, batch: pl.DataFrame) -> None:
         """Take in decoded records, each partition in ascending offsets.
@@ -379,10 +395,3 @@ class Monitor:
 
 def _decoding(source: SliceSource | StreamSource) -> Decoding:
     return source.decoding if isinstance(source, StreamSource) else source.address.decoding
-
-
-def _keep_ms(on_late: Duration, *, live: bool) -> int | None:
-    """How long after its end a window is amended; None is always."""
-    if on_late == "amend":
-        return duration_ms(AMENDED_LIVE) if live else None
-    return 0 if on_late == "count" else duration_ms(on_late)

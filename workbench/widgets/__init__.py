@@ -18,7 +18,7 @@ def _register(kind: str, module: str, name: str) -> None:
     display.register(kind, show)
 
 
-_register("monitor", "workbench.widgets.charts", "monitor_bundle")
+_register("monitor", "workbench.widgets.bundles", "monitor")
 _register("monitor chart", "workbench.widgets.charts", "monitor_chart")
 _register("trail", "workbench.widgets.charts", "trail_bundle")
 _register("trail chart", "workbench.widgets.charts", "trail_chart")

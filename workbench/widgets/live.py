@@ -15,7 +15,7 @@ from workbench.source.stream import StreamSource
 from workbench.widgets import frontend
 from workbench.widgets.charts.base import spec_picture
 from workbench.widgets.rows import plain_rows
-from workbench.widgets.view import PERIOD_S, View, beside
+from workbench.widgets.view import PERIOD_S, View, beside, close_view, view_of
 
 #: What adds rows to a chart: a stream, frames or dicts as they come, or a function that is asked.
 Feed = Any
@@ -60,7 +60,6 @@ class LiveChart:
         self._batches: Iterator[Any] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._view: _LiveView | None = None
         self.error: Exception | None = None
         if not (hasattr(feed, "source") or callable(feed) or isinstance(feed, Iterable)):
             raise DefinitionError(
@@ -99,8 +98,7 @@ class LiveChart:
     def close(self) -> None:
         """Stop reading, and take the chart off every page."""
         self.stop()
-        if self._view is not None:
-            self._view.close()
+        close_view(self)
 
     def _read(self) -> None:
         try:
@@ -126,9 +124,7 @@ class LiveChart:
         still = self._still()
         if not frontend.watched():
             return still
-        if self._view is None or self._view.comm is None:
-            self._view = _LiveView(self)
-        return beside(self._view, still)
+        return beside(view_of(self, _LiveView), still)
 
     def _still(self) -> dict[str, str]:
         rows = self.rows()

@@ -11,11 +11,12 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import anywidget
 import msgspec
@@ -35,6 +36,9 @@ GRACE_S = 5.0
 #: The views that each cell has made, and in which of its runs.
 _made: dict[str, tuple[str, list[View]]] = {}
 _guard = threading.Lock()
+
+#: The view of each object that is shown.
+_views: WeakKeyDictionary[Any, View] = WeakKeyDictionary()
 
 
 @cache
@@ -83,7 +87,6 @@ class View(anywidget.AnyWidget):
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = lambda data, default: default
         self.on_msg(self._hear)
-        _replace_earlier(self)
 
     def picture(self) -> Mapping[str, Any]:
         """The whole of what is shown now, as JSON."""
@@ -244,6 +247,21 @@ class View(anywidget.AnyWidget):
         return silent_s > (FORGOTTEN_S if self._pages else GRACE_S)
 
 
+def view_of(shown: Any, kind: Callable[[Any], View]) -> View:
+    """The view of an object: the one that is open, or a new one."""
+    view = _views.get(shown)
+    if view is None or view.comm is None:
+        view = _views[shown] = kind(shown)
+    return view
+
+
+def close_view(shown: Any) -> None:
+    """Close the view of an object, if there is one."""
+    view = _views.pop(shown, None)
+    if view is not None:
+        view.close()
+
+
 def _sentence(error: Exception) -> str:
     """An error as a page shows it; what Workbench raises is a sentence already."""
     text = str(error).strip().split("\n", 1)[0]
@@ -257,6 +275,7 @@ def beside(view: View, still: Mapping[str, str]) -> dict[str, Any]:
     """
     from IPython.display import display
 
+    _replace_earlier(view)
     html = f'<div class="wb-still">{still["text/html"]}</div>'
     display({"text/plain": still["text/plain"], "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
     bundle = view._repr_mimebundle_()
@@ -272,8 +291,9 @@ def _replace_earlier(view: View) -> None:
     cell, run = place
     with _guard:
         earlier_run, views = _made.get(cell, (run, []))
-        replaced = [] if earlier_run == run else views
-        _made[cell] = (run, [view] if replaced or earlier_run != run else [*views, view])
+        others = [other for other in views if other is not view]
+        replaced = [] if earlier_run == run else others
+        _made[cell] = (run, [view] if earlier_run != run else [*others, view])
     for old in replaced:
         old.close("its cell was run again")
 

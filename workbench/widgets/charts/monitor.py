@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -51,9 +52,9 @@ def monitor_chart(monitor: Monitor) -> StaticChart:
 def _draw(monitor: Monitor) -> tuple[Panels, str, list[str]]:
     """The panels, the words for those who cannot see them, and the facts to go with them."""
     plan = monitor.definition
-    numeric = [name for name in plan.metrics if plan.schema[name].is_numeric()]
-    metrics = numeric[:MOST_PANELS] or ["events"]
+    metrics = drawn_metrics(plan)
     alerts = monitor.alerts()
+    numeric = metrics[0] in plan.metrics
     rows, left_out = _shown_windows(monitor.frame() if numeric else monitor.rates(), monitor)
     facts = [span(rows), where(monitor), str(monitor.status()), *left_out]
     if len(metrics) < len(plan.metrics):
@@ -70,10 +71,37 @@ def _draw(monitor: Monitor) -> tuple[Panels, str, list[str]]:
         circled = [ring for ring in rings if number in ring["panels"]]
         if circled:
             datasets[f"alerts{number}"] = circled
-        panels.append(
-            _metric_panel(plan, name, number, values, panels=len(metrics), alerts=bool(circled))
-        )
+        groups = list(dict.fromkeys(value["group"] for value in values))
+        look = _Look(len(metrics), groups, many=len(values) >= _MANY, alerts=bool(circled))
+        panels.append(_metric_panel(plan, name, number, look))
     return Panels(panels, datasets), "; ".join([describe(monitor), *facts, _alerts(alerts)]), facts
+
+
+def drawn_metrics(plan: Definition) -> list[str]:
+    """The metrics that have a panel: the numbers, or else how many events there were."""
+    numeric = [name for name in plan.metrics if plan.schema[name].is_numeric()]
+    return numeric[:MOST_PANELS] or ["events"]
+
+
+def live_panels(plan: Definition) -> StaticChart:
+    """The panels without rows, for data that change: `windows`, and `alerts0`, `alerts1`, …"""
+    metrics = drawn_metrics(plan)
+    look = _Look(len(metrics), None, many=True, alerts=bool(plan.alerts))
+    panels = [_metric_panel(plan, name, number, look) for number, name in enumerate(metrics)]
+    return stack(Panels(panels, {}), "")
+
+
+def live_points(rows: pl.DataFrame, plan: Definition) -> list[dict[str, Any]]:
+    """A point per row of a monitor, with an `id` that it keeps when the row changes."""
+    metrics = drawn_metrics(plan)
+    points = [_point(row, plan, metrics) for row in rows.iter_rows(named=True)]
+    return [{**point, "id": f"{point['start']} {point['group']}"} for point in points]
+
+
+def live_alerts(alerts: pl.DataFrame, rows: pl.DataFrame, plan: Definition) -> list[dict[str, Any]]:
+    """A point per alert of a row that is drawn; `panels` are those it is circled in."""
+    drawn = alerts.join(rows, on=["window_start", *plan.by], how="semi", nulls_equal=True)
+    return _alert_values(drawn, plan, drawn_metrics(plan))
 
 
 def _shown_windows(rows: pl.DataFrame, monitor: Monitor) -> tuple[pl.DataFrame, list[str]]:
@@ -174,18 +202,20 @@ def _alert_values(
     ]
 
 
-def _metric_panel(
-    plan: Definition,
-    name: str,
-    number: int,
-    values: list[dict[str, Any]],
-    *,
-    panels: int,
-    alerts: bool,
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How panels are drawn: how many, for which groups (None: those that come), with what marks."""
+
+    panels: int
+    groups: list[str] | None
+    many: bool
+    alerts: bool
+
+
+def _metric_panel(plan: Definition, name: str, number: int, look: _Look) -> Any:
     field = f"m{number}:Q"
     bars = not plan.by and plan.windows.step_ms == plan.windows.size_ms
-    x_title = "window start (UTC)" if number == panels - 1 else None
+    x_title = "window start (UTC)" if number == look.panels - 1 else None
     x = time_axis("start", x_title)
     y = alt.Y(field, title=text(name))
     tooltip = [
@@ -194,15 +224,14 @@ def _metric_panel(
         alt.Tooltip("late:Q", title="late"),
     ]
     points = alt.Chart(alt.NamedData("windows"))
-    dots = alt.OverlayMarkDef(size=22 if len(values) < _MANY else 7)
+    dots = alt.OverlayMarkDef(size=7 if look.many else 22)
     if plan.by:
         title = text(" · ".join(plan.by))
         tooltip.append(alt.Tooltip("group:N", title=title))
-        groups = list(dict.fromkeys(value["group"] for value in values))
         color = alt.Color(
             "group:N",
             title=title,
-            sort=groups,
+            sort=alt.Undefined if look.groups is None else look.groups,
             scale=alt.Scale(scheme="tableau10"),
             legend=alt.Undefined if number == 0 else None,
         )
@@ -215,7 +244,7 @@ def _metric_panel(
         drawn = points.mark_line(point=dots, strokeWidth=1.4)
         drawn = drawn.encode(x=x, y=y, tooltip=tooltip)
     layers = [drawn]
-    if alerts:
+    if look.alerts:
         names = [f"{alert.name} ({alert.severity})" for alert in plan.alerts]
         colours = [_SEVERITIES[alert.severity] for alert in plan.alerts]
         layers.append(
@@ -230,4 +259,4 @@ def _metric_panel(
                 tooltip=[alt.Tooltip("alert:N", title="alert"), *tooltip],
             )
         )
-    return alt.layer(*layers).properties(width=WIDTH, height=260 if panels == 1 else 130)
+    return alt.layer(*layers).properties(width=WIDTH, height=260 if look.panels == 1 else 130)

@@ -1,0 +1,218 @@
+"""A monitor as a control room: figures, charts, alerts, and the records behind what is chosen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import polars as pl
+
+from workbench.address import Address
+from workbench.monitor import Monitor
+from workbench.monitor.show import describe, span, where
+from workbench.source import display
+from workbench.source.display import text
+from workbench.source.slice import SliceSource
+from workbench.source.stream import StreamSource
+from workbench.source.times import from_ms, to_ms
+from workbench.widgets.charts.monitor import (
+    MOST_GROUPS,
+    drawn_metrics,
+    live_alerts,
+    live_panels,
+    live_points,
+)
+from workbench.widgets.view import PERIOD_S, View
+
+#: How many rows are drawn and how many alerts are listed: the newest.
+SHOWN_ROWS = 1200
+SHOWN_ALERTS = 200
+#: How often the end of the log is asked for, in seconds.
+STATUS_S = 0.5
+#: Looking at the rows again takes at most this share of the time.
+SHARE = 0.05
+
+
+class MonitorView(View):
+    """The live view of a monitor.
+
+    Who looks at a monitor of a stream starts it, and stops it again when nobody looks any more;
+    one that was running before stays as it is.
+    """
+
+    entry: ClassVar[str] = "monitor.js"
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._started = False
+        self._status: dict[str, Any] = {}
+        self._status_due_s = self._rows_due_s = 0.0
+        self._revision: tuple[int, int | None] | None = None
+        self._points: dict[str, dict[str, Any]] = {}
+        self._alerts = pl.DataFrame()
+        self._listed: list[dict[str, Any]] = []
+        self._groups: list[tuple[Any, ...]] = []
+        super().__init__(describe(monitor))
+
+    def begin(self) -> None:
+        monitor = self._monitor
+        if isinstance(monitor.source, StreamSource) and not monitor.status().running:
+            monitor.start()
+            self._started = True
+
+    def end(self) -> None:
+        if self._started:
+            self._monitor.stop()
+            self._started = False
+
+    def picture(self) -> Mapping[str, Any]:
+        monitor, plan = self._monitor, self._monitor.definition
+        self._points, self._revision, self._status = {}, None, {}
+        self._alerts, self._listed = pl.DataFrame(), []
+        self._status_due_s = self._rows_due_s = 0.0
+        changed = self.news() or {}
+        panels = live_panels(plan)
+        spec = panels.to_dict()
+        for number, panel in enumerate(spec["vconcat"]):
+            panel["layer"][0]["name"] = f"panel{number}"
+        spec["params"] = [
+            {
+                "name": "brush",
+                "select": {"type": "interval", "encodings": ["x"]},
+                "views": [f"panel{number}" for number in range(len(spec["vconcat"]))],
+            }
+        ]
+        for unneeded in ("$schema", "datasets", "description"):
+            spec.pop(unneeded, None)
+        return {
+            **changed,
+            "title": describe(monitor),
+            "spec": spec,
+            "most": SHOWN_ROWS,
+            "panels": len(drawn_metrics(plan)),
+            "by": list(plan.by),
+            "chosen": self._chosen(),
+        }
+
+    def news(self) -> Mapping[str, Any] | None:
+        now_s = time.monotonic()
+        found: dict[str, Any] = {}
+        if now_s >= self._status_due_s:
+            self._status_due_s = now_s + STATUS_S
+            figures = self._figures()
+            if figures != self._status:
+                self._status = found["figures"] = figures
+        if now_s >= self._rows_due_s:
+            found |= self._rows()
+            took_s = time.monotonic() - now_s
+            self._rows_due_s = now_s + max(PERIOD_S, took_s / SHARE)
+        return found or None
+
+    def act(self, command: str, details: Mapping[str, Any]) -> None:
+        monitor = self._monitor
+        match command:
+            case "alert":
+                address = self._listed[int(details["number"])]["address"]
+                self._choose(_at(monitor.source, Address.from_json(address)))
+            case "brush":
+                step_ms = monitor.definition.windows.step_ms
+                start_ms = int(details["start"]) // step_ms * step_ms
+                end_ms = max(int(details["end"]), start_ms + 1)
+                self._choose(monitor.behind(from_ms(start_ms), from_ms(end_ms)))
+            case "clear":
+                monitor.selection = None
+                self.post("news", {"chosen": None})
+
+    def _choose(self, source: SliceSource) -> None:
+        make = display.renderer("slice")
+        self._monitor.selection = source if make is None else make(source)
+        self.post("news", {"chosen": self._chosen()})
+
+    def _chosen(self) -> str | None:
+        chosen = self._monitor.selection
+        return None if chosen is None else text(repr(chosen))
+
+    def _figures(self) -> dict[str, Any]:
+        status = self._monitor.status()
+        if status.error is not None:
+            raise RuntimeError(status.error)
+        return {
+            "events": status.events,
+            "rate": status.rate,
+            "lag": str(status.lag),
+            "lag_seconds": status.lag_seconds if status.running else None,
+            "watermark": None if status.watermark is None else to_ms(status.watermark),
+            "late": status.late,
+            "left out": status.left_out,
+            "did not decode": status.undecodable,
+            "live": isinstance(self._monitor.source, StreamSource),
+            "where": where(self._monitor),
+        }
+
+    def _rows(self) -> dict[str, Any]:
+        """What is new of the windows and the alerts."""
+        monitor, plan = self._monitor, self._monitor.definition
+        if monitor.revision == self._revision:
+            return {}
+        newest, age_ms = monitor.newest, None
+        if newest is not None and isinstance(monitor.source, StreamSource):
+            age_ms = time.time() * 1000 - to_ms(newest)
+        revision = monitor.revision
+        rows = monitor.frame(open=True).with_columns(events=pl.lit(0, pl.UInt32))
+        if plan.by:
+            rows = self._of_groups(rows)
+        rows = rows.tail(SHOWN_ROWS)
+        points = {point["id"]: point for point in live_points(rows, plan)}
+        changed = [p for key, p in points.items() if self._points.get(key) != p]
+        self._points = points
+        self._revision = revision
+        found: dict[str, Any] = {"windows": changed, "span": span(rows)} if changed else {}
+        if found and age_ms is not None:
+            found["age_ms"] = age_ms
+        if plan.alerts:
+            alerts = monitor.alerts()
+            if not alerts.equals(self._alerts):
+                self._alerts = alerts
+                found |= self._alert_news(alerts, rows)
+        return found
+
+    def _alert_news(self, alerts: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
+        plan = self._monitor.definition
+        self._listed = alerts.tail(SHOWN_ALERTS).to_dicts()
+        marks = live_alerts(alerts, rows, plan)
+        return {
+            "alerts": [
+                {
+                    "name": text(row["name"]),
+                    "severity": row["severity"],
+                    "start": to_ms(row["window_start"]),
+                    "group": " · ".join(text(row[name]) for name in plan.by),
+                    "values": ", ".join(f"{n} {text(row.get(n))}" for n in plan.metrics),
+                }
+                for row in self._listed
+            ],
+            "alert_count": alerts.height,
+            "marks": {
+                f"alerts{number}": [mark for mark in marks if number in mark["panels"]]
+                for number in range(len(drawn_metrics(plan)))
+            },
+        }
+
+    def _of_groups(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a few groups: those drawn before, then those with alerts, then others."""
+        by = list(self._monitor.definition.by)
+        if len(self._groups) < MOST_GROUPS:
+            alarmed = (
+                self._alerts.select(by).unique(maintain_order=True).rows()
+                if (self._alerts.width)
+                else []
+            )
+            others = rows.select(by).unique(maintain_order=True).rows()
+            self._groups = list(dict.fromkeys([*self._groups, *alarmed, *others]))[:MOST_GROUPS]
+        kept = pl.DataFrame(self._groups, schema=rows.select(by).schema, orient="row")
+        return rows.join(kept, on=by, how="semi", nulls_equal=True, maintain_order="left")
+
+
+def _at(source: SliceSource | StreamSource, address: Address) -> SliceSource:
+    return SliceSource(source.backend, address, source.max_read)
