@@ -32,6 +32,7 @@
     │   ├── GroupInUse              a group that others use
     │   └── LeaseLost               partitions went to another process
     ├── ProfileError                workbench.toml
+    ├── EvidenceError               a sealed bag that cannot be made, opened or disclosed
     ├── ReportError                 a notebook that failed, or parameters it does not take
     └── SampleError                 a sample stream that is not known, or too small
 
@@ -197,6 +198,10 @@ class LeaseLost(GroupError):  # noqa: N818
 
 class ProfileError(WorkbenchError):
     """A profile in workbench.toml that is missing or not understood."""
+
+
+class EvidenceError(WorkbenchError):
+    """A sealed bag that cannot be made as asked, or is not what it was when it was sealed."""
 
 
 class ReportError(WorkbenchError):

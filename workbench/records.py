@@ -11,7 +11,8 @@ from workbench.schema import Schema
 
 TimestampType = Literal["create", "append", "none"]
 Isolation = Literal["read_committed", "read_uncommitted"]
-GapReason = Literal["control", "aborted", "compacted", "expired", "unexplained"]
+#: Why there is no record at an offset; `withheld` where a disclosed copy of evidence keeps one back.
+GapReason = Literal["control", "aborted", "compacted", "expired", "unexplained", "withheld"]
 LogKind = Literal["embedded", "kafka"]
 
 #: How far beyond the end of a time range to look for late records, in ms; "all": to the end.

@@ -21,8 +21,9 @@ from workbench.cli.places import (
     opened,
     when,
 )
-from workbench.cli.show import note, show, show_csv, show_object, write
+from workbench.cli.show import note, show, show_csv, show_object
 from workbench.positions import Position
+from workbench.source.export import write
 
 
 @word(

@@ -1,0 +1,230 @@
+"""Checking a bag as `verify.py` does, fast: what is as it should be is passed a block at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from workbench.errors import LogNotFound, NotALog
+from workbench.evidence import signing, verify
+from workbench.evidence.against import Comparison
+from workbench.evidence.format import extend, leaves
+from workbench.evidence.lines import Line, blocks, decode
+from workbench.log.protocol import Progress
+from workbench.positions import TopicPartition
+
+_HASH_BYTES = 32
+
+_Parts = Mapping[TopicPartition, verify.Partition]
+_Ahead = dict[TopicPartition, "_Expected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as it was sealed.
+
+    `line` counts from 1; in `records.jsonl` it is the number of the record.  The place is that of
+    the record, where it can be told; `offset` is None where a whole partition is meant.
+    """
+
+    file: str
+    message: str
+    line: int | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        where = [self.file]
+        if self.line is not None:
+            where.append(f"line {self.line}")
+        if self.topic is not None:
+            where.append(
+                f"{self.topic} {self.partition}:{'' if self.offset is None else self.offset}"
+            )
+        return f"{', '.join(where)}: {self.message}"
+
+
+@dataclass(slots=True)
+class BagReport:
+    """What was found in a bag: whether it is as it was sealed, and what is not.
+
+    `statement` is the one that its records have, "" where that cannot be said; compare it with one
+    that you were given on another way.  `withheld` counts the records that a disclosed copy keeps
+    back: their number and order are proven, not what is in them.  At most 100 problems are listed.
+    """
+
+    path: Path
+    statement: str = ""
+    records: int = 0
+    withheld: int = 0
+    signature: str = "not signed"
+    problems: list[Problem] = field(default_factory=list)
+    against: Comparison | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it was sealed, and nothing has changed in the source."""
+        return not self.problems and (self.against is None or self.against.ok)
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems]
+        if self.problems:
+            lines.append(f"{self.path}: NOT as it was sealed")
+        else:
+            withheld = f", {self.withheld:,} of them withheld" if self.withheld else ""
+            lines.append(f"{self.path}: {self.records:,} records{withheld}; nothing is left out")
+            lines.append(self.signature)
+            lines.append(f"statement {self.statement}")
+        if self.against is not None:
+            lines.append(str(self.against))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        colour = "#2a7f3f" if self.ok else "#b3261e"
+        word = "ok" if self.ok else "NOT ok"
+        return f'<pre><b style="color:{colour}">{word}</b>\n{escape(str(self))}</pre>'
+
+
+def is_bag(path: Path) -> bool:
+    """Whether the folder is, or was to be, a bag of evidence."""
+    return any((path / name).exists() for name in ("bagit.txt", verify.TAGS, verify.CUSTODY))
+
+
+def check(path: Path, progress: Progress | None = None) -> BagReport:
+    """Check every file and every record of a bag, in bounded memory; writes nothing.
+
+    Raises LogNotFound when nothing is there, NotALog when it is no bag.
+    """
+    if not path.exists():
+        raise LogNotFound(f"there is no bag at {path}")
+    if not is_bag(path):
+        raise NotALog(f"{path} is not a bag of evidence: it has no bagit.txt")
+    report = BagReport(path)
+    facts: dict[str, Any] = {}
+    found = verify.check(path, facts, walk=partial(_walk, progress))
+    report.problems = [_problem(*one) for one in islice(found, verify.MOST)]
+    if facts:
+        report.statement = facts["statement"]
+        report.records, report.withheld = facts["records"], facts["withheld"]
+        report.signature, holds = signing.check(path, report.statement)
+        if not holds:
+            report.problems.append(Problem(signing.SIGNATURE, report.signature))
+    return report
+
+
+def _problem(file: str, line: int | None, place: Sequence[Any] | None, message: str) -> Problem:
+    topic, partition, offset = place or (None, None, None)
+    return Problem(file, message, line, topic, partition, None if offset == "" else offset)
+
+
+def _walk(progress: Progress | None, bag: Path, parts: _Parts) -> Iterator[Any]:
+    """Judge the records as `verify.check_records` does, which sees only blocks with a problem."""
+    ahead = {key: _Expected(part.expected) for key, part in parts.items()}
+    for key, part in parts.items():
+        part.expected = cast(Any, ahead[key])
+    yield from verify.check_records(bag, parts, partial(_doubtful, progress, parts, ahead))
+
+
+def _doubtful(
+    progress: Progress | None, parts: _Parts, ahead: _Ahead, path: Path
+) -> Iterator[tuple[int, bytes]]:
+    """The numbered lines of the blocks that are not, as a whole, as they should be."""
+    count, done, total = 0, 0, path.stat().st_size if path.is_file() else 0
+    for block in blocks(path, verify.LIMIT) if total else ():
+        lines = decode(block)
+        if lines is not None and _pass(lines, parts, ahead):
+            count += len(lines)
+        else:
+            for line in _split(block):
+                count += 1
+                yield count, line
+        done += len(block)
+        if progress is not None:
+            progress(done, total)
+
+
+def _split(block: bytes) -> Iterator[bytes]:
+    """The lines of a block as a file gives them; what is too long comes in pieces."""
+    with BytesIO(block) as file:
+        yield from iter(lambda: file.readline(verify.LIMIT), b"")
+
+
+def _pass(lines: list[Line], parts: _Parts, ahead: _Ahead) -> bool:
+    """Take records that all are what and where they should be; else take none."""
+    first, last = lines[0], lines[-1]
+    key = (first.topic, first.partition)
+    part = parts.get(key)
+    if part is None or (last.topic, last.partition) != key:
+        return False
+    if any(left for before, left in ahead.items() if before < key):
+        return False
+    try:
+        offsets = [int(line.offset) for line in lines]
+        times = [int(line.timestamp_ms) for line in lines]
+    except ValueError:
+        return False
+    for name, numbers in (("offset", offsets), ("timestamp_ms", times)):
+        if list(map(str, numbers)) != [getattr(line, name) for line in lines]:
+            return False
+    salts = [line.salt for line in lines]
+    if any(salt is not None and len(salt) != _HASH_BYTES for salt in salts):
+        return False
+    made = list(
+        leaves(
+            part.name,
+            offsets,
+            [verify.KINDS[line.timestamp_type] for line in lines],
+            times,
+            [line.key for line in lines],
+            [line.value for line in lines],
+            [line.headers for line in lines],
+            salts,
+        )
+    )
+    if [leaf.hex() for leaf in made] != [line.leaf for line in lines]:
+        return False
+    if not ahead[key].take(offsets):
+        return False
+    extend(part.stack, part.records, made)
+    part.records += len(made)
+    return True
+
+
+class _Expected:
+    """The offsets that a partition's next records should have, of which some can be put back."""
+
+    def __init__(self, offsets: Iterator[int]) -> None:
+        self._offsets = offsets
+        self._back: deque[int] = deque()
+
+    def __iter__(self) -> _Expected:
+        return self
+
+    def __next__(self) -> int:
+        return self._back.popleft() if self._back else next(self._offsets)
+
+    def __bool__(self) -> bool:
+        """Whether there is any left."""
+        for offset in self:
+            self._back.appendleft(offset)
+            return True
+        return False
+
+    def take(self, offsets: list[int]) -> bool:
+        """Take these, if they are the next ones."""
+        ahead = list(islice(self, len(offsets)))
+        if ahead == offsets:
+            return True
+        self._back.extendleft(reversed(ahead))
+        return False

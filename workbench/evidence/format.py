@@ -1,0 +1,128 @@
+"""The bytes that are hashed, and the tree over them: version 1 of the evidence format.
+
+    record   "evidence-record/v1" and a zero byte, lp(log id), lp(topic id), lp(topic),
+             i32 partition, i64 offset, i8 timestamp type (0 create, 1 append, -1 none),
+             i64 timestamp_ms, lp(key), lp(value), u32 headers, for each: lp(name), lp(value)
+    leaf     SHA-256(0x00, lp(salt), record)
+    node     SHA-256(0x01, left, right), in the tree of RFC 9162 section 2.1
+    slice    SHA-256("evidence-slice/v1" and a zero byte, lp(log id), lp(topic id), lp(topic),
+             i32 partition, i64 start, i64 end, u64 records, u32 gaps, for each gap: i64 start,
+             i64 end, lp(reason); 32-byte root)
+    statement  the tree over the slices by topic and partition, each a leaf without a salt
+
+Integers are big-endian; lp(x) is the length as i32 and then the bytes, or -1 alone for null; text
+is UTF-8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+from workbench.evidence.verify import grow, root_of
+from workbench.records import Gap
+
+sha256 = hashlib.sha256
+
+#: How many leaves are made into one node at a time, level by level: fewer steps for each.
+BLOCK = 256
+
+_NULL = struct.pack(">i", -1)
+_NO_HEADERS = struct.pack(">I", 0)
+_LENGTHS = [struct.pack(">i", length) for length in range(4096)]
+_PLACE = struct.Struct(">qbq").pack
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+def lp(data: bytes | None) -> bytes:
+    """The length, then the bytes; -1 alone for null."""
+    if data is None:
+        return _NULL
+    return (_LENGTHS[n] if (n := len(data)) < len(_LENGTHS) else struct.pack(">i", n)) + data
+
+
+def partition_bytes(log_id: str, topic_id: str, topic: str, partition: int) -> bytes:
+    """What names a partition, in records and in slices."""
+    names = b"".join(lp(name.encode()) for name in (log_id, topic_id, topic))
+    return names + struct.pack(">i", partition)
+
+
+def leaves(
+    partition: bytes,
+    offsets: Iterable[int],
+    types: Iterable[int],
+    times_ms: Iterable[int],
+    keys: Iterable[bytes | None],
+    values: Iterable[bytes | None],
+    headers: Iterable[Headers],
+    salts: Iterable[bytes | None],
+) -> Iterator[bytes]:
+    """The leaves of one partition's records."""
+    head = b"evidence-record/v1\0" + partition
+    plain = b"\0" + _NULL + head
+    for offset, kind, time, key, value, names, salt in zip(
+        offsets, types, times_ms, keys, values, headers, salts, strict=True
+    ):
+        start = plain if salt is None else b"\0" + lp(salt) + head
+        data = start + _PLACE(offset, kind, time) + lp(key) + lp(value)
+        yield sha256(data + (_headers(names) if names else _NO_HEADERS)).digest()
+
+
+def _headers(headers: Headers) -> bytes:
+    named = (lp(name.encode()) + lp(value) for name, value in headers)
+    return struct.pack(">I", len(headers)) + b"".join(named)
+
+
+class Tree:
+    """The tree of RFC 9162 over leaves as they come, in memory for their logarithm."""
+
+    def __init__(self) -> None:
+        self._stack: list[tuple[int, bytes]] = []
+        self._leaves = 0
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add leaves."""
+        extend(self._stack, self._leaves, leaves)
+        self._leaves += len(leaves)
+
+    def root(self) -> bytes:
+        """The root over the leaves so far."""
+        root: bytes = root_of(self._stack)
+        return root
+
+
+def extend(stack: list[tuple[int, bytes]], before: int, leaves: Sequence[bytes]) -> None:
+    """Add leaves to a tree that has some already, whole subtrees at a time where it can be."""
+    at = 0
+    while at < len(leaves):
+        if (before + at) % BLOCK or len(leaves) - at < BLOCK:
+            grow(stack, leaves[at])
+            at += 1
+            continue
+        level = leaves[at : at + BLOCK]
+        while len(level) > 1:
+            level = [
+                sha256(b"\x01" + left + right).digest()
+                for left, right in zip(level[::2], level[1::2], strict=True)
+            ]
+        grow(stack, level[0], BLOCK)
+        at += BLOCK
+
+
+def slice_hash(
+    partition: bytes, start: int, end: int, records: int, gaps: Sequence[Gap], root: bytes
+) -> bytes:
+    """The hash of what is known of one partition."""
+    parts = [b"evidence-slice/v1\0", partition, struct.pack(">qq", start, end)]
+    parts.append(struct.pack(">QI", records, len(gaps)))
+    parts += [struct.pack(">qq", g.start, g.end) + lp(g.reason.encode()) for g in gaps]
+    return sha256(b"".join([*parts, root])).digest()
+
+
+def statement(slices: Iterable[bytes]) -> str:
+    """The statement over the slice hashes, which are in the order of topic and partition."""
+    tree = Tree()
+    tree.extend([sha256(b"\0" + _NULL + one).digest() for one in slices])
+    return tree.root().hex()

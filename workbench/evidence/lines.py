@@ -1,0 +1,92 @@
+"""The lines of `records.jsonl`, as they are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from workbench.records import TimestampType
+
+#: How many bytes of lines are taken at a time.
+BLOCK_BYTES = 4 << 20
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One record; what is optional in a record is there as null."""
+
+    topic: str
+    partition: int
+    offset: str
+    timestamp_ms: str
+    timestamp_type: TimestampType
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    leader_epoch: int | None
+    salt: bytes | None
+    leaf: str
+
+
+class Withheld(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A record of which a disclosed copy shows only the place and the leaf."""
+
+    topic: str
+    partition: int
+    offset: str
+    leaf: str
+
+
+_decoder = msgspec.json.Decoder(Line)
+_encoder = msgspec.json.Encoder()
+_withheld = msgspec.json.Decoder(Withheld)
+
+
+def encode(lines: Iterable[Line]) -> bytes:
+    """The lines as they are written: no spaces, fields in order."""
+    return _encoder.encode_lines(lines)
+
+
+def withhold(line: bytes) -> bytes:
+    """What is left of a line when its record is withheld."""
+    whole = decode_line(line)
+    return _encoder.encode(Withheld(whole.topic, whole.partition, whole.offset, whole.leaf)) + b"\n"
+
+
+def decode(block: bytes) -> list[Line] | None:
+    """Whole lines as records; None when a line is anything but a record as `encode` writes it."""
+    try:
+        lines = _decoder.decode_lines(block)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return lines if _encoder.encode_lines(lines) == block else None
+
+
+def decode_line(line: bytes) -> Line | Withheld:
+    """One line, readable or withheld.  Raises msgspec.DecodeError."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        return _withheld.decode(line)
+
+
+def blocks(path: Path, limit: int) -> Iterator[bytes]:
+    """A file as blocks of whole lines; a line longer than `limit` comes in blocks of that size.
+
+    The last block may not end with a line.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        while data := file.read(BLOCK_BYTES):
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield rest + data[:end]
+                rest = data[end:]
+            else:
+                rest += data
+            while len(rest) >= limit:
+                yield rest[:limit]
+                rest = rest[limit:]
+    if rest:
+        yield rest

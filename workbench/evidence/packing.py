@@ -1,0 +1,168 @@
+"""Making a bag (BagIt, RFC 8493): beside its place, and there all at once when it is whole.
+
+The library `bagit` moves a folder's files about and reads them all again to make a bag; here they
+are written once, hashed as they go, and never seen under the bag's name before they are whole.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import shutil
+import socket
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from workbench.errors import EvidenceError
+from workbench.evidence.verify import CUSTODY, INFO, PAYLOAD, TAGS
+from workbench.log.embedded import files
+from workbench.log.embedded.locks import FileLock
+
+_LOCK = "sealing.lock"
+
+#: What lies beside `data/` in every bag and comes with this package.
+_ENCLOSED = ("LIMITS.md", "verify.py")
+
+
+class Packing:
+    """A bag in the making, in `NAME.partial`, which is removed unless `finish` is reached.
+
+    What a killed process left there is removed by the next one; one that is still at work is left
+    alone.  For one thread.
+
+    Raises
+    ------
+    EvidenceError
+        When something is at the bag's place already.
+    LogBusy
+        When another process is making a bag there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = path.with_name(f"{path.name}.partial")
+        self._hashes: dict[str, str] = {}
+        if path.exists() or path.is_symlink():
+            raise EvidenceError(
+                f"{path} is there already",
+                hint="a bag never replaces anything; choose another name",
+            )
+        files.make_folder(self.folder)
+        self._lock = FileLock(self.folder / _LOCK, f"the sealing of {path}", 0)
+        self._lock.acquire()
+        for left in self.folder.iterdir():
+            if left.name != _LOCK:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def place(self, name: str) -> Path:
+        """Where a file of the bag is written."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write(self, name: str, text: str | bytes) -> None:
+        """Write a small file."""
+        self.place(name).write_bytes(text.encode() if isinstance(text, str) else text)
+
+    def stream(self, name: str) -> HashedFile:
+        """Write a large file, which is hashed while it is written."""
+        return HashedFile(self.place(name), name, self._hashes)
+
+    def finish(self, statement: str, custody: bytes) -> None:
+        """Enclose what every bag has, name all files in manifests, and give the bag its name."""
+        for name in _ENCLOSED:
+            self.write(name, (Path(__file__).parent / name).read_bytes())
+        payload = [path for path in (self.folder / "data").rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in payload)
+        self.write("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+        self.write(
+            INFO,
+            f"Bagging-Date: {datetime.now(UTC):%Y-%m-%d}\n"
+            f"Bag-Software-Agent: stream-workbench {version('stream-workbench')}\n"
+            f"Payload-Oxum: {size}.{len(payload)}\n"
+            f"Evidence-Statement: {statement}\n",
+        )
+        self.write(PAYLOAD, self._manifest(payload))
+        tags = [path for path in self.folder.iterdir() if path.is_file() and path.name != _LOCK]
+        self.write(TAGS, self._manifest(tags))
+        self.write(CUSTODY, custody)
+        for path in self.folder.rglob("*"):
+            files.sync_folder(path) if path.is_dir() else files.sync_file(path)
+        self._lock.path.unlink()
+        files.sync_folder(self.folder)
+        if self.path.exists():
+            raise EvidenceError(f"{self.path} was made by somebody else meanwhile")
+        files.rename(self.folder, self.path)
+        files.sync_folder(self.path.parent)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self._lock.release()
+        self._lock.close()
+
+    def _manifest(self, paths: list[Path]) -> str:
+        named = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        hashes = {n: self._hashes.get(n) or files.sha256(path) for n, path in sorted(named.items())}
+        return "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
+
+
+class HashedFile:
+    """A file that knows the hash of what was written to it.  For one thread."""
+
+    def __init__(self, path: Path, name: str, hashes: dict[str, str]) -> None:
+        self._file = path.open("wb")
+        self._name = name
+        self._hashes = hashes
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._digest.update(data)
+        self._file.write(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self._hashes[self._name] = self._digest.hexdigest()
+
+
+def custody_line(statement: str, before: bytes, **facts: Any) -> bytes:
+    """One line of `custody.jsonl`: who did what, chained to the lines before it.
+
+    The hash is over the line as it stands, up to where its own hash begins.
+    """
+    last = before.rstrip(b"\n").rpartition(b"\n")[2]
+    entry = {
+        "statement": statement,
+        "previous": json.loads(last)["hash"] if last else "",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "by": _user(),
+        "known_by": "the name of the operating system's user, which is a claim",
+        "host": socket.gethostname(),
+        **facts,
+    }
+    text = json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode()[:-1]
+    return text + f',"hash":"{hashlib.sha256(text).hexdigest()}"}}\n'.encode()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,163 @@
+"""Sealing a slice: its whole offset range, with what is known of its gaps, in a bag of evidence."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.evidence import signing
+from workbench.evidence.format import statement
+from workbench.evidence.packing import Packing, custody_line
+from workbench.evidence.results import write as write_results
+from workbench.evidence.verify import RECORDS, SLICES
+from workbench.evidence.writing import PartitionWriter
+from workbench.positions import TopicPartition
+from workbench.records import PartitionInfo
+from workbench.source.progress import progress
+from workbench.source.slice import SliceSource
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+QUERY, SCHEMAS, RESULTS = "data/query.json", "data/schemas", "data/results"
+
+_ERRORS = "records that do not decode are kept, with decode_error; no filter drops them for it"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What has been sealed, and the statement that stands for all of it.
+
+    Somebody who is told the statement today, and holds on to it, can tell later whether the bag is
+    still the same.
+    """
+
+    path: Path
+    statement: str
+    records: int
+    missing: int
+    signature: str
+
+    @property
+    def spoken(self) -> str:
+        """The statement in groups of four digits, to be read aloud or written down."""
+        return " ".join(self.statement[at : at + 4] for at in range(0, len(self.statement), 4))
+
+    def __repr__(self) -> str:
+        return (
+            f"Sealed {self.path}: {self.records:,} records, {self.missing:,} offsets without one, "
+            f"{self.signature}\nstatement {self.spoken}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+
+def seal(
+    source: SliceSource,
+    path: str | Path,
+    *,
+    purpose: str,
+    salted: bool = False,
+    sign: str | Path | Ed25519PrivateKey | None = None,
+    partial: bool = False,
+    results: bool = True,
+) -> Sealed:
+    """Seal a slice into a bag; see `Slice.seal`."""
+    key = None if sign is None else signing.load_key(sign)
+    source.check_topics()
+    whole = source.narrow(source.address.unfiltered())
+    with Packing(Path(path)) as packing:
+        before = ends(whole)
+        parts = [
+            PartitionWriter(whole, place, before[place], salted=salted, partial=partial)
+            for place in whole.end
+        ]
+        total = whole.address.most_records
+        with packing.stream(RECORDS) as out, progress(total, "offsets") as bar:
+            for part in parts:
+                for done in part.write(out):
+                    bar.update(done)
+        after = ends(whole)
+        stated = statement(part.hash() for part in parts)
+        slices = {
+            "version": 1,
+            "log_id": source.address.log_id,
+            "log_kind": source.address.log_kind,
+            "isolation": source.address.isolation,
+            "partitions": [part.said(after[part.place]) for part in parts],
+            "statement": stated,
+        }
+        packing.write(SLICES, json.dumps(slices, separators=(",", ":"), ensure_ascii=False) + "\n")
+        signature = _sign(packing, stated, key)
+        add_schemas(packing, source)
+        query: dict[str, Any] = {"address": source.address.to_dict(), "salted": salted}
+        if results:
+            query["matches"] = add_results(packing, source, stated, purpose)
+        add_query(packing, query)
+        ranges = source.address.describe_ranges()
+        packing.finish(
+            stated,
+            custody_line(stated, b"", action="sealed", command=f"seal {ranges}", purpose=purpose),
+        )
+    return Sealed(
+        path=Path(path),
+        statement=stated,
+        records=sum(part.records for part in parts),
+        missing=sum(gap.end - gap.start for part in parts for gap in part.gaps),
+        signature=signature,
+    )
+
+
+def ends(source: SliceSource) -> dict[TopicPartition, PartitionInfo]:
+    """The ends of the slice's partitions, now."""
+    return {
+        (info.topic, info.partition): info
+        for topic in source.address.topics
+        for info in source.backend.partitions(topic)
+    }
+
+
+def add_schemas(packing: Packing, source: SliceSource) -> None:
+    """Enclose the schemas that the records are decoded with."""
+    for topic in source.address.topics:
+        schema = source.address.decoding.schema(topic) or source.backend.topic(topic).schema
+        if schema is not None:
+            packing.write(f"{SCHEMAS}/{topic}.json", schema.to_json())
+
+
+def add_results(packing: Packing, source: SliceSource, stated: str, purpose: str) -> int:
+    """Enclose the decoded records that pass the slice's filters; returns how many they are."""
+    facts = [
+        f"Log {source.address.log_id}; offsets {source.address.describe_ranges()}",
+        f"Statement {stated}",
+        f"Purpose: {purpose}",
+    ]
+    title = f"Records of {', '.join(source.address.topics)}"
+    folder = packing.place(RESULTS)
+    return write_results(source.batches(), source.schema, folder, title=title, facts=facts)
+
+
+def add_query(packing: Packing, query: dict[str, Any]) -> None:
+    """Say how the records were chosen, and with what."""
+    tools = {name: version(name) for name in ("stream-workbench", "polars", "msgspec")}
+    facts = {
+        "version": 1,
+        **query,
+        "errors": _ERRORS,
+        "tools": {"python": platform.python_version(), **tools},
+    }
+    packing.write(QUERY, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+
+
+def _sign(packing: Packing, stated: str, key: Ed25519PrivateKey | None) -> str:
+    if key is None:
+        return "not signed"
+    for name, data in signing.sign(key, stated).items():
+        packing.write(name, data)
+    return signing.check(packing.folder, stated)[0]

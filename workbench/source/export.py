@@ -1,0 +1,82 @@
+"""Frames as files and text that lose nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from workbench.errors import DefinitionError
+
+#: The largest integer up to which JSON numbers are exact everywhere.
+_EXACT = 2**53
+
+_TIME = "%Y-%m-%dT%H:%M:%S%.f"
+
+
+def json_text(value: Any) -> str:
+    """JSON that loses nothing.
+
+    Bytes become Base64; decimals, integers beyond 2^53 and numbers that are none become text;
+    times RFC 3339.
+    """
+    return msgspec.json.encode(_exact(value)).decode()
+
+
+def write(frame: pl.DataFrame, path: Path) -> None:
+    """Write rows to a file whose suffix says how: `.parquet`, `.csv`, `.json` (JSON lines).
+
+    In CSV a null is an empty field and an empty text a quoted one; bytes are Base64, lists and
+    structs JSON.  Raises DefinitionError for another suffix.
+    """
+    match path.suffix.lower():
+        case ".parquet":
+            frame.write_parquet(path)
+        case ".csv":
+            flat(frame).write_csv(path)
+        case ".json" | ".jsonl" | ".ndjson":
+            lines = (f"{json_text(row)}\n" for row in frame.iter_rows(named=True))
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(lines)
+        case suffix:
+            raise DefinitionError(
+                f"no way to write {suffix or 'a file without suffix'}",
+                hint="end the name in .parquet, .csv or .json",
+            )
+
+
+def flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every column as one that CSV can hold."""
+    return frame.with_columns(
+        [_flat_column(frame[name], dtype) for name, dtype in frame.schema.items()]
+    )
+
+
+def _exact(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case int() if abs(value) > _EXACT:
+            return str(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case Mapping():
+            return {name: _exact(item) for name, item in value.items()}
+        case list() | tuple() | pl.Series():
+            return [_exact(item) for item in value]
+    return value
+
+
+def _flat_column(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    if isinstance(dtype, pl.Datetime):
+        return column.dt.strftime(_TIME + ("" if dtype.time_zone is None else "%:z"))
+    if dtype == pl.Binary:
+        return column.bin.encode("base64")
+    if dtype.is_nested() or isinstance(dtype, pl.Duration):
+        written = [None if item is None else json_text(item) for item in column]
+        return pl.Series(column.name, written, dtype=pl.String)
+    return column
