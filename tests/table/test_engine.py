@@ -72,6 +72,7 @@ def test_any_parts_in_any_order_fold_to_the_table(
     with pytest.MonkeyPatch.context() as patch:
         # Merge every few rows, or all at the end.
         patch.setattr(aggregation, "WAITING_ROWS", random.choice([0, 3, 10**6]))
+        patch.setattr(aggregation, "STREAMING_ROWS", random.choice([0, 10**6]))
         state = table.fold(table.empty(), cut(shuffled, random), reread)
     check(table, state, events)
 

@@ -96,15 +96,32 @@ def test_before_and_after_are_the_last_known_fields(bank: wb.Slice) -> None:
     assert third[2] == ["id", "kind", "amount"]
 
 
-def test_the_caller_may_say_what_the_row_is(bank: wb.Slice) -> None:
-    def balance(events: pl.DataFrame) -> pl.DataFrame:
-        sign = pl.when(pl.col("kind") == "deposit").then(1).otherwise(-1)
-        return events.select(balance=(pl.col("amount").fill_null(0) * sign).cum_sum().cast(float))
+def test_before_and_after_may_be_the_rows_of_a_table(bank: wb.Slice, log: wb.Log) -> None:
+    sign = pl.when(pl.col("kind") == "deposit").then(1).otherwise(-1)
+    tx = log.stream("bank")
+    balances = tx.table(by="account", balance=(pl.col("amount") * sign).sum(), events=pl.len())
 
-    frame = bank.trail("A-1", by="account", rows_after=balance).frame()
-    assert frame["after"].struct.field("balance").to_list() == [100, 100, 99, 96.5, 94]
-    assert frame["before"].struct.field("balance").to_list() == [None, 100, 100, 99, 96.5]
-    assert frame["changed"].to_list() == [["balance"], [], ["balance"], ["balance"], ["balance"]]
+    frame = bank.trail("A-1", by="account", table=balances).frame()
+    balance = pl.col("after").struct.field("balance").cast(float)
+    assert frame.select(balance)["balance"].to_list() == [100, 100, 99, 96.5, 94]
+    assert frame["before"].to_list() == [None, *frame["after"].to_list()[:-1]]
+    assert frame["changed"].to_list()[1:3] == [["events"], ["balance", "events"]]
+
+    # A slice that begins later begins with what was true by then.
+    position = frame.row(2, named=True)
+    late = tx.between({0: position["offset"], 1: 0}, "now")
+    later = late.trail("A-1", by="account", table=balances).frame()
+    both = later.join(frame, on=["partition", "offset"], suffix="_whole", maintain_order="left")
+    assert both.height == later.height > 0
+    for side in ("before", "after", "changed"):
+        assert both[side].to_list() == both[f"{side}_whole"].to_list()
+
+    with pytest.raises(DefinitionError, match="the table is by account, the trail by id"):
+        bank.trail("1", by="id", table=balances)
+    undecodable = bank.trail("A-1", table=tx.table(by="key", events=pl.len()))
+    (row,) = undecodable.frame().filter(pl.col("decode_error").is_not_null()).rows(named=True)
+    assert (row["before"], row["after"], row["changed"]) == (None, {"events": None}, [])
+    assert "did not decode" in undecodable._repr_mimebundle_()["text/html"]
 
 
 def test_by_key_a_record_that_does_not_decode_is_one_of_the_events(bank: wb.Slice) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -26,6 +27,9 @@ from workbench.table.reading import ORDER
 
 #: How many partial rows wait at most, beside twice the rows of the state, before they are merged.
 WAITING_ROWS = 500_000
+
+#: From how many rows on grouping them goes by the streaming engine.
+STREAMING_ROWS = 50_000
 
 Reread = Callable[[pl.DataFrame], Iterable[pl.DataFrame]]
 Coordinates = tuple[str, str, str]
@@ -71,7 +75,7 @@ class Aggregation:
 
     def partial(self, frame: pl.DataFrame, graves: pl.DataFrame | None = None) -> Partial:
         """The state of some records, given tombstones that may lie elsewhere."""
-        records = frame.filter("_counts")
+        records = frame if frame["_counts"].all() else frame.filter("_counts")
         graves = self._graves(frame, self._no_graves if graves is None else graves)
         if graves.height:
             records = records.join(graves, on=self.by, how="left").filter(
@@ -258,7 +262,10 @@ def _group(
         rank = pl.col(orders[pull.order])
         rank = rank if pull.where is None else rank.filter(pull.where)
         picked.append((rank.max() if pull.pick.newest else rank.min()).alias(pull.pick.name))
-    rows = ranked.group_by(keys).agg(*plain, *picked)
+    # On many rows the streaming engine takes half as long, on few it takes longer to start.
+    engine: Literal["streaming", "in-memory"]
+    engine = "streaming" if frame.height >= STREAMING_ROWS else "in-memory"
+    rows = ranked.lazy().group_by(keys).agg(*plain, *picked).collect(engine=engine)
     for pull in pulls:
         place = places[pull.order]
         found = rows[pull.pick.name] if place is None else place.gather(rows[pull.pick.name])

@@ -13,6 +13,9 @@ from workbench.source.slice import SliceSource
 #: How many records are aggregated at a time: enough to keep the cores busy, few enough to hold.
 BATCH_ROWS = 1_000_000
 
+#: Records of one partition are in order already, where there are so many of them in a row.
+RUN_ROWS = 50_000
+
 #: Beside the columns asked for, a frame has the coordinates by which records are ordered: `_at`
 #: (Int64, milliseconds), `_lane` (Int64, topic and partition), and `offset`, which is asked for;
 #: `_counts` (Boolean) is false for what did not decode and for tombstones, `_tombstone` (Boolean)
@@ -46,8 +49,20 @@ def scan(source: SliceSource, topics: Sequence[str], columns: Iterable[str]) -> 
 
 
 def batches(frames: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """What `scan` gives, in order, in bounded memory."""
-    yield from frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+    """What `scan` gives, in order, in bounded memory; long runs of one lane by themselves."""
+    for frame in frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+        runs = _runs(frame)
+        if len(runs) > 1 and frame.height >= len(runs) * RUN_ROWS:
+            yield from (frame.slice(first, length) for first, length, _ in runs)
+        else:
+            yield frame
+
+
+def _runs(frame: pl.DataFrame) -> list[tuple[int, int, int]]:
+    """First row, length and lane of each run of records of one lane."""
+    runs = frame["_lane"].rle().struct.unnest()
+    first = runs["len"].cum_sum().shift(1, fill_value=0)
+    return list(zip(first, runs["len"], runs["value"], strict=True))
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,8 @@ class Tally:
         """With the next records of some partitions."""
         newest = dict(self.newest)
         late = 0
-        for number, times in _by_lane(frame):
+        for first, length, number in _runs(frame):
+            times = frame["_at"].slice(first, length)
             highest = newest.get(number, NO_TIME)
             if not (times.is_sorted() and times[0] >= highest):
                 before = times.cum_max().clip(highest).shift(1, fill_value=highest)
@@ -132,14 +148,3 @@ class Tally:
             **sums,
         )
         return Tally(counts, newest, unstamped)
-
-
-def _by_lane(frame: pl.DataFrame) -> Iterable[tuple[int, pl.Series]]:
-    """The times of each lane, in the order of the frame."""
-    lanes = frame["_lane"]
-    if lanes.is_empty():
-        return []
-    if lanes.min() == lanes.max():
-        return [(lanes[0], frame["_at"])]
-    parts = frame.select("_lane", "_at").partition_by("_lane", maintain_order=True)
-    return [(part["_lane"][0], part["_at"]) for part in parts]

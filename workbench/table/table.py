@@ -127,6 +127,11 @@ class Table:
         """The key columns."""
         return tuple(self._engine.by)
 
+    @property
+    def key_schema(self) -> pl.Schema:
+        """The key columns and their types."""
+        return pl.Schema({name: self._stream.schema[name] for name in self.by})
+
     def now(self) -> State:
         """The table of all records up to now.  Raises as `at` does, but for compacted topics.
 
@@ -212,7 +217,7 @@ class Table:
             `tombstone`, then `after_<name>` of each aggregate, null after a tombstone.  Empty
             for a key that has no events.  Raises as `at` does.
         """
-        events, after = self._trace(key, at)
+        events, after = self.trace(key, at)
         marks = ["tombstone"] if self._engine.deletes else []
         columns = [name for name in self._stream.schema if name not in HIDDEN]
         return (
@@ -223,9 +228,42 @@ class Table:
 
     def history(self, key: Any, at: When = "now") -> pl.DataFrame:
         """The row after each of its events: coordinates, key, aggregates.  See `explain`."""
-        events, after = self._trace(key, at)
+        events, after = self.trace(key, at)
         columns = dict.fromkeys(["topic", "partition", "offset", "timestamp", *self.by])
         return events.select(name for name in columns if name not in after.columns).hstack(after)
+
+    def trace(self, key: Any, at: When = "now") -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What `explain` is made of: the events of a key in order, and its row after each."""
+        if at not in ("now", "latest") or isinstance(at, Mapping):
+            self._moments.check_compaction("cut")
+        values = self._key(key)
+        matches = reduce(and_, (self._is(name, value) for name, value in values.items()))
+        dead = pl.col("_tombstone") & (self._engine.deletes and None not in values.values())
+        end = self._moments.position(self._moments.instant(at) or at)
+        events = self._scan(end).filter(matches & (pl.col("_counts") | dead)).collect()
+        events = events.sort(self._engine.order)
+        return events, self._engine.trace(events)
+
+    def changes(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """The rows of some keys after each of their events: `by` columns, `_at`, aggregates.
+
+        A row per event in the order (key, timestamp, topic, partition, offset); `_at` (Int64) is
+        in milliseconds.  Null aggregates after a tombstone.
+        """
+        self._moments.check_compaction("cut")
+        end = self._moments.position("now")
+        dead = pl.col("_tombstone") & self._engine.deletes & pl.col(self.by[0]).is_not_null()
+        events = (
+            self._scan(end)
+            .filter(pl.col("_counts") | dead)
+            .join(keys.lazy(), on=self.by, how="semi", nulls_equal=True)
+            .collect()
+            .sort(*self.by, *self._engine.order)
+        )
+        after = self._engine.trace(events)
+        stamped = events.select(*self.by, "_at").hstack(after)
+        # The rows of a fold follow partitions; what is asked is what was true by time.
+        return stamped.sort("_at", maintain_order=True)
 
     def __repr__(self) -> str:
         return (
@@ -233,19 +271,11 @@ class Table:
             f"{', '.join(self._aggregates)}; from {self.start.describe()}"
         )
 
-    def _trace(self, key: Any, at: When) -> tuple[pl.DataFrame, pl.DataFrame]:
-        if at not in ("now", "latest") or isinstance(at, Mapping):
-            self._moments.check_compaction("cut")
-        values = self._key(key)
-        matches = reduce(and_, (self._is(name, value) for name, value in values.items()))
-        dead = pl.col("_tombstone") & (self._engine.deletes and None not in values.values())
-        end = self._moments.position(self._moments.instant(at) or at)
+    def _scan(self, end: Position) -> pl.LazyFrame:
+        """All records before a position, with all their fields."""
         columns = [name for name in self._stream.schema if name not in HIDDEN]
         source = self._slice(self._moments.starts(end), end)
-        frames = scan(source, self._stream.topics, columns)
-        events = frames.filter(matches & (pl.col("_counts") | dead)).collect()
-        events = events.sort(self._engine.order)
-        return events, self._engine.trace(events)
+        return scan(source, self._stream.topics, columns)
 
     def _key(self, key: Any) -> dict[str, Any]:
         if isinstance(key, Mapping):

@@ -1,5 +1,5 @@
 """What happened: every event of one entity, and what each of them changed."""
 
-from workbench.trail.trail import RowsAfter, Trail
+from workbench.trail.trail import Trail
 
-__all__ = ["RowsAfter", "Trail"]
+__all__ = ["Trail"]

@@ -30,3 +30,19 @@ def before_and_after(after: pl.DataFrame) -> pl.DataFrame:
         after=pl.struct(pl.all()),
         changed=pl.concat_list(changed).list.drop_nulls(),
     )
+
+
+def of_table(events: pl.DataFrame, known: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """`before`, `after` and `changed` of some events, from all that a table knows of the entity.
+
+    `known` are the table's events in order, `after` its row after each of them.
+    """
+    place = ["topic", "partition", "offset"]
+    rows = known.select(place).hstack(before_and_after(after))
+    joined = events.select(place).join(rows, on=place, how="left", maintain_order="left")
+    unknown = pl.struct(pl.lit(None, dtype).alias(name) for name, dtype in after.schema.items())
+    return joined.select(
+        "before",
+        after=pl.when(pl.col("after").is_null()).then(unknown).otherwise("after"),
+        changed=pl.col("changed").fill_null([]),
+    )

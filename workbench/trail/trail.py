@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from workbench.errors import DefinitionError, WorkbenchError, did_you_mean
+from workbench.positions import Position
 from workbench.records import COORDINATES
 from workbench.source import display
 from workbench.source.event_time import time_column
 from workbench.source.slice import SliceSource
-from workbench.trail.rows import before_and_after, last_known
+from workbench.trail.rows import before_and_after, last_known, of_table
 from workbench.trail.scan import LATE, TIME, TOMBSTONE, scan
 from workbench.trail.show import as_html, describe
 
-#: From the events of one entity, in order, to its row after each of them: as many rows.
-RowsAfter = Callable[[pl.DataFrame], pl.DataFrame]
-
 #: What a trail adds to the columns of its slice; a payload field of such a name is `value_<name>`.
 ADDED = ("late", "duplicate_of", "before", "after", "changed")
+
+
+class Rows(Protocol):
+    """A table, as far as a trail asks it."""
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The key columns."""
+
+    def trace(self, key: Any, at: Position) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The events of a key up to a position, in order, and its row after each of them."""
 
 
 class Trail:
@@ -44,10 +52,12 @@ class Trail:
     time
         The column whose time orders the events: by default the stream's event time if it names
         one, else the record's `timestamp`.
-    rows_after
-        Gives the entity's row after each event, for `before` and `after`.  By default the row
-        is the last known value of each payload field; a null leaves what was known, a tombstone
-        (where `by` is the key) clears it.
+    table
+        A table by the same column, as of the slice's end: `before` and `after` are then its rows
+        before and after each event, counted from the table's start and not from the slice's;
+        nulls for an event that is not in the table.  By default the row is the last known value
+        of each payload field; a null leaves what was known, a tombstone (where `by` is the key)
+        clears it.
 
     Attributes
     ----------
@@ -68,7 +78,8 @@ class Trail:
     Raises
     ------
     DefinitionError
-        For a column that is not there, or an entity that its type cannot hold.
+        For a column that is not there, an entity that its type cannot hold, or a table by
+        another key.
     """
 
     def __init__(
@@ -79,21 +90,27 @@ class Trail:
         by: str = "key",
         duplicates_by: str | None = None,
         time: str | None = None,
-        rows_after: RowsAfter | None = None,
+        table: Rows | None = None,
     ) -> None:
         schema = source.schema
         for name in (by, duplicates_by):
             if name is not None and name not in schema:
                 raise DefinitionError(f"no column {name!r}", hint=did_you_mean(name, schema))
+        if table is not None and table.by != (by,):
+            raise DefinitionError(
+                f"the table is by {', '.join(table.by)}, the trail by {by}",
+                hint="give a table by the same column",
+            )
         self.source = source
         self.entity = entity
         self.by = by
         self.time = time_column(source.address.decoding, schema, time)
-        self.has_rows = rows_after is not None
+        self.has_rows = table is not None
         found = scan(source, _literal(entity, by, schema[by]), by, self.time)
         self.counts = found.counts
         self.undecodable = found.undecodable
-        self._frame = _frame(found.events, _fields(schema, by), duplicates_by, rows_after)
+        history = None if table is None else table.trace(entity, source.end)
+        self._frame = _frame(found.events, _fields(schema, by), duplicates_by, history)
         self.late = self._frame.filter("late")
         self.duplicates = self._frame.filter(pl.col("duplicate_of").is_not_null())
         self.completeness = source.ledger()
@@ -155,7 +172,7 @@ def _frame(
     events: pl.DataFrame,
     fields: list[str],
     duplicates_by: str | None,
-    rows_after: RowsAfter | None,
+    history: tuple[pl.DataFrame, pl.DataFrame] | None,
 ) -> pl.DataFrame:
     place = pl.format("{} {}:{}", pl.col("topic").cast(pl.String), "partition", "offset")
     id_ = pl.lit(None) if duplicates_by is None else pl.col(duplicates_by)
@@ -167,12 +184,13 @@ def _frame(
     )
     again = pl.col("__id").is_not_null() & (pl.col("__first") != pl.col("__place"))
     plain = ordered.select(events.columns).drop(TIME, LATE)
-    after = last_known(plain, fields, TOMBSTONE)
+    if history is None:
+        sides = before_and_after(last_known(plain, fields, TOMBSTONE))
+    else:
+        sides = of_table(plain, *history)
     plain = plain.drop(TOMBSTONE)
-    if rows_after is not None:
-        after = rows_after(plain)
     marks = ordered.select(
         pl.col(LATE).alias("late"), pl.when(again).then("__first").alias("duplicate_of")
     )
     renamed = {name: f"value_{name}" for name in ADDED if name in plain.columns}
-    return plain.rename(renamed).hstack(marks).hstack(before_and_after(after))
+    return plain.rename(renamed).hstack(marks).hstack(sides)
