@@ -51,26 +51,31 @@ def records(
     for number, batch in enumerate(_batches(rows, batch_rows)):
         made = _Batch(batch, first_row=number * batch_rows, tz=tz)
         if encode == "bytes":
-            frame = made.as_they_are()
+            columns = made.as_they_are()
         else:
-            frame = pl.DataFrame(
-                {
-                    "key": made.keys(key),
-                    "value": encode_rows(batch),
-                    "timestamp": made.timestamps(timestamp),
-                    "headers": made.headers(headers),
-                    "partition": made.column(partition, pl.Int32()),
-                }
-            )
-        chosen = partition_for(frame["key"], partitions, keyless=number % partitions)
-        frame = frame.with_columns(partition=pl.coalesce("partition", chosen))
-        outside = frame.filter(~pl.col("partition").is_between(0, partitions - 1))
-        if outside.height:
-            raise AppendRejected(
-                f"there is no partition {outside['partition'][0]}",
-                hint=f"the topic has {partitions}, counted from 0",
-            )
-        yield frame.select(APPEND.names())
+            columns = {
+                "key": made.keys(key),
+                "value": encode_rows(batch),
+                "timestamp": made.timestamps(timestamp),
+                "headers": made.headers(headers),
+                "partition": made.column(partition, pl.Int32()),
+            }
+        chosen = partition_for(columns["key"], partitions, keyless=number % partitions)
+        given = columns["partition"]
+        if given.null_count() < len(given):
+            _check_partitions(given, partitions)
+            chosen = given.zip_with(given.is_not_null(), chosen)
+        columns["partition"] = chosen
+        yield pl.DataFrame({name: columns[name] for name in APPEND.names()})
+
+
+def _check_partitions(given: pl.Series, partitions: int) -> None:
+    outside = given.filter((given < 0) | (given >= partitions))
+    if len(outside):
+        raise AppendRejected(
+            f"there is no partition {outside[0]}",
+            hint=f"the topic has {partitions}, counted from 0",
+        )
 
 
 class _Batch:
@@ -146,7 +151,7 @@ class _Batch:
             dtype=HEADERS,
         )
 
-    def as_they_are(self) -> pl.DataFrame:
+    def as_they_are(self) -> dict[str, pl.Series]:
         """Rows that hold bytes: value, and what else a record has."""
         rows = self._rows
         frame = (
@@ -160,11 +165,10 @@ class _Batch:
             raise AppendRejected(
                 f"rows of bytes need a column 'value', they have {', '.join(frame.columns)}"
             )
-        columns = {
+        return {
             name: frame[name].cast(dtype) if name in frame.columns else self.column(None, dtype)
             for name, dtype in APPEND.items()
         }
-        return pl.DataFrame(columns)
 
     def _named(self, name: str) -> pl.Series:
         if isinstance(self._rows, pl.DataFrame):

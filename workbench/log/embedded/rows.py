@@ -33,6 +33,7 @@ CREATE, APPEND, NONE = range(3)
 ROW_OVERHEAD = 32
 
 _NO_TIME = -(1 << 63)
+_NO_HEADERS = pl.Series("headers", [[]], HEADERS)
 _facts = Struct("<iiiqqb").pack
 _more_facts = Struct("<iq").pack
 _encode_headers = msgspec.msgpack.Encoder().encode
@@ -166,7 +167,7 @@ def raw_frame(root: object, topic: str, partition: int, rows: Sequence[Row]) -> 
     ids, times, types, keys, values, headers, epochs, received, _ = zip(*rows, strict=True)
     return pl.DataFrame(
         [
-            pl.repeat(partition, len(rows), dtype=pl.Int32, eager=True).alias("partition"),
+            pl.Series("partition", [partition], pl.Int32).new_from_index(0, len(rows)),
             pl.Series("offset", ids, pl.Int64) & OFFSET_MASK,
             pl.Series("timestamp", times, pl.Int64).cast(TIMESTAMP),
             pl.Series("timestamp_type", types, pl.UInt8).cat.to(TIMESTAMP_TYPE),
@@ -181,7 +182,7 @@ def raw_frame(root: object, topic: str, partition: int, rows: Sequence[Row]) -> 
 
 def _headers_series(blobs: Blobs) -> pl.Series:
     if not any(blobs):
-        return pl.Series("headers", [[]], HEADERS).new_from_index(0, len(blobs))
+        return _NO_HEADERS.new_from_index(0, len(blobs))
     decoded = [
         [{"name": n, "value": v} for n, v in _decode_headers(blob)] if blob else []
         for blob in blobs
