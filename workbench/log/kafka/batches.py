@@ -20,10 +20,10 @@ from workbench.errors import CorruptData
 from workbench.log.kafka.codecs import Arena, Buffer, checksum
 from workbench.records import GapReason
 
-_HEADER = Struct(">qiibIhiqqqhii")
+HEADER = Struct(">qiibIhiqqqhii")
 _PREFIX = Struct(">qiib")  # what all formats begin with: offset, length, …, magic
-_OVERHEAD = 12  # offset and length, which the length does not count
-_CRC_FROM = 21  # what follows the checksum is what it covers
+OVERHEAD = 12  # offset and length, which the length does not count
+CRC_FROM = 21  # what follows the checksum is what it covers
 
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 
@@ -111,7 +111,7 @@ def scan(
     whole = np.frombuffer(data, np.uint8)
     arena = Arena()
     for header, at in _headers(data):
-        body = data[at : at + _OVERHEAD + header.length]
+        body = data[at : at + OVERHEAD + header.length]
         base, last = header.base_offset, header.last_offset
         if last < start:
             continue
@@ -119,7 +119,7 @@ def scan(
             # Nothing below the end is left, whether or not there was a record at end - 1.
             _note(found, end, hole)
             break
-        if header.magic == 2 and checksum(body[_CRC_FROM:]) != header.crc:
+        if header.magic == 2 and checksum(body[CRC_FROM:]) != header.crc:
             raise CorruptData(f"the batch at offset {base} does not match its checksum")
         while pending and pending[0][1] <= last:
             dropping.add(pending.pop(0)[0])
@@ -136,7 +136,7 @@ def scan(
             _note(found, upto, "compacted")
         else:
             codec = header.attributes & _CODEC if header.magic == 2 else 0
-            skipped = _HEADER.size if header.magic == 2 else 0
+            skipped = HEADER.size if header.magic == 2 else 0
             place = (
                 arena.decompress(codec, body[skipped:])
                 if codec
@@ -182,13 +182,13 @@ def _headers(data: memoryview) -> Iterator[tuple[Header, int]]:
     at = 0
     while at + _PREFIX.size <= len(data):
         offset, length, _, magic = _PREFIX.unpack_from(data, at)
-        length += _OVERHEAD
-        if length < _PREFIX.size or (magic == 2 and length < _HEADER.size):
+        length += OVERHEAD
+        if length < _PREFIX.size or (magic == 2 and length < HEADER.size):
             raise CorruptData(f"the batch at offset {offset} says it is {length} bytes long")
         if at + length > len(data):
             return
         if magic == 2:
-            yield Header(*_HEADER.unpack_from(data, at)), at
+            yield Header(*HEADER.unpack_from(data, at)), at
         else:
             yield _old(data[at : at + length], magic), at
         at += length
@@ -207,7 +207,7 @@ def _old(body: memoryview, magic: int) -> Header:
     times = [-1 if at is None else at for _, at in records]
     return Header(
         base_offset=first,
-        length=len(body) - _OVERHEAD,
+        length=len(body) - OVERHEAD,
         leader_epoch=-1,
         magic=magic,
         crc=0,
@@ -224,7 +224,7 @@ def _old(body: memoryview, magic: int) -> Header:
 
 def _is_abort(body: memoryview) -> bool:
     """Whether a control batch ends its transaction with an abort: key (version, type 0)."""
-    at = _HEADER.size
+    at = HEADER.size
     at = _skip_varint(body, at) + 1  # length, attributes
     at = _skip_varint(body, _skip_varint(body, at))  # timestamp and offset delta
     at = _skip_varint(body, at)  # the key's length

@@ -11,13 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
+from itertools import pairwise
 from threading import Lock
 from typing import Any, NamedTuple
 
 import kafka.errors as kafka_errors
 import polars as pl
 from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
-from kafka.record import MemoryRecordsBuilder
 
 from workbench.errors import (
     AppendRejected,
@@ -28,9 +28,10 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.log.kafka.client import Client, passes, translate
+from workbench.log.kafka.encode import SEQUENCES, encode
 from workbench.log.kafka.wire import Wire, open_wire
 from workbench.log.protocol import Producer
-from workbench.records import APPEND, TopicInfo
+from workbench.records import APPEND, TIMESTAMP, TopicInfo
 
 #: A batch of a partition, before its records are acknowledged; well below the usual limit.
 BATCH_BYTES = 512 << 10
@@ -40,20 +41,9 @@ DELIVERY_SECONDS = 60.0
 _ACKS_ALL = -1
 _VERSION = 9  # the newest that names topics
 _PAUSE_SECONDS = 0.1
-_SEQUENCES = 1 << 31  # they wrap around
+_LISTED = 10  # ranges of rows that an error names
 
 Offsets = dict[int, tuple[int, int]]
-_Row = tuple[int, int | None, bytes | None, bytes | None, list[dict[str, Any]] | None]
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Some rows of one partition; `base_offset` is None until they are acknowledged."""
-
-    partition: int
-    rows: list[int]
-    data: Any
-    base_offset: int | None = None
 
 
 class _Session(NamedTuple):
@@ -65,12 +55,32 @@ class _Session(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Batch:
+    """Some rows of one partition; `base_offset` is None until they are acknowledged.
+
+    `records` are the rows themselves, for a batch that has to be made smaller.
+    """
+
+    partition: int
+    rows: list[int]
+    sequence: int
+    records: pl.DataFrame | None
+    data: bytes | None
+    base_offset: int | None = None
+
+    def acknowledge(self, base_offset: int) -> None:
+        self.base_offset = base_offset
+        self.records = self.data = None
+
+
+@dataclass(slots=True)
 class _Newest:
     """A producer's newest call to append: enough to send what is missing again, as the same."""
 
     epoch: int
     sequence: int
     counts: Counter[int]
+    session: _Session | None = None
     batches: list[_Batch] = field(default_factory=list)
 
     @property
@@ -78,9 +88,11 @@ class _Newest:
         return [batch for batch in self.batches if batch.base_offset is None]
 
     def taken(self) -> Offsets:
+        """What is acknowledged, by partition."""
         ranges: Offsets = {}
         for batch in self.batches:
-            assert batch.base_offset is not None
+            if batch.base_offset is None:
+                continue
             first, last = batch.base_offset, batch.base_offset + len(batch.rows)
             low, high = ranges.get(batch.partition, (first, last))
             ranges[batch.partition] = (min(low, first), max(high, last))
@@ -92,8 +104,12 @@ class Appender:
 
     Retries never write twice (KIP-98): the brokers know a batch by producer and sequence.  A call
     that is repeated under the same `Producer` sends only what was not acknowledged, as the same
-    batches; it is known for as long as this object lives.  A call is not one transaction: when it
-    fails, the error names the records that were not acknowledged.
+    batches; it is known for as long as this object lives.
+
+    Unlike an append to the embedded log, a call is not atomic: it is cut into batches per
+    partition, each of which is written whole or not at all, and readers may see the first while
+    the last is on its way.  When a call fails, the error names the rows that were not
+    acknowledged, by partition, and the offsets that were.
     """
 
     def __init__(self, client: Client) -> None:
@@ -121,7 +137,8 @@ class Appender:
             newest = self._call_of(info.id, counts, producer)
             if not newest.batches:
                 session = self._session(producer)
-                newest.batches = list(_encoded(records, info, session))
+                newest.batches = list(_cut(records, info, session))
+                newest.session = session
             self._deliver(info, newest)
             return newest.taken()
 
@@ -180,7 +197,7 @@ class Appender:
                 failure = self._send(info, list(heads.values()))
             except Unreachable as down:
                 failure = down
-            if failure is None:
+            if failure is None or self._smaller(newest, failure):
                 deadline = time.monotonic() + DELIVERY_SECONDS
                 continue
             may_pass = passes(failure) or isinstance(failure, Unreachable)
@@ -189,6 +206,19 @@ class Appender:
                 self._sessions.clear()
                 raise self._failed(info, newest, failure)
             time.sleep(_PAUSE_SECONDS)
+
+    def _smaller(self, newest: _Newest, failure: Exception) -> bool:
+        """Cut what the topic finds too large; False when that is not the trouble, or is one row."""
+        if not isinstance(failure, _TooLargeError) or len(failure.batch.rows) == 1:
+            return False
+        batch, session = failure.batch, newest.session
+        assert session is not None
+        assert batch.records is not None
+        at = newest.batches.index(batch)
+        limit = len(batch.data or b"") // 2
+        parts = _encoded(batch.records, batch.partition, batch.rows, session, batch.sequence, limit)
+        newest.batches[at : at + 1] = parts
+        return True
 
     def _send(self, info: TopicInfo, batches: list[_Batch]) -> Exception | None:
         """Send one batch of each partition; note what was acknowledged, return what failed."""
@@ -214,31 +244,39 @@ class Appender:
             answers = {one.index: one for one in response.responses[0].partition_responses}
             for batch in share:
                 answer = answers[batch.partition]
-                if answer.error_code:
-                    failure = kafka_errors.for_code(answer.error_code)(answer.error_message or "")
+                refused = kafka_errors.for_code(answer.error_code)
+                if not answer.error_code:
+                    batch.acknowledge(answer.base_offset)
+                elif refused in _TOO_LARGE:
+                    failure = _TooLargeError(batch)
                 else:
-                    batch.base_offset = answer.base_offset
-                    batch.data = None
+                    failure = refused(answer.error_message or "")
         return failure
 
     def _failed(self, info: TopicInfo, newest: _Newest, error: Exception) -> WorkbenchError:
         """An error that names the records that were not acknowledged."""
         if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
             return UnknownTopic(info.name, (), log=self._client.settings.hint)
-        lost = sorted((row, b.partition) for b in newest.missing for row in b.rows)
-        listed = ", ".join(f"{row} (partition {partition})" for row, partition in lost[:10])
-        rest = f", … {len(lost) - 10} more" if len(lost) > 10 else ""
-        if isinstance(
-            error, (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-        ):
+        lost: dict[int, list[int]] = defaultdict(list)
+        for batch in newest.missing:
+            lost[batch.partition] += batch.rows
+        count = sum(map(len, lost.values()))
+        named = "; ".join(
+            f"rows {_ranges(rows)} (partition {partition})" for partition, rows in lost.items()
+        )
+        written = ", ".join(
+            f"partition {partition} [{first}, {last})"
+            for partition, (first, last) in sorted(newest.taken().items())
+        )
+        if isinstance(error, _TooLargeError):
             why = "one is larger than the topic allows (max.message.bytes)"
         elif isinstance(error, Unreachable):
             why = str(error)
         else:
             why = str(translate(error, "append", self._client.settings))
         return AppendRejected(
-            f"topic {info.name}: {len(lost)} of {newest.counts.total()} records are not "
-            f"acknowledged: rows {listed}{rest}: {why}"
+            f"topic {info.name}: {count} of {newest.counts.total()} records are not acknowledged: "
+            f"{named}: {why}; written are {written or 'none'}"
         )
 
     def _ask(self, request: Any) -> Any:
@@ -258,38 +296,51 @@ class Appender:
         return self._wire
 
 
-def _encoded(records: pl.DataFrame, info: TopicInfo, session: _Session) -> Iterator[_Batch]:
-    """The records as batches of the cluster's format, numbered for their producer."""
-    now = time.time_ns() // 1_000_000
-    columns = records.with_columns(pl.col("timestamp").to_physical()).rows()
-    by_partition: dict[int, list[tuple[int, _Row]]] = defaultdict(list)
-    for number, row in enumerate(columns):
-        by_partition[row[0]].append((number, row))
-    for partition, rows in by_partition.items():
+class _TooLargeError(Exception):
+    """The topic refuses a batch for its size."""
+
+    def __init__(self, batch: _Batch) -> None:
+        super().__init__()
+        self.batch = batch
+
+
+_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+
+
+def _cut(records: pl.DataFrame, info: TopicInfo, session: _Session) -> Iterator[_Batch]:
+    """The records as batches, numbered for their producer."""
+    now = pl.lit(time.time_ns() // 1_000_000).cast(TIMESTAMP)
+    stamped = records.with_columns(pl.col("timestamp").fill_null(now)).with_row_index("row")
+    for part in stamped.partition_by("partition", maintain_order=True):
+        partition, rows = part["partition"][0], part["row"].to_list()
         place = (info.id, partition)
-        builder = _builder()
-        held: list[int] = []
-        for number, (_, at, key, value, headers) in rows:
-            pairs = [(one["name"], one["value"]) for one in headers or ()]
-            stamp = now if at is None else at
-            if builder.append(stamp, key, value, pairs) is None:
-                yield _closed(builder, session, place, held)
-                builder, held = _builder(), []
-                builder.append(stamp, key, value, pairs)
-            held.append(number)
-        yield _closed(builder, session, place, held)
+        sequence = session.next.get(place, 0)
+        session.next[place] = (sequence + len(rows)) % SEQUENCES
+        yield from _encoded(part, partition, rows, session, sequence, BATCH_BYTES)
 
 
-def _builder() -> Any:
-    return MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=BATCH_BYTES)
+def _encoded(
+    records: pl.DataFrame,
+    partition: int,
+    rows: list[int],
+    session: _Session,
+    sequence: int,
+    limit: int,
+) -> Iterator[_Batch]:
+    for first, last, data in encode(records, (session.id, session.epoch), sequence, limit):
+        held = records.slice(first, last - first)
+        number = (sequence + first) % SEQUENCES
+        yield _Batch(partition, rows[first:last], number, held, data)
 
 
-def _closed(builder: Any, session: _Session, place: tuple[str, int], rows: list[int]) -> _Batch:
-    sequence = session.next.get(place, 0)
-    session.next[place] = (sequence + len(rows)) % _SEQUENCES
-    builder.set_producer_state(session.id, session.epoch, sequence, False)
-    builder.close()
-    return _Batch(place[1], rows, builder.buffer())
+def _ranges(rows: list[int]) -> str:
+    """Ascending numbers as ranges, the first few."""
+    ends = [at for at in range(1, len(rows)) if rows[at] != rows[at - 1] + 1]
+    parts = [
+        str(rows[a]) if b == a + 1 else f"{rows[a]} to {rows[b - 1]}"
+        for a, b in pairwise([0, *ends, len(rows)])
+    ]
+    return ", ".join(parts[:_LISTED]) + (", …" if len(parts) > _LISTED else "")
 
 
 def _request(topic: str, batches: list[_Batch]) -> Any:
