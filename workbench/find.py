@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from decimal import Decimal, InvalidOperation
 from functools import partial
+from typing import Any
 
 import polars as pl
 
 from workbench.address import Address
 from workbench.errors import DefinitionError
 from workbench.positions import Position
-from workbench.records import RAW_COLUMNS
+from workbench.source.columns import beside_raw, payload_columns
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 
@@ -96,8 +99,9 @@ def find(
     """Judge every record of the slices.
 
     A record matches when its raw key equals the text, or the text occurs in its raw value or in a
-    header's value.  Where `by` names a field for its topic, that decoded field must equal the
-    text instead; a record that does not decode can then not be judged, and is an error.
+    header's value.  Where `by` names a field for its topic, that decoded field must equal what the
+    text says instead: 10, 10.0 and 10.00 are one number, 12:00Z and 13:00+01:00 one time (without
+    an offset it is UTC).  A record that does not decode can then not be judged, and is an error.
 
     An interrupt (Ctrl-C) returns what was found so far.  Raises DefinitionError for a field that
     the topic does not have.
@@ -116,7 +120,11 @@ def find(
             for source in slices:
                 for topic, part in source.by_topic().items():
                     field = fields.get(topic)
-                    judge = partial(_judge_field, field=field) if field else _judge_bytes
+                    judge = _judge_bytes
+                    if field is not None:
+                        columns = payload_columns(part.address.decoding, topic)
+                        column = beside_raw(columns).get(field, field)
+                        judge = partial(_judge_field, field=field, column=column)
                     for frame in (part if field else part.as_bytes()).batches(raw=True):
                         marked = judge(frame, needle)
                         hits.append(_shown(marked.filter(pl.col("where").is_not_null())))
@@ -178,15 +186,58 @@ def _judge_bytes(frame: pl.DataFrame, needle: bytes) -> pl.DataFrame:
     )
 
 
-def _judge_field(frame: pl.DataFrame, needle: bytes, *, field: str) -> pl.DataFrame:
-    """Mark where a decoded field equals the text; what does not decode cannot be judged."""
-    # Beside the raw columns a field of the same name stands under another.
-    column = f"value_{field}" if field in RAW_COLUMNS else field
-    equal = pl.col(column).cast(pl.String) == pl.lit(needle.decode(errors="replace"))
+def _judge_field(frame: pl.DataFrame, needle: bytes, *, field: str, column: str) -> pl.DataFrame:
+    """Mark where a decoded field equals the text; what does not decode cannot be judged.
+
+    `column` is the field's name beside the raw columns.
+    """
+    equal = pl.col(column) == _literal(needle, frame.schema[column])
     found = pl.when(equal.fill_null(False)).then(pl.lit(field))
     return frame.with_columns(
         where=found, error=pl.when(found.is_null()).then(pl.col("decode_error"))
     )
+
+
+def _literal(needle: bytes, dtype: pl.DataType) -> pl.Expr:
+    """The text as a value of a field's type; null, which nothing equals, where it is none."""
+    if dtype == pl.Binary:
+        return pl.lit(needle, dtype=pl.Binary)
+    text = needle.decode(errors="replace")
+    value: Any = None
+    if isinstance(dtype, pl.String | pl.Categorical):
+        value = text
+    elif dtype == pl.Boolean:
+        value = {"true": True, "false": False}.get(text.lower())
+    elif dtype.is_temporal():
+        value = _moment(text)
+        if value is not None and dtype == pl.Date:
+            value = None if value.timetz() != time(tzinfo=UTC) else value.date()
+    else:
+        value = _number(text, dtype)
+    return pl.lit(value, dtype=dtype)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text.removesuffix(" UTC"))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str, dtype: pl.DataType) -> int | float | Decimal | None:
+    """The number of a type that a text says exactly."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or number.adjusted() > 400:
+        return None
+    if dtype == pl.Float64:
+        return float(number)
+    whole = f"{number:f}" if isinstance(dtype, pl.Decimal) else f"{number:.0f}"
+    value = pl.Series([whole]).cast(dtype, strict=False)[0]
+    return value if value == number else None
 
 
 def _shown(frame: pl.DataFrame) -> pl.DataFrame:

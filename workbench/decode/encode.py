@@ -44,8 +44,21 @@ def encode_rows(rows: Iterable[Mapping[str, Any] | None] | pl.DataFrame) -> pl.S
         the row and the field.
     """
     if isinstance(rows, pl.DataFrame):
+        _check_times(rows)
         rows = rows.iter_rows(named=True)
     return pl.Series("value", [_encode(row, n) for n, row in enumerate(rows)], dtype=pl.Binary)
+
+
+def _check_times(frame: pl.DataFrame) -> None:
+    """Refuse nanoseconds that Python's datetimes would lose."""
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+            finer = (frame[name].to_physical() % 1000 != 0).arg_true()
+            if len(finer):
+                raise AppendRejected(
+                    f"row {finer[0]}, field {name!r}: a time finer than a microsecond",
+                    hint='cast it, for example with .dt.cast_time_unit("us")',
+                )
 
 
 def _encode(row: Mapping[str, Any] | None, number: int) -> bytes | None:
@@ -108,7 +121,10 @@ def _value(value: Any) -> Any:
                 raise _Unfit(f"{value} has no JSON form", "use None for what is not known")
             return value
         case datetime():
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+            try:
+                return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+            except OverflowError:
+                raise _Unfit(f"{value} lies outside the years 1 to 9999 in UTC") from None
         case date():
             return value
         case Mapping():
@@ -116,7 +132,7 @@ def _value(value: Any) -> Any:
         case list() | tuple():
             return _array(value)
         case _ if _is_numpy_scalar(value):
-            return _value(value.item())
+            return _numpy_scalar(value)
     raise _Unfit(
         f"{_named(value)} has no JSON form",
         "decode bytes to text first" if isinstance(value, bytes | bytearray) else None,
@@ -126,6 +142,27 @@ def _value(value: Any) -> Any:
 def _is_numpy_scalar(value: object) -> bool:
     numpy = sys.modules.get("numpy")  # who hands one over has imported it
     return numpy is not None and isinstance(value, numpy.generic)
+
+
+def _numpy_scalar(value: Any) -> Any:
+    """As the Python value that is exactly the same."""
+    match value.dtype.kind:
+        case "M":
+            moment = value.item()
+            if isinstance(moment, int):  # finer than Python's datetimes, which it would not say
+                moment = value.astype("datetime64[us]")
+                if moment != value or isinstance(moment.item(), int):
+                    raise _Unfit(f"{value} is finer than a microsecond, or beyond the year 9999")
+                moment = moment.item()
+            return _value(moment)
+        case "m":
+            raise _Unfit(f"{_named(value)} has no JSON form")
+        case "f":
+            number = float(value)
+            if number != value and value == value:
+                raise _Unfit(f"{value} is no double", "round it, or use a Decimal")
+            return _value(number)
+    return _value(value.item())
 
 
 def _array(values: list[Any] | tuple[Any, ...]) -> list[Any]:

@@ -28,8 +28,9 @@ def frame_schema(
 ) -> pl.Schema:
     """Columns and types of the decoded frame of these topics, without reading.
 
-    Raises SchemaError when two topics give one field different types.
+    Raises SchemaError when two topics give one column different types or different fields.
     """
+    fields: dict[str, str] = {}
     columns: dict[str, pl.DataType] = {
         "topic": TOPIC,
         "partition": pl.Int32(),
@@ -38,7 +39,15 @@ def frame_schema(
         "key": pl.Binary() if decoding.key == "bytes" else pl.String(),
     }
     for topic in topics:
-        for name, dtype in payload_columns(decoding, topic, raw=raw).items():
+        named = payload_columns(decoding, topic, raw=raw)
+        for name, field in zip(named, _fields(decoding, topic), strict=False):
+            if fields.setdefault(name, field) != field:
+                raise SchemaError(
+                    f"column {name!r} is the field {fields[name]!r} in one topic and {field!r} in "
+                    f"{topic!r}",
+                    hint="read the topics apart",
+                )
+        for name, dtype in named.items():
             if columns.setdefault(name, dtype) != dtype:
                 raise SchemaError(
                     f"field {name!r} is {columns[name]} in one topic and {dtype} in {topic!r}",
@@ -64,8 +73,13 @@ def payload_columns(decoding: Decoding, topic: str, *, raw: bool = False) -> dic
         columns = {} if raw else {"value": pl.Binary()}
     else:
         columns = {"value": pl.String()}
-    renamed = _beside_raw(columns) if raw else {}
+    renamed = beside_raw(columns) if raw else {}
     return {renamed.get(name, name): dtype for name, dtype in columns.items()}
+
+
+def _fields(decoding: Decoding, topic: str) -> list[str]:
+    """The fields behind the payload's columns, in their order; none for what is not JSON."""
+    return list(decoding.schema(topic) or ()) if decoding.value == "json" else []
 
 
 def decode_chunk(
@@ -82,7 +96,7 @@ def decode_chunk(
     columns = payload_columns(decoding, chunk.topic)
     if raw and decoding.value == "bytes":
         columns = {}
-    renamed = _beside_raw(columns) if raw else {}
+    renamed = beside_raw(columns) if raw else {}
     if is_stored(chunk, decoding):
         assert chunk.typed is not None
         frame = chunk.typed
@@ -141,7 +155,7 @@ def is_stored(chunk: Chunk, decoding: Decoding) -> bool:
     return decoding.key == "bytes" or chunk.typed.collect_schema()["key"] == pl.String
 
 
-def _beside_raw(columns: Sequence[str] | dict[str, pl.DataType]) -> dict[str, str]:
+def beside_raw(columns: Sequence[str] | dict[str, pl.DataType]) -> dict[str, str]:
     """New names for the payload columns that `raw=True` would collide with."""
     renamed: dict[str, str] = {}
     for name in columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -242,8 +243,16 @@ def _warn_of_unknown_fields(rest: pl.Series) -> None:
             f"fields outside the schema are not in this frame: {listing} "
             "(rest=True adds them as _rest)",
             UnknownFields,
-            stacklevel=4,
+            stacklevel=_callers_level(),
         )
+
+
+def _callers_level() -> int:
+    """The level of the first frame outside of this package: what the person wrote."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("workbench."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def unknown_fields(rest: pl.Series) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import duckdb
 import polars as pl
+from duckdb.sqltypes import DuckDBPyType
 
 from workbench.arrow import ArrowStream
 from workbench.errors import DefinitionError
@@ -30,18 +32,40 @@ def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
         try:
             for name, relation in relations.items():
                 _register(con, name, relation)
-            return _in_utc(pl.DataFrame(ArrowStream(con.sql(sql))))
-        except pl.exceptions.PanicException as error:
-            raise DefinitionError(
-                "the query's result has a column of a type that frames do not have",
-                hint="cast it, an INTERVAL for example to VARCHAR",
-            ) from error
+            result = con.sql(sql)
+            _check_result(result)
+            return _in_utc(pl.DataFrame(ArrowStream(result)))
         except duckdb.Error as error:
             message = " ".join(str(error).split())
             raise DefinitionError(
                 f"the query cannot be run: {message}",
                 hint=f"relations here: {', '.join(relations)}",
             ) from error
+
+
+def _check_result(result: duckdb.DuckDBPyRelation | None) -> None:
+    """Raise DefinitionError for what cannot become a frame."""
+    if result is None:
+        raise DefinitionError("the query is empty", hint="for example SELECT * FROM slice")
+    for name, times in Counter(result.columns).items():
+        if times > 1:
+            raise DefinitionError(
+                f"the query's result has {times} columns {name!r}", hint="name them apart with AS"
+            )
+    for name, kind in zip(result.columns, result.types, strict=True):
+        if _holds_interval(kind):
+            raise DefinitionError(
+                f"column {name!r} of the query's result is {kind}, which frames do not have",
+                hint="cast it to VARCHAR, or take its length with epoch_ms()",
+            )
+
+
+def _holds_interval(kind: DuckDBPyType) -> bool:
+    if kind.id in ("list", "array", "struct", "map", "union"):
+        # An array's size is among its children, too.
+        inner = [child for _, child in kind.children if isinstance(child, DuckDBPyType)]
+        return any(map(_holds_interval, inner))
+    return bool(kind.id == "interval")
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:

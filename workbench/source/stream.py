@@ -206,7 +206,8 @@ class StreamSource:
 
         Two times `[t0, t1)` give every record stamped in between, however late it came (`late_ms`
         bounds the search on logs without an index of times).  A bound that is a position cuts
-        there and filters nothing.  Raises InvalidRange when the range is reversed.
+        there and filters nothing.  Raises InvalidRange when the range is empty or reversed; of a
+        time and a word too, where "now" is the last record of a recording.
         """
         base_ms = self.base_ms()
         first_ms, last_ms = (
@@ -221,6 +222,7 @@ class StreamSource:
                 f"{'empty' if first_ms == last_ms else 'reversed'}",
                 hint="the end is exclusive and lies after the start",
             )
+        self._check_words(start, first_ms, end, last_ms, base_ms)
         lowest = self.start() if first_ms is not None else self.resolve(start)
         highest = self.end() if last_ms is not None else self.resolve(end)
         if first_ms is None and last_ms is None:
@@ -238,6 +240,27 @@ class StreamSource:
                     lows[tp] = min(max(lows[tp], low), highs[tp])
         return self.slice(
             Position(lows), Position(highs), times=TimeFilter(first_ms, last_ms, late)
+        )
+
+    def _check_words(
+        self, start: When, first_ms: int | None, end: When, last_ms: int | None, base_ms: int
+    ) -> None:
+        """Raise InvalidRange where a word and a time cannot hold anything between them."""
+        if not base_ms:
+            return  # a recording without a record has no now
+        what = "now" if self.backend.live else "the last record"
+        moment = f"{what} ({from_ms(base_ms).isoformat()})"
+        if first_ms is not None and end == "earliest":
+            problem = "ends before its start: at the earliest record"
+        elif first_ms is not None and end in ("now", "latest") and first_ms > base_ms:
+            problem = f"starts at {start!r}, after {moment}"
+        elif last_ms is not None and start in ("now", "latest") and last_ms <= base_ms:
+            problem = f"ends at {end!r}, not after {moment}"
+        else:
+            return
+        raise InvalidRange(
+            f"the time range from {start!r} to {end!r} {problem}",
+            hint="the end is exclusive and lies after the start",
         )
 
     def sample_values(self, topic: str) -> pl.Series:

@@ -1,0 +1,155 @@
+"""Legal but unusual input: answered rightly, or refused in a sentence."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+import workbench as wb
+from workbench.errors import (
+    AppendRejected,
+    DefinitionError,
+    InvalidRange,
+    SchemaError,
+    UnknownFields,
+)
+
+FIELDS: list[tuple[Any, Any, list[str], list[str]]] = [
+    (pl.Decimal(18, 2), Decimal("10.00"), ["10", "10.0", "10.00", "1e1"], ["10.001", "1e999", "x"]),
+    (pl.Int64(), 10, ["10", "10.0"], ["10.5", "1e99", "NaN", "ten"]),
+    (pl.UInt64(), 2**64 - 1, [str(2**64 - 1)], [str(2**64), "-1"]),
+    (pl.Float64(), 0.1, ["0.1", "0.10", "1e-1"], ["0.2", "inf", ""]),
+    (pl.String(), "10", ["10"], ["10.0"]),
+    (pl.Boolean(), True, ["true", "True"], ["false", "1"]),
+    (pl.Date(), date(2026, 11, 3), ["2026-11-03"], ["2026-11-03T12:00", "2026"]),
+    (
+        pl.Datetime("ms", "UTC"),
+        datetime(2026, 11, 3, 12, tzinfo=UTC),
+        ["2026-11-03T12:00Z", "2026-11-03T13:00:00+01:00", "2026-11-03 12:00:00 UTC"],
+        ["2026-11-03", "noon"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value", "same", "other"), FIELDS)
+def test_find_compares_values_and_not_their_text(
+    log: wb.Log, dtype: Any, value: Any, same: list[str], other: list[str]
+) -> None:
+    log.create("t", schema={"f": dtype})
+    log.append("t", [{"f": value}, {"f": None}])
+    for text in same:
+        assert log.find(text, by={"t": "f"}).counts["match"] == 1, text
+    for text in other:
+        assert log.find(text, by={"t": "f"}).counts == {"match": 0, "no_match": 2, "error": 0}
+
+
+def test_find_by_a_field_whose_raw_name_is_taken(log: wb.Log) -> None:
+    log.create("t", schema={"value": str, "value_value": str})
+    log.append("t", [{"value": "a", "value_value": "b"}])
+    assert log.find("a", by={"t": "value"}).counts["match"] == 1
+    assert log.find("b", by={"t": "value"}).counts["match"] == 0
+
+
+def test_one_column_never_holds_two_fields(log: wb.Log) -> None:
+    log.create("a", schema={"value": str, "value_value": str})
+    log.create("b", schema={"value": str})
+    log.append("a", {"value": "1", "value_value": "2"})
+    log.append("b", {"value": "3"})
+    both = log.stream(["a", "b"]).all()
+    assert both.frame()["value"].to_list() == ["1", "3"]
+    with pytest.raises(SchemaError, match="'value_value' in one topic and 'value' in 'b'"):
+        both.frame(raw=True)
+    log.create("c", schema={"key": int, "value_key": int})
+    log.create("d", schema={"key": int})
+    with pytest.raises(SchemaError, match="'value_key' is the field 'value_key' in one topic"):
+        log.stream(["c", "d"]).all().frame()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "word"),
+    [
+        ("2099-01-01", "now", "after now"),
+        ("2099-01-01", "latest", "after now"),
+        ("2026-01-01", "earliest", "before its start"),
+        ("now", "-1h", "not after now"),
+        ("-1h", "-2h", "reversed"),
+        ("2099-01-01", "-1h", "reversed"),
+    ],
+)
+def test_a_range_that_cannot_hold_anything(log: wb.Log, start: str, end: str, word: str) -> None:
+    stream = log.create("t", schema={"n": int})
+    log.append("t", {"n": 1})
+    with pytest.raises(InvalidRange, match=word):
+        stream.between(start, end)
+
+
+def test_ranges_that_happen_to_hold_nothing(log: wb.Log) -> None:
+    stream = log.create("t", schema={"n": int})
+    assert stream.between("-1h", "now").frame().height == 0
+    assert stream.between("now", "now").frame().height == 0
+    assert stream.between("earliest", "2020-01-01").frame().height == 0
+
+
+def test_a_recordings_now_is_its_last_record(log: wb.Log, tmp_path: Any) -> None:
+    log.create("t", schema={"n": int})
+    log.append("t", {"n": 1}, timestamp=lambda _: datetime(2026, 11, 3, tzinfo=UTC))
+    log.record(tmp_path / "copy")
+    with wb.connect(tmp_path / "copy") as copy:
+        assert copy.stream("t").between("2026-11-03", "now").frame().height == 1
+        with pytest.raises(InvalidRange, match="after the last record"):
+            copy.stream("t").between("2026-11-04", "now")
+
+
+def test_following_until_an_offset_reads_only_the_partitions_that_it_names(log: wb.Log) -> None:
+    stream = log.create("t", partitions=2, schema={"n": int, "p": int})
+    log.append("t", [{"n": n, "p": n % 2} for n in range(10)], partition="p")
+    read = pl.concat(list(stream.follow(until={0: 3}, timeout=5)))
+    assert read.select("partition", "offset").rows() == [(0, 0), (0, 1), (0, 2)]
+
+
+@pytest.mark.parametrize("look", ["tail", "sample", "frame"])
+def test_a_warning_points_at_the_line_of_the_reader(log: wb.Log, look: str) -> None:
+    stream = log.create("t", schema={"n": int})
+    log.append("t", [{"n": 1, "more": 2}])
+    looks: dict[str, Any] = {
+        "tail": lambda: stream.tail(1),
+        "sample": lambda: stream.sample(1),
+        "frame": lambda: stream.all().frame(),
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        looks[look]()
+    assert [(w.category, w.filename) for w in caught] == [(UnknownFields, __file__)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("SELECT INTERVAL 1 DAY AS gap", "'gap' of the query's result is INTERVAL"),
+        ("SELECT [{'a': INTERVAL 1 DAY}] AS gap", "'gap' of the query's result"),
+        ("SELECT 1 AS a, 2 AS a", "2 columns 'a'"),
+        ("", "empty"),
+    ],
+)
+def test_a_query_whose_result_is_no_frame(
+    log: wb.Log, capfd: pytest.CaptureFixture[str], sql: str, word: str
+) -> None:
+    everything = log.create("t", schema={"n": int}).all()
+    with pytest.raises(DefinitionError, match=word):
+        everything.sql(sql)
+    assert "panic" not in capfd.readouterr().err
+
+
+def test_a_frame_of_times_finer_than_microseconds(log: wb.Log) -> None:
+    log.create("t", schema={"at": pl.Datetime("us", "UTC")})
+    fine = pl.DataFrame({"at": pl.Series([1_000, 1_001], dtype=pl.Datetime("ns"))})
+    with pytest.raises(AppendRejected, match=r"row 1, field 'at'.*finer than a microsecond"):
+        log.append("t", fine)
+    log.append("t", fine.head(1))
+    expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=1)
+    assert log.stream("t").all().frame()["at"].to_list() == [expected]
