@@ -142,7 +142,7 @@ class Stream:
         start
             Where to begin where the group has no position yet.
         until
-            Stop there; by default never.
+            Stop there; by default never.  Partitions that it does not name are not read.
         timeout
             Stop when nothing came for this long: seconds, or `"30s"`.
         join_existing
@@ -154,10 +154,14 @@ class Stream:
             self._source,
             self._source.resolve(start),
             group=group,
-            until=None if until is None else self._source.resolve(until),
+            until=None if until is None else self._stop(until),
             timeout=parse_duration(timeout) / 1000 if isinstance(timeout, str) else timeout,
             join_existing=join_existing,
         )
+
+    def _stop(self, until: When) -> Position:
+        """Where to stop in each partition: before its first record where `until` does not say."""
+        return Position({**dict.fromkeys(self._source.end(), 0), **self._source.resolve(until)})
 
     def __repr__(self) -> str:
         topics = ", ".join(self._source.topics)
