@@ -17,6 +17,7 @@ from workbench.api.log import Log
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream
 from workbench.errors import WorkbenchError
+from workbench.evidence.disclose import disclose
 from workbench.log.protocol import Producer
 from workbench.positions import Position
 from workbench.schema import Schema
@@ -32,6 +33,7 @@ __all__ = [
     "Stream",
     "WorkbenchError",
     "connect",
+    "disclose",
     "errors",
     "live",
     "open_slice",

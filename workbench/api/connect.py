@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
 from workbench.api.rules import Rules, parse_size
 from workbench.api.rules import rules as in_force
 from workbench.api.slice import Slice
-from workbench.errors import LogError, LogNotFound, ProfileError, WorkbenchError
+from workbench.errors import LogError, LogNotFound, ProfileError, ReadOnly, WorkbenchError
 from workbench.evidence.against import compare
+from workbench.evidence.check import BagReport, is_bag
+from workbench.evidence.check import check as check_bag
+from workbench.evidence.log import SealedLog
 from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
 from workbench.log.protocol import LogBackend
 from workbench.source.progress import telling
@@ -43,8 +47,8 @@ def connect(
     Parameters
     ----------
     place
-        A folder (the embedded log, or a recording), `kafka://host:9092` (a cluster; more hosts
-        after commas), or the name of a profile in `workbench.toml`.
+        A folder (the embedded log, a recording, or a sealed bag), `kafka://host:9092` (a cluster;
+        more hosts after commas), or the name of a profile in `workbench.toml`.
     create
         Make the folder a log when there is none.
     write
@@ -112,6 +116,8 @@ def connect(
         level = durability or profile.durability
         if create and not (path.is_dir() and any(path.iterdir())):
             backend = EmbeddedLog.create(path, durability=level)
+        elif is_bag(path):
+            backend = _sealed(path, write=bool(may_write))
         else:
             try:
                 backend = EmbeddedLog.open(path, write=may_write, durability=level)
@@ -191,15 +197,18 @@ def bundled(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
-def verify(place: str | Path, against: Log | None = None) -> VerifyReport:
-    """Check everything that a log's folder holds: pages, segments, records, offsets.
+def verify(place: str | Path, against: Log | None = None) -> VerifyReport | BagReport:
+    """Check everything that a log's folder holds (pages, segments, records), or a sealed bag.
 
-    With `against=`, the log that a recording was made of, each record is also compared with its
-    source: it is the same, has vanished (by retention or compaction), or has changed.
+    With `against=`, the log that a recording or a bag was made of, each record is also compared
+    with its source: it is the same, has vanished (by retention or compaction), or has changed.
 
-    Reads the whole log and writes nothing.  Damage is listed in the report, not raised.
-    Raises LogNotFound or NotALog when the folder holds no log.
+    Reads everything and writes nothing.  Damage is listed in the report, not raised: `ok` says
+    whether there is none, and for a bag `problems` names file, record and offset.
+    Raises LogNotFound or NotALog when the folder holds neither.
     """
+    if is_bag(Path(place)):
+        return _verify_bag(Path(place), against)
     log = EmbeddedLog.open(Path(place), write=False)
     try:
         report = log.verify()
@@ -214,6 +223,22 @@ def verify(place: str | Path, against: Log | None = None) -> VerifyReport:
         return report
     finally:
         log.close()
+
+
+def _verify_bag(bag: Path, against: Log | None) -> BagReport:
+    with telling("bytes") as tell:
+        report = check_bag(bag, tell)
+    if against is not None and report.ok:
+        with closing(_sealed(bag)) as log, telling("offsets") as tell:
+            report.against = compare(log, against.backend, log.readable(), tell)
+    return report
+
+
+def _sealed(bag: Path, *, write: bool = False) -> SealedLog:
+    if write:
+        raise ReadOnly(f"{bag} is a sealed bag", hint="open it with write=False")
+    with telling("bytes") as tell:
+        return SealedLog.unpack(bag, tell)
 
 
 def open_slice(address: Address | str, log: Log | None = None) -> Slice:

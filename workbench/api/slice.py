@@ -24,7 +24,11 @@ from workbench.table import Table, enrich
 from workbench.trail import Trail
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from workbench.api.log import Log
+    from workbench.player import Player
+    from workbench.evidence.seal import Sealed
 
 
 class Slice:
@@ -137,6 +141,15 @@ class Slice:
         """Windowed metrics and alerts over this slice: see `Monitor`."""
         return Monitor(self._source, window=window, every=every, **definition)
 
+    def play(self, *, speed: float | None = 1.0) -> Player:
+        """Play the records again, at `speed` times the recorded pace: see `Player`.
+
+        `speed=None` plays as fast as possible.
+        """
+        from workbench.player import Player
+
+        return Player(self._source, speed=speed)
+
     def copy_to(self, log: Log, *, speed: float | None = None) -> Appended:
         """Append these records to the same topics of another log.
 
@@ -153,6 +166,60 @@ class Slice:
         from workbench.sink.record import record
 
         return record([self._source], into)
+
+    def seal(
+        self,
+        path: str | Path,
+        *,
+        purpose: str,
+        salted: bool = False,
+        sign: str | Path | Ed25519PrivateKey | None = None,
+        partial: bool = False,
+        results: bool = True,
+    ) -> Sealed:
+        """Seal this slice into a bag of evidence that anybody can check, also without Workbench.
+
+        What is sealed is the whole offset range: every record, and every gap with its reason.  A
+        time or key filter is written beside it, and what it matches is enclosed as Parquet, CSV and
+        HTML.  The bag is there when it is whole; an interrupted seal leaves nothing that verifies.
+
+        Parameters
+        ----------
+        path
+            The folder of the bag; nothing may be there.
+        purpose
+            Why; it is the first link of the chain of custody.
+        salted
+            Hash each record with 32 random bytes, so that some can be disclosed without the
+            others (`disclose`).  Without salts, whoever seals the same range gets the same
+            statement.
+        sign
+            An Ed25519 private key, or its PEM file: the statement is signed.
+        partial
+            Seal what is left where the start has expired, and say so, in place of an error.
+        results
+            Enclose what the filter matches, decoded.
+
+        Raises
+        ------
+        EvidenceError
+            When something is at the path, or the key cannot be used.
+        OffsetOutOfRange
+            When the start has expired, or expires while it is read.
+        LogBusy
+            When another process is making a bag there.
+        """
+        from workbench.evidence.seal import seal
+
+        return seal(
+            self._source,
+            path,
+            purpose=purpose,
+            salted=salted,
+            sign=sign,
+            partial=partial,
+            results=results,
+        )
 
     def report(
         self,

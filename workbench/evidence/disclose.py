@@ -76,11 +76,12 @@ def _pack(
     query = json.loads((bag / QUERY).read_bytes())
     address = Address.from_dict(query["address"]).unfiltered()
     source = SliceSource(log, address)
-    readable = 0
+    readable = withheld = 0
     with packing.stream(RECORDS) as out:
         for lines, shown in _lines(bag / RECORDS, _places(source, where)):
             out.write(lines)
             readable += shown
+            withheld += lines.count(b"\n") - shown
     copied = [SLICES, signing.TEXT, signing.SIGNATURE, signing.SIGNER]
     copied += [path.relative_to(bag).as_posix() for path in sorted((bag / SCHEMAS).glob("*.json"))]
     for name in copied:
@@ -106,7 +107,8 @@ def _pack(
     packing.finish(statement, before + line)
     start, end = log.sealed
     offsets = sum(end[place] - start[place] for place in end)
-    return Sealed(packing.path, statement, readable, offsets - readable, signature)
+    missing = offsets - readable - withheld
+    return Sealed(packing.path, statement, readable, missing, signature, withheld)
 
 
 def _places(source: SliceSource, where: pl.Expr) -> Iterator[Place]:

@@ -79,6 +79,19 @@ class SealedLog(EmbeddedLog):
             Position({(part["topic"], part["partition"]): int(part["end"]) for part in parts}),
         )
 
+    def readable(self) -> list[tuple[TopicPartition, int, int]]:
+        """What can be compared with the source: all but what a disclosed copy withholds."""
+        start, end = self.sealed
+        found = []
+        for place in end:
+            at = start[place]
+            for gap in self.gaps(*place, at, end[place]):
+                if gap.reason == "withheld":
+                    found.append((place, at, gap.start))
+                    at = gap.end
+            found.append((place, at, end[place]))
+        return found
+
     def topics(self) -> list[TopicInfo]:
         """All topics, by name."""
         return [self._sealed_info(info) for info in super().topics()]

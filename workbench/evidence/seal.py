@@ -42,6 +42,7 @@ class Sealed:
     records: int
     missing: int
     signature: str
+    withheld: int = 0
 
     @property
     def spoken(self) -> str:
@@ -49,9 +50,10 @@ class Sealed:
         return " ".join(self.statement[at : at + 4] for at in range(0, len(self.statement), 4))
 
     def __repr__(self) -> str:
+        withheld = f"{self.withheld:,} withheld, " if self.withheld else ""
         return (
-            f"Sealed {self.path}: {self.records:,} records, {self.missing:,} offsets without one, "
-            f"{self.signature}\nstatement {self.spoken}"
+            f"Sealed {self.path}: {self.records:,} records, {withheld}{self.missing:,} offsets "
+            f"without a record, {self.signature}\nstatement {self.spoken}"
         )
 
     def _repr_html_(self) -> str:
