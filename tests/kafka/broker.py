@@ -7,6 +7,7 @@ come in the same jars: they are the independent eyes of the tests.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import random
@@ -142,8 +143,7 @@ class Broker:
         }
         config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
         (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
-        cluster = _base64(uuid.uuid4())
-        self.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
+        self.run("kafka.tools.StorageTool", "format", "-t", new_id(), "-c", str(config))
 
     def _launch(self, config: Path) -> None:
         """Run the broker, and wait until it says that it serves."""
@@ -302,8 +302,9 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-def _base64(value: uuid.UUID) -> str:
-    """A UUID as Kafka writes it."""
-    import base64
-
-    return base64.urlsafe_b64encode(value.bytes).decode().rstrip("=")
+def new_id() -> str:
+    """A UUID as Kafka writes it; not one that its tools would take for an option."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made

@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient
 from kafka.net.manager import KafkaConnectionManager
 
 from tests.kafka.broker import Broker
+from tests.kafka.secured import SecuredBroker
 from workbench.log.kafka import KafkaLog
 from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.reader import FetchReader
@@ -23,6 +24,15 @@ def cluster(kafka: Broker) -> Iterator[KafkaLog]:
     """The broker, open for writing."""
     with KafkaLog.connect(f"kafka://{kafka.bootstrap}", write=True) as log:
         yield log
+
+
+@pytest.fixture(scope="session")
+def secured(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A broker with locks, of our own."""
+    broker = SecuredBroker(kafka.libs, tmp_path_factory.mktemp("secured") / "broker")
+    broker.start()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.kafka.broker import _LOGGING, _SETTINGS, Broker, _base64, _free_ports
+from tests.kafka.broker import _LOGGING, _SETTINGS, Broker, _free_ports, new_id
 
 #: Nowhere else in the product or the tests: what is searched for in everything that is shown.
 PASSWORD = "Hush-7f3a91c0-never-shown"
@@ -126,18 +125,12 @@ class SecuredBroker(Broker):
     ports: dict[str, int] | None = None
     authority: Authority | None = None
 
-    def start(self) -> None:
-        """Format the storage with its users the first time, and run until the port answers."""
-        if not self.folder.exists():
-            self._format()
-        super().start()
-
     def url(self, listener: str, host: str = "localhost") -> str:
         """Where one of the listeners is."""
         assert self.ports is not None
         return f"kafka://{host}:{self.ports[listener]}"
 
-    def _format(self) -> None:
+    def _format(self, config: Path) -> None:
         self.folder.mkdir(parents=True)
         self.ports = dict(zip(LISTENERS, _free_ports(len(LISTENERS)), strict=True))
         self.port = self.ports["PLAINTEXT"]
@@ -176,7 +169,6 @@ class SecuredBroker(Broker):
                 for mechanism, login in logins.items()
             },
         }
-        config = self.folder / "server.properties"
         config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
         (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
         scram = [
@@ -187,7 +179,7 @@ class SecuredBroker(Broker):
         ]
         self.run(
             "kafka.tools.StorageTool",
-            *("format", "-t", _base64(uuid.uuid4()), "-c", str(config)),
+            *("format", "-t", new_id(), "-c", str(config)),
             *scram,
         )
 

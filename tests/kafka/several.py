@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,29 +24,27 @@ class ProxiedBroker(Broker):
         """The bootstrap address of those who come through the proxy."""
         return f"localhost:{self.proxy.port}"
 
-    def start(self) -> None:
-        if not (self.folder / "server.properties").exists():
-            self.port, inner, controller = broker._free_ports(3)
-            _format(
-                self,
-                {
-                    "controller.quorum.voters": f"1@localhost:{controller}",
-                    "listener.security.protocol.map": (
-                        "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
-                    ),
-                    "listeners": (
-                        f"PLAINTEXT://localhost:{self.port},PROXIED://localhost:{inner},"
-                        f"CONTROLLER://localhost:{controller}"
-                    ),
-                    "advertised.listeners": (
-                        f"PLAINTEXT://localhost:{self.port},PROXIED://{self.proxied}"
-                    ),
-                    "inter.broker.listener.name": "PLAINTEXT",
-                },
-                uuid.uuid4(),
-            )
-            self.proxy.start(inner)
-        super().start()
+    def _format(self, config: Path) -> None:
+        self.port, inner, controller = broker._free_ports(3)
+        _prepare(
+            self,
+            {
+                "controller.quorum.voters": f"1@localhost:{controller}",
+                "listener.security.protocol.map": (
+                    "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
+                ),
+                "listeners": (
+                    f"PLAINTEXT://localhost:{self.port},PROXIED://localhost:{inner},"
+                    f"CONTROLLER://localhost:{controller}"
+                ),
+                "advertised.listeners": (
+                    f"PLAINTEXT://localhost:{self.port},PROXIED://{self.proxied}"
+                ),
+                "inter.broker.listener.name": "PLAINTEXT",
+            },
+            broker.new_id(),
+        )
+        self.proxy.start(inner)
 
     def stop(self) -> None:
         self.proxy.stop()
@@ -62,10 +59,10 @@ class Cluster:
         ports = broker._free_ports(2 * len(NODES))
         controllers = dict(zip(NODES, ports[len(NODES) :], strict=True))
         voters = ",".join(f"{node}@localhost:{port}" for node, port in controllers.items())
-        cluster = uuid.uuid4()
+        cluster = broker.new_id()
         for (node, one), port in zip(self.brokers.items(), ports, strict=False):
             one.port = port
-            _format(
+            _prepare(
                 one,
                 {
                     "node.id": str(node),
@@ -99,11 +96,11 @@ class Cluster:
             one.stop()
 
 
-def _format(one: Broker, settings: dict[str, str], cluster: uuid.UUID) -> None:
+def _prepare(one: Broker, settings: dict[str, str], cluster: str) -> None:
     """Write a broker's configuration and format its storage."""
     one.folder.mkdir(parents=True, exist_ok=True)
     config = one.folder / "server.properties"
     whole = broker._SETTINGS | settings | {"log.dirs": str(one.folder / "data")}
     config.write_text("".join(f"{k}={v}\n" for k, v in whole.items()), encoding="utf-8")
     (one.folder / "log4j2.yaml").write_text(broker._LOGGING, encoding="utf-8")
-    one.run("kafka.tools.StorageTool", "format", "-t", broker._base64(cluster), "-c", str(config))
+    one.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))

@@ -127,16 +127,15 @@ _ENDS: tuple[tuple[int, Isolation], ...] = (
 )
 
 
-class _FirstContact(KafkaConnectionManager):
+class _FirstContact:
     """The client's connections; a refusal while connecting is an error at once.
 
     The client goes on trying until its time is up: it would say that nobody answers, and a
     cluster that counts failed logins might lock the user out.
     """
 
-    async def _connect(self, node: Any, conn: Any, *args: Any, **kwargs: Any) -> None:
-        connect: Any = super()._connect
-        await connect(node, conn, *args, **kwargs)
+    async def _connect(self: Any, node: Any, conn: Any, **how: Any) -> None:
+        await super()._connect(node, conn, **how)  # type: ignore[misc]
         error = conn.init_future.exception
         if error is None or not self.cluster.is_bootstrap(node.node_id):
             return
@@ -145,14 +144,23 @@ class _FirstContact(KafkaConnectionManager):
             self._auth_failures[node.node_id] = refusal or error
 
 
+def _manager_type() -> Any:
+    """Over our transports where they work: the client's drop what a broker says as it closes."""
+    try:
+        from workbench.log.kafka.transport import FastManager as Base
+    except (ImportError, AttributeError):
+        Base = KafkaConnectionManager  # type: ignore[misc,assignment]  # noqa: N806
+    return type("_Manager", (_FirstContact, Base), {})
+
+
 def _connected(settings: Settings) -> Any:
     """The client's administration; what it has opened is closed when no broker answers."""
     opened: list[Any] = []
 
     def remembered(**config: Any) -> Any:
         net = NetworkSelector(**config)
-        manager: Any = _FirstContact
-        opened.append(KafkaNetClient(net=net, manager=manager(net, **config), **config))
+        manager = _manager_type()(net, **config)
+        opened.append(KafkaNetClient(net=net, manager=manager, **config))
         return opened[0]
 
     try:

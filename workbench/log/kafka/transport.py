@@ -104,7 +104,11 @@ class _Receiving:
                 self.abort(error=kafka_errors.KafkaConnectionError(error))
 
     def _receive(self: Any) -> None:
-        """Receive until the socket has no more; hand over each whole frame."""
+        """Receive until the socket has no more, or a whole frame was handed over.
+
+        Who waits for the frame goes on before the next look at the socket: a broker that refuses a
+        login says so and closes.
+        """
         while self._sock is not None and not self._closed:
             target = memoryview(self._header if self._frame is None else self._frame)
             got = self._sock.recv_into(target[self._filled :])
@@ -124,6 +128,7 @@ class _Receiving:
                     continue
             frame, self._frame = self._frame, None
             self._protocol.data_received(memoryview(frame))
+            return
 
 
 class FastTransport(_Receiving, KafkaTCPTransport):
@@ -152,6 +157,7 @@ class FastManager(KafkaConnectionManager):
         try:
             await transport.handshake()
         except Exception as error:
+            transport._sock.close()
             raise kafka_errors.KafkaConnectionError(f"handshake failed: {error}") from error
         return transport
 
