@@ -41,8 +41,10 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self, target: int) -> None:
-        """Begin to forward to a port."""
+        """Begin to forward to a port; to another one from now on, if it has begun."""
         self._target = target
+        if self._thread.is_alive():
+            return
         self._thread.start()
         server = asyncio.start_server(self._serve, sock=self._listening)
         asyncio.run_coroutine_threadsafe(server, self._loop).result()
