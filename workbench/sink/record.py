@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -35,20 +36,23 @@ def record(slices: Sequence[SliceSource], into: str | Path) -> Appended:
     else than a recording of that log, LogBusy when another recorder is at work, InvalidRange when
     the slice begins before the recording does.
     """
-    with _opened(slices[0], into) as recording:
-        done = _record(slices, recording)
+    with _opened(slices[0], into) as recording, progress(0, "offsets") as bar:
+        done = _record(slices, recording, bar)
         recording.seal(force=True)
         return done
 
 
 def follow_and_record(streams: Sequence[StreamSource], into: str | Path) -> Appended:
-    """Record what is there and what comes, until interrupted."""
+    """Record what is there and what comes, until interrupted.
+
+    The bar's total is where the source ends, so that what is left of it is the recorder's lag.
+    """
     first = _everything(streams[0])
-    with _opened(first, into) as recording:
+    with _opened(first, into) as recording, progress(0, "offsets") as bar:
         total = Appended(0, Position(), Position())
         with suppress(KeyboardInterrupt):
             while True:
-                done = _record([_everything(stream) for stream in streams], recording)
+                done = _record([_everything(stream) for stream in streams], recording, bar)
                 total = Appended(
                     total.records + done.records,
                     done.start.merge(total.start),
@@ -64,30 +68,24 @@ def _opened(source: SliceSource, into: str | Path) -> EmbeddedLog:
     return EmbeddedLog.create_recording(into, backend.id, backend.kind)
 
 
-def _record(slices: Sequence[SliceSource], recording: EmbeddedLog) -> Appended:
+def _record(slices: Sequence[SliceSource], recording: EmbeddedLog, bar: Any) -> Appended:
+    """Record what is not recorded yet, and show how much of it is done."""
     start: dict[tuple[str, int], int] = {}
     end: dict[tuple[str, int], int] = {}
     records = 0
-    total = sum(source.address.most_records for source in slices)
-    with progress(total, "records") as bar:
-        for source in slices:
-            _make_topics(source, recording)
-            todo = _starts(source, recording)
-            open_ones = {tp: at for tp, at in todo.items() if at < source.end[tp]}
-            bar.update(
-                source.address.most_records
-                - sum(source.end[tp] - at for tp, at in open_ones.items())
-            )
-            rest = source.cut(
-                start=Position(open_ones), end=Position({tp: source.end[tp] for tp in open_ones})
-            )
-            for chunk in rest.chunks():
-                for window in cut_rows(chunk, BATCH_ROWS):
-                    records += _record_window(window, recording)
-                    tp = (window.topic, window.partition)
-                    start.setdefault(tp, window.start)
-                    end[tp] = window.end
-                    bar.update(window.end - window.start)
+    for source in slices:
+        _make_topics(source, recording)
+        starts = _starts(source, recording)
+        todo = {tp: at for tp, at in starts.items() if at < source.end[tp]}
+        bar.total += sum(source.end[tp] - at for tp, at in todo.items())
+        rest = source.cut(start=Position(todo), end=Position({tp: source.end[tp] for tp in todo}))
+        for chunk in rest.chunks():
+            for window in cut_rows(chunk, BATCH_ROWS):
+                records += _record_window(window, recording)
+                tp = (window.topic, window.partition)
+                start.setdefault(tp, window.start)
+                end[tp] = window.end
+                bar.update(window.end - window.start)
     return Appended(records, Position(start), Position(end))
 
 
