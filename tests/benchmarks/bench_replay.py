@@ -23,28 +23,29 @@ SCHEMA = {"id": pl.Int64, "account": pl.String, "kind": pl.String, "amount": pl.
 REPEATS = 5
 
 
-def run(events: int = 10_000_000) -> list[dict[str, Any]]:
+def run(count: int = 10_000_000) -> list[dict[str, Any]]:
     """Build a log of so many sealed events and measure reads of it; a row per measure."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
-        build(path, events)
+        build(path, count)
         with wb.connect(path, write=False) as log:
-            rows = _reads(log, events)
+            rows = _reads(log, count)
         return [*rows, _memory(path)]
 
 
-def build(path: Path, events: int) -> None:
+def build(path: Path, count: int) -> None:
     """A sealed log with one topic `tx` of bank-like JSON events, a millisecond apart."""
     with wb.connect(path, create=True, durability="process") as log:
         log.create("tx", partitions=PARTITIONS, schema=SCHEMA)
-        for frame in _events(events):
+        for frame in events(0, count):
             log.append("tx", frame, encode="bytes", batch_rows=BATCH_ROWS)
         log.maintain()
 
 
-def _events(count: int) -> Iterator[pl.DataFrame]:
-    for first in range(0, count, BATCH_ROWS):
-        i = pl.int_range(first, min(first + BATCH_ROWS, count), eager=True).alias("i")
+def events(start: int, end: int) -> Iterator[pl.DataFrame]:
+    """The events of these numbers, a millisecond apart, in frames to be appended as bytes."""
+    for first in range(start, end, BATCH_ROWS):
+        i = pl.int_range(first, min(first + BATCH_ROWS, end), eager=True).alias("i")
         cents = pl.col("i") * 104_729 % 1_000_000
         text = pl.concat_str(
             pl.lit('{"id":'),
@@ -68,7 +69,7 @@ def _events(count: int) -> Iterator[pl.DataFrame]:
         )
 
 
-def _reads(log: wb.Log, events: int) -> list[dict[str, Any]]:
+def _reads(log: wb.Log, count: int) -> list[dict[str, Any]]:
     tx = log.stream("tx")
     everything = tx.all()
     total = pl.col("amount").sum()
@@ -82,13 +83,13 @@ def _reads(log: wb.Log, events: int) -> list[dict[str, Any]]:
     ours = _median(lambda: everything.lazy().select(total).collect())
     share = {p: (e // 2, e // 2 + e // 100) for (_, p), e in everything.address.end.items()}
     low, high = ({p: bounds[side] for p, bounds in share.items()} for side in (0, 1))
-    middle = FIRST_MS + events // 2
-    span = [datetime.fromtimestamp(ms / 1000, UTC) for ms in (middle, middle + events // 100)]
+    middle = FIRST_MS + count // 2
+    span = [datetime.fromtimestamp(ms / 1000, UTC) for ms in (middle, middle + count // 100)]
     by_offset = _median(lambda: tx.between(low, high).lazy().select(total).collect())
     by_time = _median(lambda: tx.between(*span).lazy().select(total).collect())
     tail = _median(lambda: tx.tail(20))
     return [
-        _row(f"sum of a field over {events:,} events, plain scan_parquet", plain, plain),
+        _row(f"sum of a field over {count:,} events, plain scan_parquet", plain, plain),
         _row("the same through a slice, hashes checked before", ours, plain),
         _row("the same, first time, with the check of the hashes", first, plain),
         _row("1 % of the offsets", by_offset, plain),
