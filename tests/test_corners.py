@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -143,6 +143,62 @@ def test_a_query_whose_result_is_no_frame(
     with pytest.raises(DefinitionError, match=word):
         everything.sql(sql)
     assert "panic" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("schema", "word"),
+    [
+        ({"a": pl.Decimal(50, 2)}, "no Decimal"),
+        ({"a": pl.Decimal(5, 9)}, "no Decimal"),
+        ({"a": pl.List(pl.Struct({"b": pl.Datetime("ms", "Mars/City")}))}, "time zone 'Mars/City'"),
+        ({"a": pl.Struct([pl.Field("b", pl.Int64), pl.Field("b", pl.String)])}, "of one name"),
+        (["a"], "maps names to types"),
+    ],
+)
+def test_a_schema_that_no_frame_could_have(log: wb.Log, schema: Any, word: str) -> None:
+    with pytest.raises(SchemaError, match=word):
+        log.create("t", schema=schema)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "-99999999999999h",
+        "-99999999999999d",
+        "-10000y",
+        "+9000y",
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))),
+        {0: True},
+    ],
+)
+def test_a_bound_that_is_no_time_or_offset(log: wb.Log, when: Any) -> None:
+    stream = log.create("t", schema={"n": int})
+    with pytest.raises(InvalidRange):
+        stream.between(when, "now")
+
+
+def test_counts_that_cannot_be(log: wb.Log) -> None:
+    stream = log.create("t", schema={"n": int})
+    looks: list[Any] = [stream.tail, stream.sample]
+    for look in looks:
+        for n in (-1, "5", 2.5):
+            with pytest.raises(InvalidRange, match="whole number"):
+                look(n)
+    for rows in (0, -5):
+        with pytest.raises(InvalidRange, match="at least one"):
+            next(stream.all().batches(rows=rows))
+
+
+def test_what_cannot_be_searched_or_decoded(log: wb.Log) -> None:
+    log.create("t", schema={"n": int})
+    unknown: Any = "utf-8"
+    with pytest.raises(SchemaError, match="text or bytes, not as 'utf-8'"):
+        log.stream("t", decode_key=unknown)
+    with pytest.raises(DefinitionError, match="nothing to find"):
+        log.find("")
+    five: Any = 5
+    with pytest.raises(DefinitionError, match="'x' is of type int"):
+        log.sql("SELECT 1", x=five)
 
 
 def test_a_frame_of_times_finer_than_microseconds(log: wb.Log) -> None:

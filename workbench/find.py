@@ -108,6 +108,8 @@ def find(
     """
     needle = sought.encode() if isinstance(sought, str) else sought
     fields = dict(by or {})
+    if not needle and not fields:
+        raise DefinitionError("there is nothing to find: the text is empty")
     _check(slices, fields)
     hits: list[pl.DataFrame] = []
     errors: list[pl.DataFrame] = []

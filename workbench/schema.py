@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -73,6 +74,11 @@ class Schema(Mapping[str, pl.DataType]):
     __slots__ = ("_fields",)
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
+        if not isinstance(fields, Mapping):
+            raise SchemaError(
+                f"a schema maps names to types, {fields!r} does not",
+                hint='for example {"account": str, "amount": pl.Decimal(18, 2)}',
+            )
         self._fields: dict[str, pl.DataType] = {
             _field_name(name): _dtype(dtype, name) for name, dtype in fields.items()
         }
@@ -150,12 +156,28 @@ def _dtype(dtype: Any, name: str) -> pl.DataType:
                     f"field {name!r}: {dtype} is not offered",
                     hint='use pl.Datetime("ms", "UTC") or pl.Datetime("us", "UTC")',
                 )
+            try:
+                ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError) as error:
+                raise SchemaError(
+                    f"field {name!r}: no time zone {zone!r}",
+                    hint="use an IANA name such as UTC or Europe/Berlin",
+                ) from error
             return cast(pl.DataType, dtype)
         case pl.Decimal(precision=precision, scale=scale):
-            return pl.Decimal(precision or 38, scale)
+            precision = precision or 38
+            if not 0 <= scale <= precision <= 38:
+                raise SchemaError(
+                    f"field {name!r}: there is no Decimal({precision}, {scale})",
+                    hint="at most 38 digits, of which the scale are decimal places",
+                )
+            return pl.Decimal(precision, scale)
         case pl.List(inner=inner):
             return pl.List(_dtype(inner, name))
         case pl.Struct(fields=fields):
+            names = [f.name for f in fields]
+            if len(set(names)) < len(names):
+                raise SchemaError(f"field {name!r}: a Struct has two fields of one name")
             return pl.Struct(
                 [pl.Field(_field_name(f.name), _dtype(f.dtype, f"{name}.{f.name}")) for f in fields]
             )

@@ -17,8 +17,7 @@ def tail(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
 
     Reads only the ends.  Ordered by topic, partition, offset.
     """
-    if n < 0:
-        raise InvalidRange(f"the last {n} records cannot be")
+    _check(n)
     start, end = stream.start(), stream.end()
     reach = n
     while True:
@@ -40,6 +39,7 @@ def sample(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
 
     Reads little more than it returns, whatever the topic's size.
     """
+    _check(n)
     start, end = stream.start(), stream.end()
     total = sum(end[tp] - start[tp] for tp in end)
     if total <= n:
@@ -56,3 +56,8 @@ def sample(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
             window = Position({tp: first}), Position({tp: min(first + run, stop)})
             frames.append(stream.slice(*window).frame(raw=raw))
     return pl.concat(frames, how="diagonal") if frames else stream.slice(end, end).frame(raw=raw)
+
+
+def _check(n: int) -> None:
+    if not isinstance(n, int) or n < 0:
+        raise InvalidRange(f"how many records to show is a whole number, not {n!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from workbench.address import Address, Decoding
-from workbench.errors import ReadLimitExceeded, TopicChanged, UnknownFields
+from workbench.errors import InvalidRange, ReadLimitExceeded, TopicChanged, UnknownFields
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import Chunk
@@ -78,8 +78,10 @@ class SliceSource:
     ) -> Iterator[pl.DataFrame]:
         """The records in frames of at most `rows`, in order, in bounded memory.
 
-        Frames without a record are not handed out.
+        Frames without a record are not handed out.  Raises InvalidRange for less than one row.
         """
+        if rows < 1:
+            raise InvalidRange(f"a batch holds at least one record, not {rows}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
         for chunk in self.chunks():
             for window in cut_rows(chunk, rows):

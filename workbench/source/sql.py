@@ -69,6 +69,11 @@ def _holds_interval(kind: DuckDBPyType) -> bool:
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
+    if not isinstance(relation, SliceSource | pl.DataFrame | pl.LazyFrame):
+        raise DefinitionError(
+            f"{name!r} is of type {type(relation).__name__}, which SQL cannot read",
+            hint="give slices, states and frames",
+        )
     if not isinstance(relation, SliceSource):
         con.register(name, ArrowStream(relation.lazy().collect()))
         return

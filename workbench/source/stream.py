@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import Self, cast
+from typing import Self, cast, get_args
 
 import polars as pl
 
 from workbench.address import Address, Decoding, Format, KeyForm, TimeFilter
 from workbench.decode import choose_format, infer_schema
-from workbench.errors import InvalidRange
+from workbench.errors import InvalidRange, SchemaError
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import Isolation, Lateness, PartitionInfo, TopicInfo
@@ -34,6 +34,13 @@ class Asked:
     key: KeyForm = "text"
     schemas: tuple[tuple[str, Schema], ...] = ()
     time: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.key not in get_args(KeyForm):
+            raise SchemaError(
+                f"keys are decoded as text or bytes, not as {self.key!r}",
+                hint='decode_key="text" or decode_key="bytes"',
+            )
 
     def schema(self, topic: str) -> Schema | None:
         """The schema given for one topic."""
@@ -317,7 +324,8 @@ class StreamSource:
 
 def _offsets(when: Mapping[int, int]) -> dict[int, int]:
     for partition, offset in when.items():
-        if not isinstance(partition, int) or not isinstance(offset, int) or offset < 0:
+        # Exact types: True is an int too.
+        if type(partition) is not int or type(offset) is not int or offset < 0:
             raise InvalidRange(
                 f"{partition!r}: {offset!r} is not a partition and its offset",
                 hint="write {0: 512, 1: 498}",

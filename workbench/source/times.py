@@ -16,6 +16,15 @@ from workbench.positions import Position
 #: What bounds a slice: a time, a duration back from now, a word, or offsets.
 When = str | date | datetime | Mapping[int, int] | Position
 
+#: The first and the last millisecond that is a datetime in UTC.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+#: What Polars counts in nanoseconds, which end after 292 years; years and days it counts apart.
+_NANOSECONDS = {
+    "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
+}  # fmt: skip
+#: More days than a calendar has.
+_MOST_UNITS = 4_000_000
+_PART = re.compile(r"(\d+)([a-z]+)", re.ASCII)
 _DURATION = re.compile(r"[+-]?(\d+(ms|us|ns|mo|[smhdwqy]))+", re.ASCII)
 
 
@@ -36,7 +45,14 @@ def to_ms(moment: datetime) -> int:
 
 
 def _ceiling_ms(moment: datetime) -> int:
-    return to_ms(moment) + (moment.microsecond % 1000 > 0)
+    return _known(to_ms(moment) + (moment.microsecond % 1000 > 0), str(moment))
+
+
+def _known(timestamp_ms: int, text: str) -> int:
+    """The time itself, if it is one.  Raises InvalidRange."""
+    if not _FIRST_MS <= timestamp_ms <= _LAST_MS:
+        raise InvalidRange(f"{text!r} lies outside the years 1 to 9999")
+    return timestamp_ms
 
 
 def from_ms(timestamp_ms: int) -> datetime:
@@ -109,9 +125,14 @@ def _span(start_ms: int | None, end_ms: int | None, tz: tzinfo) -> str:
 
 
 def _offset(base_ms: int, duration: str, tz: tzinfo) -> int:
+    parts = [(int(number), unit) for number, unit in _PART.findall(duration)]
+    if any(number > _MOST_UNITS and unit not in _NANOSECONDS for number, unit in parts) or (
+        sum(number * _NANOSECONDS.get(unit, 0) for number, unit in parts) >= 2**63
+    ):
+        raise InvalidRange(f"{duration!r} is longer than can be counted")
     base = pl.Series([from_ms(base_ms)], dtype=pl.Datetime("ms", "UTC"))
     try:
         moved = base.dt.convert_time_zone(str(tz)).dt.offset_by(duration)
     except PolarsError as error:
         raise InvalidRange(f"{duration!r} is not a duration: {error}") from error
-    return int(moved.dt.epoch("ms")[0])
+    return _known(int(moved.dt.epoch("ms")[0]), duration)
