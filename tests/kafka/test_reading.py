@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
@@ -18,7 +20,7 @@ from tests.kafka.support import (
     reasons,
     values,
 )
-from workbench.errors import InvalidRange, OffsetOutOfRange, TopicChanged, UnknownTopic
+from workbench.errors import InvalidRange, LogError, OffsetOutOfRange, TopicChanged, UnknownTopic
 from workbench.log.kafka import KafkaLog
 from workbench.log.kafka.poll import PollReader
 from workbench.log.protocol import TopicSpec
@@ -84,8 +86,6 @@ def test_ranges_that_cannot_be(rung: KafkaLog, topic_name: str) -> None:
 
 @pytest.mark.parametrize("codec", ["uncompressed", "gzip", "snappy", "lz4", "zstd"])
 def test_codecs(rung: KafkaLog, admin: KafkaAdminClient, topic_name: str, codec: str) -> None:
-    if not tells_reasons(rung) and codec in ("snappy", "lz4", "zstd"):
-        codec = "gzip"  # the client's own decoder needs packages that we do not
     # The broker compresses, with Kafka's own codecs.
     make(admin, topic_name, compression_type=codec)
     written = frame(numbered(5_000, size=200))
@@ -94,6 +94,33 @@ def test_codecs(rung: KafkaLog, admin: KafkaAdminClient, topic_name: str, codec:
     found, gaps = read(rung, topic_name, 7)
     assert gaps == []
     assert values(found) == [*values(written)[7:], *values(written.head(3))]
+
+
+def test_a_codec_that_the_client_has_not(
+    rung: KafkaLog, admin: KafkaAdminClient, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the lowest rung needs the client's own codecs, and says so."""
+    make(admin, topic_name, compression_type="zstd")
+    rung.append(topic_name, frame(numbered(100, size=200)))
+    monkeypatch.setattr("kafka.codec.has_zstd", lambda: False)
+    if tells_reasons(rung):
+        assert read(rung, topic_name)[0].height == 100
+    else:
+        with pytest.raises(LogError, match="zstandard"):
+            read(rung, topic_name)
+
+
+def test_what_grows_when_it_is_decompressed(
+    rung: KafkaLog, admin: KafkaAdminClient, topic_name: str
+) -> None:
+    """Fetches are bounded by what they become in memory."""
+    make(admin, topic_name, compression_type="zstd")
+    noise = Random(1)
+    written = frame([(0, T0, None, 20 * noise.randbytes(1_000), []) for _ in range(6_000)])
+    rung.append(topic_name, written)
+    chunks = list(rung.read(topic_name, 0, 0, 6_000))
+    assert all(chunk.raw.collect().estimated_size() < 64 << 20 for chunk in chunks)
+    assert joined(chunks, 0, 6_000)[0]["value"].equals(written["value"])
 
 
 def test_a_large_message(rung: KafkaLog, admin: KafkaAdminClient, topic_name: str) -> None:

@@ -90,6 +90,11 @@ class Scan:
         """How many records the batches hold."""
         return sum(batch.records for batch in self.batches)
 
+    @property
+    def size(self) -> int:
+        """How many bytes they take, decompressed."""
+        return sum(batch.end - batch.start for batch in self.batches)
+
 
 def scan(
     data: memoryview,

@@ -13,7 +13,7 @@ from typing import Any
 import kafka.errors as kafka_errors
 from kafka import KafkaConsumer, TopicPartition
 
-from workbench.errors import CorruptData, OffsetOutOfRange, Unreachable
+from workbench.errors import CorruptData, LogError, OffsetOutOfRange, Unreachable
 from workbench.log.kafka.client import Client, translate
 from workbench.log.kafka.columns import NO_TIME, Plain, frame_of
 from workbench.log.kafka.reader import (
@@ -91,6 +91,11 @@ class PollReader:
             raise OffsetOutOfRange(f"{wanted.place}: offset {position} cannot be read") from None
         except kafka_errors.CorruptRecordError as error:
             raise CorruptData(f"{wanted.place}: {error}") from None
+        except kafka_errors.UnsupportedCodecError as error:
+            raise LogError(
+                f"{wanted.place}: {error}",
+                hint="the client's own consumer needs lz4, python-snappy or zstandard for that",
+            ) from None
         except kafka_errors.KafkaError as error:
             raise translate(error, "read", self._client.settings) from None
         return found

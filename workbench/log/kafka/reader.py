@@ -31,9 +31,11 @@ from workbench.log.kafka.columns import decode
 from workbench.log.kafka.wire import Answer, Ask, Wire
 from workbench.records import Gap, GapReason, Isolation
 
-#: The most that one fetch asks for.  A reader holds at most two: the one that is being used, and
-#: the one that was asked for meanwhile; a slow consumer stops the fetching.
+#: The most that one fetch is to be in memory, decompressed.  A reader holds at most two: the one
+#: that is being used, and the one that was asked for meanwhile; a slow consumer stops the fetching.
 FETCH_BYTES = 16 << 20
+#: How much the first fetch may grow when it is decompressed; then it is known.
+_GUESSED_GROWTH = 8.0
 _SMALLEST_FETCH = 64 << 10
 _GUESSED_RECORD_BYTES = 1 << 10
 
@@ -106,6 +108,7 @@ class _Run:
         self._position = wanted.start
         self._epoch = -1
         self._bytes_per_offset: float | None = None
+        self._growth = _GUESSED_GROWTH
         self._answered: Answer | None = None
         self._leader, self._leader_epoch = self._find_leader()
         self._pending = self._ask()
@@ -137,6 +140,8 @@ class _Run:
             if found.epoch >= 0:
                 self._epoch = found.epoch
             self._note_progress(len(answer.records), found.next - start)
+            if found.batches:
+                self._growth = max(found.size / len(answer.records), 1.0)
             if self._position < wanted.end:
                 self._pending = self._ask()
             piece = self._piece(found, start)
@@ -184,7 +189,7 @@ class _Run:
                 wanted.topic,
                 wanted.partition,
                 self._position,
-                min(max(size, _SMALLEST_FETCH), FETCH_BYTES),
+                min(max(size, _SMALLEST_FETCH), int(FETCH_BYTES / self._growth)),
                 wanted.isolation,
                 self._leader,
                 self._leader_epoch,
@@ -205,6 +210,8 @@ class _Run:
                 self._again(error)
                 continue
             self._client.throttling.note(answer.throttle_ms)
+            if answer.throttle_ms:
+                self._progress = time.monotonic()  # it answers, in its own time
             failure = self._failure(answer)
             if failure is None and answer.preferred >= 0:
                 # A replica nearer to us has it (KIP-392); what it does not have, the leader does.
