@@ -20,5 +20,6 @@ def _register(kind: str, module: str, name: str) -> None:
 
 _register("monitor", "workbench.widgets.bundles", "monitor")
 _register("monitor chart", "workbench.widgets.charts", "monitor_chart")
+_register("player", "workbench.widgets.bundles", "player")
 _register("trail", "workbench.widgets.charts", "trail_bundle")
 _register("trail chart", "workbench.widgets.charts", "trail_chart")

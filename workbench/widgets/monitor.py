@@ -10,7 +10,7 @@ import polars as pl
 
 from workbench.address import Address
 from workbench.monitor import Monitor
-from workbench.monitor.show import describe, span, where
+from workbench.monitor.show import describe, where
 from workbench.source import display
 from workbench.source.display import text
 from workbench.source.slice import SliceSource
@@ -89,7 +89,6 @@ class MonitorView(View):
             **changed,
             "title": describe(monitor),
             "spec": spec,
-            "most": SHOWN_ROWS,
             "panels": len(drawn_metrics(plan)),
             "by": list(plan.by),
             "chosen": self._chosen(),
@@ -165,9 +164,10 @@ class MonitorView(View):
         rows = rows.tail(SHOWN_ROWS)
         points = {point["id"]: point for point in live_points(rows, plan)}
         changed = [p for key, p in points.items() if self._points.get(key) != p]
+        gone = [key for key in self._points if key not in points]
         self._points = points
         self._revision = revision
-        found: dict[str, Any] = {"windows": changed, "span": span(rows)} if changed else {}
+        found: dict[str, Any] = {"windows": changed, "gone": gone} if changed or gone else {}
         if found and age_ms is not None:
             found["age_ms"] = age_ms
         if plan.alerts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
@@ -68,6 +68,9 @@ class View(anywidget.AnyWidget):
     _title = traitlets.Unicode().tag(sync=True)
 
     entry: ClassVar[str]
+
+    #: Commands of which only the last counts, where several have come at once.
+    latest: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, title: str) -> None:
         self._sending = threading.RLock()
@@ -190,11 +193,8 @@ class View(anywidget.AnyWidget):
     def _listen(self) -> None:
         """Do what the pages have asked for."""
         hello = False
-        while True:
-            try:
-                kind, content = self._said.get_nowait()
-            except Empty:
-                break
+        heard = list(self._all_said())
+        for number, (kind, content) in enumerate(heard):
             match kind:
                 case "hello":
                     hello = True
@@ -214,9 +214,16 @@ class View(anywidget.AnyWidget):
                         self._try(self.begin)
                     hello = True
                 case "do":
-                    self._act(content)
+                    later = (other.get("name") for _, other in heard[number + 1 :])
+                    if content["name"] not in self.latest or content["name"] not in later:
+                        self._act(content)
         if hello:
             self._try(lambda: self.post("picture", {"state": self._state(), **self.picture()}))
+
+    def _all_said(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        with suppress(Empty):
+            while True:
+                yield self._said.get_nowait()
 
     def _act(self, content: Mapping[str, Any]) -> None:
         """Do a command; one that cannot be done changes nothing, and says why."""

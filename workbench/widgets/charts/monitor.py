@@ -84,7 +84,7 @@ def drawn_metrics(plan: Definition) -> list[str]:
 
 
 def live_panels(plan: Definition) -> StaticChart:
-    """The panels without rows, for data that change: `windows`, and `alerts0`, `alerts1`, …"""
+    """The panels without rows, for data that change: `windows`, and `alerts0` and so on."""
     metrics = drawn_metrics(plan)
     look = _Look(len(metrics), None, many=True, alerts=bool(plan.alerts))
     panels = [_metric_panel(plan, name, number, look) for number, name in enumerate(metrics)]
@@ -94,8 +94,11 @@ def live_panels(plan: Definition) -> StaticChart:
 def live_points(rows: pl.DataFrame, plan: Definition) -> list[dict[str, Any]]:
     """A point per row of a monitor, with an `id` that it keeps when the row changes."""
     metrics = drawn_metrics(plan)
-    points = [_point(row, plan, metrics) for row in rows.iter_rows(named=True)]
-    return [{**point, "id": f"{point['start']} {point['group']}"} for point in points]
+    points = _window_values(rows, plan, metrics)
+    return [
+        {**point, "id": f"{point['start']} {'middle' in point} {point['group']}"}
+        for point in points
+    ]
 
 
 def live_alerts(alerts: pl.DataFrame, rows: pl.DataFrame, plan: Definition) -> list[dict[str, Any]]:

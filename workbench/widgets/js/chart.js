@@ -88,18 +88,19 @@ export class Chart {
     }
   }
 
-  // More rows; with `key`, a row takes the place of the one with the same key.
-  add(name, rows, key = null) {
-    let held = this.data.get(name) ?? [];
-    if (key) {
-      const fresh = new Set(rows.map((row) => row[key]));
-      held = held.filter((row) => !fresh.has(row[key]));
-    }
-    held = held.concat(rows);
+  // More rows.
+  add(name, rows) {
+    let held = (this.data.get(name) ?? []).concat(rows);
     if (held.length > this.most) held = held.slice(held.length - this.most);
     this.data.set(name, held);
-    this.waiting.set(name, this.most < Infinity && !key ? this.queued(name, rows) : { all: held });
+    this.waiting.set(name, this.queued(name, rows));
     this.draw();
+  }
+
+  // Rows that take the place of those with the same `id`, and ids whose rows go.
+  amend(name, rows, gone) {
+    const out = new Set([...rows.map((row) => row.id), ...gone]);
+    this.replace(name, (this.data.get(name) ?? []).filter((row) => !out.has(row.id)).concat(rows));
   }
 
   replace(name, rows) {

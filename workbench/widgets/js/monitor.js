@@ -144,7 +144,7 @@ export function render({ model, el }) {
     if (now) {
       figures.rate.set(now.rate === null ? null : precise.format(now.rate));
       figures.events.set(count.format(now.events));
-      figures.lag.set(now.live || now.lag !== "0" ? count.format(BigInt(now.lag)) : null);
+      figures.lag.set(now.live ? count.format(BigInt(now.lag)) : null);
       figures.age.set(now.lag_seconds === null ? null : milliseconds(1000 * now.lag_seconds));
       figures.watermark.set(now.watermark === null ? null : time(now.watermark));
       figures.late.set(now.late ? count.format(now.late) : null);
@@ -166,20 +166,20 @@ export function render({ model, el }) {
       heading.textContent = body.title;
       panels = body.panels;
       update(body);
-      chart.most = body.most;
       const empty = Object.fromEntries([...Array(panels).keys()].map((n) => [`alerts${n}`, []]));
-      const width = Math.max(Math.min(el.clientWidth - 190, 900), 320);
+      const width = Math.max(Math.min(el.clientWidth - 90, 1000), 320);
       const fit = (part) => {
         if (part.width) part.width = width;
         for (const inner of part.vconcat ?? []) fit(inner);
       };
       fit(body.spec);
+      body.spec.config.legend = { ...body.spec.config.legend, orient: "top" };
       chart.show(body.spec, { windows: body.windows ?? [], ...empty, ...(body.marks ?? {}) });
     },
     news(body, seq) {
       shown = seq;
       update(body);
-      if (body.windows) chart.add("windows", body.windows, "id");
+      if (body.windows) chart.amend("windows", body.windows, body.gone);
       for (const [name, rows] of Object.entries(body.marks ?? {})) chart.replace(name, rows);
       if (!body.windows && !body.marks) el.dataset.seq = seq;
     },
