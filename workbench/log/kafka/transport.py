@@ -20,7 +20,7 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol.parser import KafkaProtocol
 
-from workbench.log.kafka.wire import FETCH_VERSION, Answer, refusal
+from workbench.log.kafka.wire import FETCH_VERSION, NO_ANSWER, Answer, refusal
 
 _FETCH = 1
 _LENGTH = Struct(">i")
@@ -173,7 +173,7 @@ def _fetch_response(data: memoryview) -> tuple[int, Answer]:
     at += _TOP.size
     topics, at = _unsigned(data, at)
     if error or topics <= 1:
-        return correlation, refusal(error or -1, throttle_ms)
+        return correlation, refusal(error or NO_ANSWER, throttle_ms)
     size, at = _unsigned(data, at)
     at += size - 1  # the topic's name
     _, at = _unsigned(data, at)  # one partition

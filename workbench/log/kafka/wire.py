@@ -12,12 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+import kafka.errors as kafka_errors
+
 from workbench.log.kafka.batches import Aborted
 from workbench.log.kafka.settings import CONNECT_SECONDS, Settings
 from workbench.records import Isolation
 
 #: The newest version that still names topics; it tells divergence (KIP-595) and fences epochs.
 FETCH_VERSION = 12
+
+#: What a fetch is answered with that names no partition: the client has used up its quota.
+NO_ANSWER: int = kafka_errors.ThrottlingQuotaExceededError.errno
 
 _LEVEL = {"read_uncommitted": 0, "read_committed": 1}
 
@@ -172,8 +177,8 @@ def _answer(response: Any) -> Answer:
     """The one partition of a response, whichever transport it came over."""
     if isinstance(response, Answer):
         return response
-    if response.error_code:
-        return refusal(response.error_code, response.throttle_time_ms)
+    if response.error_code or not response.responses:
+        return refusal(response.error_code or NO_ANSWER, response.throttle_time_ms)
     found = response.responses[0].partitions[0]
     diverging = getattr(found, "diverging_epoch", None)
     return Answer(
