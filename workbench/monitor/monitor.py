@@ -6,7 +6,7 @@ import threading
 import time as clock
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import polars as pl
 
@@ -335,19 +335,13 @@ class Monitor:
 
     def chart(self) -> Any:
         """The rows as an `altair.Chart`: a panel per metric, a colour per group, alerts marked."""
-        draw = display.renderer("monitor chart")
-        if draw is None:
-            raise WorkbenchError("nothing is there that draws charts", hint="import workbench")
-        return draw(self)
+        return display.chart("monitor chart", self)
 
     def __repr__(self) -> str:
         return describe(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        show = display.renderer("monitor")
-        if show is not None:
-            return cast(dict[str, Any], show(self))
-        return {"text/plain": repr(self), "text/html": as_html(self)}
+        return display.bundle("monitor", self, as_html)
 
     def _rows(self, *, with_open: bool = False) -> pl.DataFrame:
         """The engine's rows; those of a slice after reading it."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
+
+from workbench.errors import WorkbenchError
 
 Renderer = Callable[[Any], Any]
 
@@ -30,6 +32,25 @@ def register(kind: str, renderer: Renderer) -> None:
 def renderer(kind: str) -> Renderer | None:
     """What has been registered for the kind, if anything."""
     return _renderers.get(kind)
+
+
+def chart(kind: str, shown: object) -> Any:
+    """What the renderer of a kind of chart draws of an object.
+
+    Raises WorkbenchError where nothing that draws has been imported.
+    """
+    draw = renderer(kind)
+    if draw is None:
+        raise WorkbenchError("nothing is there that draws charts", hint="import workbench")
+    return draw(shown)
+
+
+def bundle(kind: str, shown: object, as_html: Callable[[Any], str]) -> dict[str, Any]:
+    """The MIME bundle of an object: its renderer's, else its text and a table."""
+    show = renderer(kind)
+    if show is not None:
+        return cast(dict[str, Any], show(shown))
+    return {"text/plain": repr(shown), "text/html": as_html(shown)}
 
 
 def html_table(

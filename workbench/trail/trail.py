@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from workbench.errors import DefinitionError, WorkbenchError, did_you_mean
+from workbench.errors import DefinitionError, did_you_mean
 from workbench.positions import Position
 from workbench.records import COORDINATES
 from workbench.source import display
@@ -131,19 +131,13 @@ class Trail:
 
     def chart(self) -> Any:
         """The events on a time line as an `altair.Chart`; late ones and duplicates are marked."""
-        draw = display.renderer("trail chart")
-        if draw is None:
-            raise WorkbenchError("nothing is there that draws charts", hint="import workbench")
-        return draw(self)
+        return display.chart("trail chart", self)
 
     def __repr__(self) -> str:
         return describe(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        show = display.renderer("trail")
-        if show is not None:
-            return cast(dict[str, Any], show(self))
-        return {"text/plain": repr(self), "text/html": as_html(self)}
+        return display.bundle("trail", self, as_html)
 
 
 def _literal(entity: object, by: str, dtype: pl.DataType) -> pl.Expr:
