@@ -18,7 +18,7 @@ from tests.decode import corpus, oracle
 from workbench.decode import Decoded, decode_json, decoder
 from workbench.schema import Schema
 
-LONG = 600
+LONG = 220
 
 
 @pytest.fixture(params=["short", "long"])

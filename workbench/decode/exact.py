@@ -114,7 +114,9 @@ def rest_text(left: Any) -> str | None:
 
 def series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
     """A column of what `convert(dtype)` gave (None is null)."""
-    return pl.Series(name, values, dtype=_carrier(dtype), strict=True).cast(dtype)
+    carrier = _carrier(dtype)
+    carried = pl.Series(name, values, dtype=carrier, strict=True)
+    return carried if carrier == dtype else carried.cast(dtype)
 
 
 def _integer_range(dtype: pl.DataType) -> tuple[int, int]:
