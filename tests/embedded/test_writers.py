@@ -13,14 +13,20 @@ import pytest
 
 from tests.embedded import workers
 from tests.embedded.support import count, make, numbered, processes, raw, values
-from workbench.errors import LogBusy
+from workbench.errors import LogBusy, LogError
 from workbench.log.embedded import EmbeddedLog, seal
 
 WRITERS = 8
 
 
 def test_eight_writers_are_contiguous_and_fair(tmp_path: Path) -> None:
-    """A machine with other work is less fair than the lock: the fairest of three runs counts."""
+    """The lock gives turns fairly when all writers get to run.
+
+    A machine with other work may keep a writer from the processor for most of a run, which is the
+    scheduler's share and not the lock's.  So what is asserted of every run is that each writer
+    got on and nothing is lost; within a factor of two they have to be once in three runs, which
+    a lock that starves (shares of 1 to 400) is in none.
+    """
     shares = []
     for attempt in range(3):
         commits = let_eight_write(tmp_path / str(attempt))
@@ -94,19 +100,22 @@ def test_a_stuck_process_is_named(tmp_path: Path, lock: str) -> None:
         assert values(log) == [b'{"n":0}']
 
 
-def test_a_fork_gets_its_own_connections(tmp_path: Path) -> None:
+def test_a_fork_is_told_and_harms_nothing(tmp_path: Path) -> None:
     with make(tmp_path / "log") as log:
         log.append("t", numbered(0, 5))
         child = os.fork()
         if child == 0:
-            try:
-                log.append("t", numbered(5, 5))
-                os._exit(0)
-            except BaseException:
-                os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
-        log.append("t", numbered(10, 5))
-        assert values(log) == [b'{"n":%d}' % n for n in range(15)]
+            told = 0
+            for use in (lambda: log.append("t", numbered(5, 5)), lambda: log.read("t", 0, 0, 5)):
+                try:
+                    use()
+                except LogError as error:
+                    told += "spawn" in str(error)
+            log.close()
+            os._exit(told)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+        log.append("t", numbered(5, 5))
+        assert values(log) == [b'{"n":%d}' % n for n in range(10)]
         assert log.verify().ok
 
 

@@ -1,6 +1,6 @@
 """The SQLite file of a log: catalog and hot tail.  Connections, transactions, errors.
 
-Every thread has its own connection, and a forked child none of its parent's.  A log that nobody
+Every thread has its own connection, and a forked child none at all.  A log that nobody
 writes is one plain file in rollback-journal mode, readable from a read-only folder; the first
 write of a process switches it to WAL, the last writer to close switches it back.
 """
@@ -20,7 +20,7 @@ from typing import Any, Literal
 import apsw
 import apsw.sqlite_extra
 
-from workbench.errors import LogBusy, NotALog, ReadOnly
+from workbench.errors import LogBusy, LogError, NotALog, ReadOnly
 from workbench.log.embedded import files
 from workbench.log.embedded.doorbell import Doorbell
 from workbench.log.embedded.failures import named_errors, raise_named
@@ -94,6 +94,7 @@ class Catalog:
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._closing = threading.Lock()
         self._in_wal = False
+        self._forked = False
         self.closed = False
         _open_catalogs.add(self)
 
@@ -106,6 +107,13 @@ class Catalog:
             if self.closed:
                 raise ReadOnly(
                     f"the log {self.root} has been closed", hint="connect again"
+                ) from None
+            if self._forked:
+                raise LogError(
+                    f"the log {self.root} was opened before this process was forked, and Polars "
+                    "hangs in a forked process",
+                    hint='start processes with multiprocessing.get_context("spawn"), and connect '
+                    "in each of them",
                 ) from None
             with named_errors(self.root):
                 connection = self._connect()
@@ -250,6 +258,7 @@ class Catalog:
         self._closing = threading.Lock()
         self.doorbell.close()
         self._in_wal = False
+        self._forked = True
 
 
 def _forget_parent() -> None:

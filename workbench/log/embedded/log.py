@@ -43,9 +43,10 @@ LOCK_TIMEOUT = 30.0
 
 
 class EmbeddedLog(Keeper):
-    """A log in a folder: a `LogBackend` without a server.  Thread-safe; usable after a fork.
+    """A log in a folder: a `LogBackend` without a server.  Thread-safe.
 
-    Made by `create` and `open`.  Many processes may append and read at once.
+    Made by `create` and `open`.  Many processes may append and read at once, each with an object
+    of its own: one that comes along with a fork raises `LogError`, since Polars would hang there.
 
     When `append` returns, killing any process at any moment cannot lose the batch.  With
     `durability="power"` neither can an OS crash or a power cut, on storage that honours flush;
