@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import EvidenceError
 from workbench.evidence import signing
 from workbench.evidence.format import statement
 from workbench.evidence.packing import Packing, custody_line
 from workbench.evidence.results import write as write_results
-from workbench.evidence.verify import RECORDS, SLICES
+from workbench.evidence.verify import LIMIT, RECORDS, SLICES
 from workbench.evidence.writing import PartitionWriter
 from workbench.positions import TopicPartition
 from workbench.records import PartitionInfo
@@ -95,7 +96,13 @@ def seal(
             "partitions": [part.said(after[part.place]) for part in parts],
             "statement": stated,
         }
-        packing.write(SLICES, json.dumps(slices, separators=(",", ":"), ensure_ascii=False) + "\n")
+        text = json.dumps(slices, separators=(",", ":"), ensure_ascii=False) + "\n"
+        if len(text.encode()) >= LIMIT:
+            raise EvidenceError(
+                f"the slice has too many gaps: {SLICES} would be longer than {LIMIT:,} bytes",
+                hint="seal it in parts",
+            )
+        packing.write(SLICES, text)
         signature = _sign(packing, stated, key)
         add_schemas(packing, source)
         query: dict[str, Any] = {"address": source.address.to_dict(), "salted": salted}
