@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import workbench as wb
 from workbench.decode import encode_rows
-from workbench.errors import DefinitionError
+from workbench.errors import DefinitionError, LogNotFound
 
 
 def test_sql_reads_keys_as_bytes_in_every_segment(log: wb.Log) -> None:
@@ -114,3 +114,9 @@ def test_an_address_opens_from_the_recording_that_holds_it(
         address = log.stream("y").all().address.to_json()
     shutil.rmtree(tmp_path / "log")
     assert wb.open_slice(address).frame()["n"].to_list() == [1]
+
+
+def test_missing_sample_data_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.api.connect.bundled", lambda name: tmp_path / name)
+    with pytest.raises(LogNotFound, match="sample_data"):
+        wb.sample("bank")

@@ -212,7 +212,9 @@ def test_a_process_of_its_own(log: Path) -> None:
     assert len(found.stdout.splitlines()) == 2
     missing = run("topics", "elsewhere")
     assert missing.returncode == 1
-    assert missing.stderr == "workbench: there is no log at elsewhere (create=True makes one)\n"
+    assert missing.stderr == (
+        "workbench: there is no log at elsewhere (`workbench append --create` makes one)\n"
+    )
     assert run("nonsense").returncode == 2
     # A reader that stops early, as `head` does, is no error worth a traceback.
     piped = subprocess.run(

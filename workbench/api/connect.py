@@ -179,6 +179,11 @@ def sample(name: str = "bank") -> Log:
     Raises LogNotFound for another name; the message lists what there is.
     """
     folder = sample_folder()
+    if not folder.is_dir():
+        raise LogNotFound(
+            f"the sample recordings are not where they belong: there is no folder {folder}",
+            hint="`workbench sample NAME --into FOLDER` makes one anew",
+        )
     if not (folder / name).is_dir():
         there = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
         raise LogNotFound(f"no sample {name!r}", hint=f"there are {there}")

@@ -100,4 +100,4 @@ def _told(message: Warning | str, *_: object, **__: object) -> None:
 def _sentence(error: WorkbenchError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return str(error).replace("create=True makes one", "`workbench append --create` makes one")
