@@ -79,7 +79,7 @@ class KafkaMembership:
         self._group = group
         self._start = start
         consumer: Any = client.call(
-            "join a group",
+            f"join the group {group!r}",
             lambda: KafkaConsumer(
                 **client.settings.client(),
                 group_id=group,
@@ -102,7 +102,7 @@ class KafkaMembership:
         self._settle()
         mine = [p for p in self._consumer.assignment() if (p.topic, p.partition) in self._start]
         found = self._client.call(
-            "read positions",
+            f"read positions of the group {self._group!r}",
             lambda: self._coordinator.fetch_committed_offsets(mine, timeout_ms=_ANSWER_MS),
         )
         return Position(
@@ -134,7 +134,9 @@ class KafkaMembership:
         ):
             raise self._lost("the partitions") from None
         except kafka_errors.KafkaError as error:
-            raise translate(error, "commit a position", self._client.settings) from None
+            raise translate(
+                error, f"commit a position of the group {self._group!r}", self._client.settings
+            ) from None
 
     def leave(self) -> None:
         """Give the partitions back; see `Membership.leave`."""
@@ -149,7 +151,7 @@ class KafkaMembership:
         if joining and known.member_id:
             with suppress(LogError):
                 self._client.call(
-                    "leave a group",
+                    f"leave the group {self._group!r}",
                     lambda: self._client.admin.remove_group_members(
                         self._group, [MemberToRemove(member_id=known.member_id)]
                     ),
@@ -161,7 +163,7 @@ class KafkaMembership:
         while True:
             left_ms = max(deadline - time.monotonic(), 0) * 1000
             stay = partial(self._coordinator.poll, timeout_ms=left_ms)
-            settled = self._client.call("stay in a group", stay)
+            settled = self._client.call(f"take part in the group {self._group!r}", stay)
             if settled and not self._coordinator.need_rejoin():
                 return
             if time.monotonic() >= deadline:
@@ -178,8 +180,12 @@ class KafkaMembership:
 
 
 def _info(client: Client, name: str, state: str) -> GroupInfo:
-    described = client.call("describe groups", lambda: client.admin.describe_groups([name]))[name]
-    offsets = client.call("read positions", lambda: client.admin.list_group_offsets([name]))[name]
+    described = client.call(
+        f"describe the group {name!r}", lambda: client.admin.describe_groups([name])
+    )[name]
+    offsets = client.call(
+        f"read positions of the group {name!r}", lambda: client.admin.list_group_offsets([name])
+    )[name]
     members = () if described["error"] else tuple(map(_member, described["members"]))
     return GroupInfo(
         name=name,

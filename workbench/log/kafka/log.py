@@ -255,6 +255,8 @@ class KafkaLog:
 
     def join(self, group: str, start: Position, *, join_existing: bool = True) -> KafkaMembership:
         """Join a consumer group over the topics that `start` names; see `LogBackend.join`."""
+        for topic in start.by_topic():
+            self.topic(topic)  # a group gives a member nothing of what it may not see, in silence
         return groups.join(self._client, group, start, join_existing=join_existing)
 
     def maintain(self, progress: Progress | None = None) -> None:

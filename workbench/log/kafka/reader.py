@@ -233,7 +233,8 @@ class _Run:
                 return kafka_errors.OffsetOutOfRangeError()
             if error is kafka_errors.TopicAuthorizationFailedError:
                 raise AccessDenied(
-                    f"{self._client.settings.hint} does not let this user read {wanted.topic}",
+                    f"{self._client.settings.hint} does not let {self._client.settings.who} read "
+                    f"{wanted.topic}",
                     hint="it needs READ on the topic",
                 )
             if error in (kafka_errors.CorruptRecordError, kafka_errors.UnknownError):

@@ -41,7 +41,7 @@ def info(client: Client, name: str) -> TopicInfo:
         raise UnknownTopic(name, known, log=client.settings.hint)
     if error is kafka_errors.TopicAuthorizationFailedError:
         raise AccessDenied(
-            f"{client.settings.hint} does not let this user see {name}",
+            f"{client.settings.hint} does not let {client.settings.who} see {name}",
             hint="it needs DESCRIBE on the topic, and READ to read it",
         )
     return _info(found, _configs(client, [name]).get(name, {}))
