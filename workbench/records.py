@@ -74,8 +74,8 @@ class TopicInfo:
     """One topic, from metadata alone.
 
     `id` is the topic's own identity: a topic that was deleted and made again has another one.
-    Retention is null for "forever".  `source_log` is set on recordings: the id of the log that
-    the records came from.
+    Retention is null for "forever", and where the cleanup policy is `"unknown"`.  `source_log` is
+    set on recordings: the id of the log that the records came from.
     """
 
     name: str
@@ -94,7 +94,8 @@ class PartitionInfo:
     """The ends of one partition: `[start, end)` is what can be read now.
 
     `end` is the high watermark; `last_stable` is lower while a transaction is open.  Times are
-    those of the oldest and newest timestamps where they are known without reading.
+    the oldest and newest timestamps where they are known without reading; a cluster knows its
+    oldest only as that of the first record.
     """
 
     topic: str

@@ -68,7 +68,7 @@ def expire_in_kafka(log: wb.Log) -> None:
     """What the broker's own retention does, now and to the record."""
     assert isinstance(log.backend, KafkaLog)
     admin = KafkaAdminClient(bootstrap_servers=log.backend.hint.removeprefix("kafka://"))
-    for info in log.backend.topics():
+    for info, _ in log.backend.details([info.name for info in log.backend.topics()]):
         if info.retention_ms is None:
             continue
         oldest = int(time.time() * 1000) - info.retention_ms

@@ -77,7 +77,7 @@ Patience = Callable[[Callable[[], object]], None]
 def eventually() -> Patience:
     """Wait for something that the broker does in its own time."""
 
-    def wait(done: Callable[[], object], seconds: float = 30.0) -> None:
+    def wait(done: Callable[[], object], seconds: float = 120.0) -> None:
         deadline = time.monotonic() + seconds
         while not done():
             assert time.monotonic() < deadline, "it did not happen in time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import polars as pl
 import pytest
@@ -166,11 +167,48 @@ def test_topics_are_made_as_specified(cluster: KafkaLog, topic_name: str) -> Non
     )
     made = cluster.create_topic(spec)
     assert made == cluster.topic(topic_name)
-    assert made in cluster.topics()
+    assert [made] == [info for info, _ in cluster.details([topic_name])]
     assert (made.partitions, made.retention_ms, made.retention_bytes) == (3, HOUR, 1 << 30)
     assert (made.timestamp_type, made.cleanup_policy) == ("append", "delete")
     with pytest.raises(TopicExists):
         cluster.create_topic(spec)
+
+
+@pytest.fixture
+def requests(cluster: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the requests that a log sends from now on."""
+    sent: list[str] = []
+    manager = cluster._client.admin._manager
+    send = manager.send
+
+    def watched(request: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(type(request).__name__.removesuffix("Request"))
+        return send(request, *args, **kwargs)
+
+    monkeypatch.setattr(manager, "send", watched)
+    return sent
+
+
+def test_three_hundred_topics_cost_as_much_as_one(
+    cluster: KafkaLog, admin: KafkaAdminClient, topic_name: str, requests: list[str]
+) -> None:
+    names = [f"{topic_name}-{n:03d}" for n in range(300)]
+    admin.create_topics({name: {"num_partitions": 1} for name in names}, wait_for_metadata=True)
+    cluster.append(names[7], frame(numbered(3)))
+    cluster.details(names)  # by then every partition has its leader
+    requests.clear()
+    with wb.connect(cluster.hint) as log:
+        log._backend = cluster
+        assert log.topics(f"{topic_name}*")["topic"].to_list() == names
+        assert requests == ["Metadata"]
+        requests.clear()
+        found = log.topics(f"{topic_name}*", details=True)
+    assert found["topic"].to_list() == names
+    assert found["offsets"].to_list() == [3 if n == 7 else 0 for n in range(300)]
+    assert found["last"].drop_nulls().len() == 1
+    assert found["cleanup_policy"].unique().to_list() == ["delete"]
+    assert len(requests) < 20
+    admin.delete_topics(names)
 
 
 def test_added_partitions_are_seen(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
 import polars as pl
 
+from workbench.errors import AccessDenied, UnknownTopic
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import GroupInfo
@@ -22,7 +26,8 @@ class Group:
         self.members = members
         #: Per partition the next offset it would read.
         self.position = position
-        #: topic, partition, position, end, lag: a distance in offsets, not in records.
+        #: topic, partition, position, end, lag: a distance in offsets, not in records.  End and
+        #: lag are null where the topic is gone or may not be seen.
         self.lag = lag
 
     def __repr__(self) -> str:
@@ -30,16 +35,24 @@ class Group:
         return f"Group {self.name} ({self.state}): lag {total} offsets\n{self.lag}"
 
 
-def look_at(backend: LogBackend, info: GroupInfo) -> Group:
-    """What a log says of a group, with the lag of each partition."""
-    ends = {
-        (p.topic, p.partition): p.end
-        for topic in sorted({topic for topic, _ in info.offsets})
-        for p in backend.partitions(topic)
-    }
+def ends_of(backend: LogBackend, groups: Iterable[GroupInfo]) -> dict[tuple[str, int], int]:
+    """The ends of the partitions that groups have positions in, where they can be seen."""
+    ends: dict[tuple[str, int], int] = {}
+    for topic in sorted({topic for group in groups for topic, _ in group.offsets}):
+        # A group may have read what is gone by now, or what this user may not see.
+        with suppress(UnknownTopic, AccessDenied):
+            ends |= {(topic, p.partition): p.end for p in backend.partitions(topic)}
+    return ends
+
+
+def look_at(info: GroupInfo, ends: Mapping[tuple[str, int], int]) -> Group:
+    """What a log says of a group, with the lag of each partition; null where it has no end."""
     position = Position(info.offsets)
     lag = pl.DataFrame(
-        [(*tp, at, ends[tp], ends[tp] - at) for tp, at in position.items() if tp in ends],
+        [
+            (*tp, at, ends.get(tp), ends[tp] - at if tp in ends else None)
+            for tp, at in position.items()
+        ],
         schema={
             "topic": pl.String,
             "partition": pl.Int32,

@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 import polars as pl
 
 from workbench.address import Format, KeyForm
-from workbench.api.group import Group, look_at
+from workbench.api.group import Group, ends_of, look_at
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.errors import SchemaError, UnknownTopic
@@ -82,34 +82,48 @@ class Log:
     def topics(self, pattern: str = "*", *, details: bool = False) -> pl.DataFrame:
         """A row per topic, from metadata alone.
 
-        Columns: topic, partitions, retention_ms (null: forever), cleanup_policy, schema, id; with
-        `details=True` also offsets (an upper bound of the records), bytes, first and last
-        timestamp, null where they cannot be known.
+        Columns: topic, partitions, schema, id; with `details=True`, which costs a few more
+        requests, also retention_ms (null: forever), cleanup_policy, offsets (an upper bound of
+        the records), bytes, first and last timestamp.  What cannot be known, or this user may not
+        ask for, is null; where the cleanup policy is, so is the retention.
         """
         infos = [t for t in self._backend.topics() if fnmatch.fnmatchcase(t.name, pattern)]
-        rows = [self._detailed(info) if details else _topic_row(info) for info in infos]
-        schema = {**_TOPIC_COLUMNS, **(_DETAIL_COLUMNS if details else {})}
-        return pl.DataFrame(rows, schema=schema)
+        if not details:
+            return pl.DataFrame([_topic_row(info) for info in infos], schema=_TOPIC_COLUMNS)
+        found = self._backend.details([info.name for info in infos])
+        return pl.DataFrame(
+            [{**_topic_row(info), **_settings(info), **_ends(parts)} for info, parts in found],
+            schema={**_TOPIC_COLUMNS, **_SETTING_COLUMNS, **_DETAIL_COLUMNS},
+        )
 
     def partitions(self, topic: str) -> pl.DataFrame:
         """A row per partition: partition, start, end, offsets, bytes, first and last timestamp."""
+        self._backend.topic(topic)  # one that is not there is an error
+        [(_, parts)] = self._backend.details([topic])
         return pl.DataFrame(
-            [{"partition": p.partition, **_ends([p])} for p in self._backend.partitions(topic)],
+            [{"partition": p.partition, **_ends([p])} for p in parts],
             schema={"partition": pl.Int32, **_END_COLUMNS, **_DETAIL_COLUMNS},
         )
 
     def groups(self) -> pl.DataFrame:
-        """A row per consumer group: group, state, members, lag (a distance in offsets)."""
-        rows = []
-        for info in self._backend.groups():
-            group = look_at(self._backend, info)
-            rows.append((group.name, group.state, len(info.members), group.lag["lag"].sum()))
+        """A row per consumer group: group, state, members, lag (a distance in offsets).
+
+        Looking touches none of them.
+        """
+        infos = self._backend.groups()
+        ends = ends_of(self._backend, infos)
+        rows = [
+            (one.name, one.state, len(info.members), one.lag["lag"].sum())
+            for info in infos
+            for one in [look_at(info, ends)]
+        ]
         columns = {"group": pl.String, "state": pl.String, "members": pl.Int64, "lag": pl.Int64}
         return pl.DataFrame(rows, schema=columns, orient="row")
 
     def group(self, name: str) -> Group:
         """One consumer group: members, position, lag.  Raises GroupError when there is none."""
-        return look_at(self._backend, self._backend.group(name))
+        info = self._backend.group(name)
+        return look_at(info, ends_of(self._backend, [info]))
 
     def stream(
         self,
@@ -340,19 +354,14 @@ class Log:
                 found.add(self._backend.topic(pattern).name)
         return tuple(sorted(found))
 
-    def _detailed(self, info: TopicInfo) -> dict[str, Any]:
-        ends = _ends(self._backend.partitions(info.name))
-        return {**_topic_row(info), **{name: ends[name] for name in _DETAIL_COLUMNS}}
-
 
 _TOPIC_COLUMNS: dict[str, PolarsType] = {
     "topic": pl.String,
     "partitions": pl.Int32,
-    "retention_ms": pl.Int64,
-    "cleanup_policy": pl.String,
     "schema": pl.String,
     "id": pl.String,
 }
+_SETTING_COLUMNS: dict[str, PolarsType] = {"retention_ms": pl.Int64, "cleanup_policy": pl.String}
 _END_COLUMNS: dict[str, PolarsType] = {"start": pl.Int64, "end": pl.Int64}
 _DETAIL_COLUMNS: dict[str, PolarsType] = {
     "offsets": pl.Int64,
@@ -366,10 +375,16 @@ def _topic_row(info: TopicInfo) -> dict[str, Any]:
     return {
         "topic": info.name,
         "partitions": info.partitions,
-        "retention_ms": info.retention_ms,
-        "cleanup_policy": info.cleanup_policy,
         "schema": None if info.schema is None else info.schema.to_json(),
         "id": info.id,
+    }
+
+
+def _settings(info: TopicInfo) -> dict[str, Any]:
+    known = info.cleanup_policy != "unknown"
+    return {
+        "retention_ms": info.retention_ms,
+        "cleanup_policy": info.cleanup_policy if known else None,
     }
 
 
@@ -381,7 +396,7 @@ def _ends(parts: list[PartitionInfo]) -> dict[str, Any]:
     return {
         "start": parts[0].start if parts else None,
         "end": parts[0].end if parts else None,
-        "offsets": sum(p.end - p.start for p in parts),
+        "offsets": sum(p.end - p.start for p in parts) if parts else None,
         "bytes": sum(sizes) if sizes else None,
         "first": from_ms(min(firsts)) if firsts else None,
         "last": from_ms(max(lasts)) if lasts else None,

@@ -101,7 +101,13 @@ class LogBackend(Protocol):
         """False for a recording: durations then count back from its last record."""
 
     def topics(self) -> list[TopicInfo]:
-        """All topics, by name, from metadata alone."""
+        """All topics, by name, from metadata alone.
+
+        A log that keeps settings elsewhere leaves them out: its cleanup policy is `"unknown"`.
+        """
+
+    def details(self, names: Sequence[str]) -> list[tuple[TopicInfo, list[PartitionInfo]]]:
+        """Topics with their settings, and their partitions with sizes and times where known."""
 
     def topic(self, name: str) -> TopicInfo:
         """One topic.  Raises `UnknownTopic`."""

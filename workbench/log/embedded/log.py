@@ -173,6 +173,10 @@ class EmbeddedLog(Keeper):
         """One topic.  Raises `UnknownTopic`."""
         return topics.info(self._catalog, name)
 
+    def details(self, names: Sequence[str]) -> list[tuple[TopicInfo, list[PartitionInfo]]]:
+        """Topics with their settings and partitions; see `LogBackend.details`."""
+        return [(self.topic(name), self.partitions(name)) for name in names]
+
     def partitions(self, topic: str) -> list[PartitionInfo]:
         """The ends, bytes, and oldest and newest timestamps of each partition, in one query."""
         return topics.partitions(self._catalog, self._topic(topic))

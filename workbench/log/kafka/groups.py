@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -28,24 +29,28 @@ _ANSWER_MS = int(CONNECT_SECONDS * 1000)
 
 
 def infos(client: Client) -> list[GroupInfo]:
-    """All consumer groups, by name, with members and committed offsets."""
+    """All consumer groups, by name, with members and committed offsets.
+
+    A few requests to each coordinator, however many groups there are.
+    """
     listed = client.call("list groups", client.admin.list_groups)
     states = {
         group["group_id"]: group.get("group_state") or ""
         for group in listed
         if group.get("protocol_type") in ("consumer", "")
     }
-    return [_info(client, name, state) for name, state in sorted(states.items())]
+    return _infos(client, states)
 
 
 def info(client: Client, name: str) -> GroupInfo:
     """One group.  Raises GroupError with the names there are."""
     listed = client.call("list groups", client.admin.list_groups)
-    known = {group["group_id"]: group for group in listed}
+    known = {group["group_id"]: group.get("group_state") or "" for group in listed}
     if name not in known:
         hint = did_you_mean(name, sorted(known)) if known else "it has no groups yet"
         raise GroupError(f"no group {name!r} in {client.settings.hint}", hint=hint)
-    return _info(client, name, known[name].get("group_state") or "")
+    [found] = _infos(client, {name: known[name]})
+    return found
 
 
 def join(client: Client, group: str, start: Position, *, join_existing: bool) -> KafkaMembership:
@@ -179,24 +184,31 @@ class KafkaMembership:
         )
 
 
-def _info(client: Client, name: str, state: str) -> GroupInfo:
-    described = client.call(
-        f"describe the group {name!r}", lambda: client.admin.describe_groups([name])
-    )[name]
+def _infos(client: Client, states: Mapping[str, str]) -> list[GroupInfo]:
+    if not states:
+        return []
+    names = sorted(states)
+    which = f"the group {names[0]!r}" if len(names) == 1 else "groups"
+    described = client.call(f"describe {which}", lambda: client.admin.describe_groups(names))
     offsets = client.call(
-        f"read positions of the group {name!r}", lambda: client.admin.list_group_offsets([name])
-    )[name]
-    members = () if described["error"] else tuple(map(_member, described["members"]))
-    return GroupInfo(
-        name=name,
-        state=(state or described.get("group_state") or "unknown").lower(),
-        members=members,
-        offsets={
-            (tp.topic, tp.partition): at.offset
-            for tp, at in sorted(offsets.items())
-            if at.offset >= 0
-        },
+        f"read positions of {which}",
+        lambda: client.admin.list_group_offsets(dict.fromkeys(names)),
     )
+    return [
+        GroupInfo(
+            name=name,
+            state=(states[name] or described[name].get("group_state") or "unknown").lower(),
+            members=(
+                () if described[name]["error"] else tuple(map(_member, described[name]["members"]))
+            ),
+            offsets={
+                (tp.topic, tp.partition): at.offset
+                for tp, at in sorted(offsets[name].items())
+                if at.offset >= 0
+            },
+        )
+        for name in names
+    ]
 
 
 def _member(found: dict[str, Any]) -> GroupMember:

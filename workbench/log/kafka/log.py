@@ -132,7 +132,7 @@ class KafkaLog:
         return True
 
     def topics(self) -> list[TopicInfo]:
-        """All topics but Kafka's own, by name, in two requests."""
+        """All topics but Kafka's own, by name, in one request: without their settings."""
         known = topics.infos(self._client)
         return [self._with_schema(info) for info in known if self._limits.allows(info.name)]
 
@@ -140,6 +140,11 @@ class KafkaLog:
         """One topic.  Raises `UnknownTopic`, `AccessDenied`."""
         self._limits.check(name)
         return self._with_schema(topics.info(self._client, name))
+
+    def details(self, names: Sequence[str]) -> list[tuple[TopicInfo, list[PartitionInfo]]]:
+        """Topics with their settings and partitions; see `LogBackend.details`."""
+        found = topics.details(self._client, [n for n in names if self._limits.allows(n)])
+        return [(self._with_schema(info), parts) for info, parts in found]
 
     def partitions(self, topic: str) -> list[PartitionInfo]:
         """The ends of each partition, now: one round trip to each leader."""
@@ -232,7 +237,11 @@ class KafkaLog:
         return [Gap(topic, partition, start, last, "expired")] if start < last else []
 
     def wait(self, position: Mapping[tuple[str, int], int], timeout: float) -> bool:
-        """Block until a record is readable at or after its position; False after `timeout`."""
+        """Block until a record is readable at or after its position; False after `timeout`.
+
+        Asks each leader for its ends, at first after 10 ms, then ever less often, down to four
+        times a second: a record is seen that much later at most.
+        """
         deadline = time.monotonic() + timeout
         pause = _FIRST_LOOK
         while True:
