@@ -36,10 +36,15 @@ def scan(source: SliceSource, topics: Sequence[str], columns: Iterable[str]) -> 
 
     `topics` are those of the stream, so that lanes are the same for every slice of it.
     """
+    return marked(source.lazy(marks=True), topics, columns)
+
+
+def marked(records: pl.LazyFrame, topics: Sequence[str], columns: Iterable[str]) -> pl.LazyFrame:
+    """What `scan` gives, of records as `SliceSource.lazy(marks=True)` gives them."""
     number = pl.col("partition").cast(pl.Int64)
     for rank, topic in list(enumerate(sorted(topics)))[1:]:
         number += (pl.col("topic") == topic).cast(pl.Int64) * (rank << 32)
-    return source.lazy(marks=True).select(
+    return records.select(
         *dict.fromkeys(columns),
         pl.col("timestamp").dt.epoch("ms").fill_null(NO_TIME).alias("_at"),
         number.alias("_lane"),

@@ -6,8 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import and_
 from typing import Any, Literal
 
 import polars as pl
@@ -19,6 +17,7 @@ from workbench.errors import (
     InvalidRange,
 )
 from workbench.positions import Position
+from workbench.source.keyed import Keyed
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
@@ -28,7 +27,7 @@ from workbench.table.definition import HIDDEN, check_by, define
 from workbench.table.diff import Diff, compare
 from workbench.table.engine import Engine, Held
 from workbench.table.moments import AsOf, Moments
-from workbench.table.reading import Counts, Tally, batches, scan
+from workbench.table.reading import Counts, Tally, batches, marked, scan
 from workbench.table.snapshots import Snapshots
 from workbench.table.state import State
 
@@ -104,6 +103,7 @@ class Table:
         """Set up; `definition` says what the engine does, where that can be said."""
         self._stream, self._engine = stream, engine
         self._moments = Moments(stream, start)
+        self._keyed = Keyed(engine.by[0])
         begin = self._moments.start
         self._snapshots = Snapshots(
             engine,
@@ -219,10 +219,9 @@ class Table:
         """
         events, after = self.trace(key, at)
         marks = ["tombstone"] if self._engine.deletes else []
-        columns = [name for name in self._stream.schema if name not in HIDDEN]
         return (
             events.rename({"_tombstone": "tombstone"})
-            .select(*columns, *marks)
+            .select(*self._fields, *marks)
             .hstack(after.rename(lambda name: f"after_{name}"))
         )
 
@@ -236,12 +235,18 @@ class Table:
         """What `explain` is made of: the events of a key in order, and its row after each."""
         if at not in ("now", "latest") or isinstance(at, Mapping):
             self._moments.check_compaction("cut")
-        values = self._key(key)
-        matches = reduce(and_, (self._is(name, value) for name, value in values.items()))
-        dead = pl.col("_tombstone") & (self._engine.deletes and None not in values.values())
+        first, *others = (self._value(name, one) for name, one in self._key(key).items())
+        matches = [pl.col(one.name).eq_missing(pl.lit(one[0], one.dtype)) for one in others]
+        dead = pl.col("_tombstone") & (self._engine.deletes and not first.has_nulls())
         end = self._moments.position(self._moments.instant(at) or at)
-        events = self._scan(end).filter(matches & (pl.col("_counts") | dead)).collect()
-        events = events.sort(self._engine.order)
+        source = self._slice(self._moments.starts(end), end)
+        found = self._keyed.find(source, first).lazy()
+        events = (
+            marked(found, self._stream.topics, self._fields)
+            .filter(pl.col("_counts") | dead, *matches)
+            .collect()
+            .sort(self._engine.order)
+        )
         return events, self._engine.trace(events)
 
     def changes(self, keys: pl.DataFrame) -> pl.DataFrame:
@@ -254,7 +259,7 @@ class Table:
         end = self._moments.position("now")
         dead = pl.col("_tombstone") & self._engine.deletes & pl.col(self.by[0]).is_not_null()
         events = (
-            self._scan(end)
+            scan(self._slice(self._moments.starts(end), end), self._stream.topics, self._fields)
             .filter(pl.col("_counts") | dead)
             .join(keys.lazy(), on=self.by, how="semi", nulls_equal=True)
             .collect()
@@ -265,17 +270,19 @@ class Table:
         # The rows of a fold follow partitions; what is asked is what was true by time.
         return stamped.sort("_at", maintain_order=True)
 
+    def end(self) -> Position:
+        """Where the records end now: another position than before means that `now` may differ."""
+        return self._moments.position("now")
+
     def __repr__(self) -> str:
         return (
             f"Table of {', '.join(self._stream.topics)} by {', '.join(self.by)}: "
             f"{', '.join(self._aggregates)}; from {self.start.describe()}"
         )
 
-    def _scan(self, end: Position) -> pl.LazyFrame:
-        """All records before a position, with all their fields."""
-        columns = [name for name in self._stream.schema if name not in HIDDEN]
-        source = self._slice(self._moments.starts(end), end)
-        return scan(source, self._stream.topics, columns)
+    @property
+    def _fields(self) -> list[str]:
+        return [name for name in self._stream.schema if name not in HIDDEN]
 
     def _key(self, key: Any) -> dict[str, Any]:
         if isinstance(key, Mapping):
@@ -288,13 +295,11 @@ class Table:
             raise DefinitionError(f"{key!r} is no key by {', '.join(self.by)}")
         return values
 
-    def _is(self, name: str, value: Any) -> pl.Expr:
-        """Whether a column has the value; null has null."""
-        if value is None:
-            return pl.col(name).is_null()
+    def _value(self, name: str, value: Any) -> pl.Series:
+        """A part of a key as the column has it."""
         dtype = self._stream.schema[name]
         try:
-            return pl.col(name) == pl.lit(pl.Series([value], dtype=dtype, strict=True)).first()
+            return pl.Series(name, [value], dtype=dtype, strict=True)
         except (TypeError, PolarsError) as error:
             raise DefinitionError(f"{value!r} is no {dtype}, which {name!r} is") from error
 

@@ -1,0 +1,134 @@
+"""An index of keys changes what looking costs, and not what is found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import workbench as wb
+from workbench.source import keyed
+from workbench.source.keyed import Keyed
+
+from . import model
+from .examples import FIELDS, streams
+from .test_table import append, logged, positions, table
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(streams(), st.sampled_from([("account",), ("key",), ("kind", "account")]), st.data())
+def test_what_is_found_by_an_index_is_what_a_scan_finds(
+    events: list[model.Event], by: tuple[str, ...], data: st.DataObject
+) -> None:
+    position = data.draw(positions(events))
+    key = tuple(data.draw(st.sampled_from(["a", "b", "in", None])) for _ in by)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        logged(events, sealed=data.draw(st.integers(0, len(events)))) as tx,
+    ):
+        plain = table(tx, by).explain(dict(zip(by, key, strict=True)), at=position)
+        folder = Path(tx.source.backend.hint).parent / "private"
+        patch.setenv("WORKBENCH_CACHE", str(folder))
+        patch.setattr(keyed, "WORTH", 0.0)
+        for made in (table(tx, by), table(tx, by)):
+            for _ in range(2):  # the first makes the index
+                found = made.explain(dict(zip(by, key, strict=True)), at=position)
+                assert found.equals(plain)
+
+
+@pytest.fixture
+def tx(log: wb.Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> wb.Stream:
+    """Two sealed segments and a tail; every look is worth an index."""
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "private"))
+    monkeypatch.setattr(keyed, "WORTH", 0.0)
+    log.create("tx", schema=FIELDS)
+    for part in range(3):
+        more = [model.Event(0, 0, n, "k", {"account": "ab"[n % 2], "qty": n}) for n in range(10)]
+        append(log, more)
+        if part < 2:
+            log.backend.seal("tx", force=True)  # type: ignore[attr-defined]
+    return log.stream("tx")
+
+
+def find(tx: wb.Stream, value: Any, column: str = "account", **cut: Any) -> pl.DataFrame:
+    source = tx.between(cut.get("start", "earliest"), cut.get("end", "now")).source
+    return Keyed(column).find(source, pl.Series([value], dtype=tx.schema[column]))
+
+
+def indexes(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "private").rglob("*.parquet"))
+
+
+def test_each_segment_has_one_index_which_serves_every_part_of_it(
+    tx: wb.Stream, tmp_path: Path
+) -> None:
+    whole = find(tx, "a")
+    assert whole["offset"].to_list() == list(range(0, 30, 2))
+    assert len(indexes(tmp_path)) == 2
+    for first, last in ((3, 25), (0, 7), (12, 13), (20, 30), (5, 5)):
+        found = find(tx, "a", start={0: first}, end={0: last})
+        assert found.equals(whole.filter(pl.col("offset").is_between(first, last, closed="left")))
+    assert len(indexes(tmp_path)) == 2
+    assert find(tx, None).is_empty()
+    assert find(tx, 4, "qty")["offset"].to_list() == [4, 14, 24]
+    assert len(indexes(tmp_path)) == 4
+    assert find(tx, 3, "offset")["qty"].to_list() == [3]
+    assert len(indexes(tmp_path)) == 4
+
+
+def test_a_damaged_index_is_made_again(tx: wb.Stream, tmp_path: Path) -> None:
+    whole = find(tx, "a")
+    for number, path in enumerate(indexes(tmp_path)):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(bytes(content) if number else b"")
+    assert find(tx, "a").equals(whole)
+    assert find(tx, "a").equals(whole)
+    assert len(indexes(tmp_path)) == 2
+    shutil.rmtree(tmp_path / "private")
+    assert find(tx, "a").equals(whole)
+
+
+def test_an_index_is_read_and_not_the_segment(
+    tx: wb.Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = find(tx, "a")
+    looked: list[int] = []
+    decode = type(tx.all().source).decode
+
+    def counting(self: Any, chunk: Any, **options: Any) -> pl.LazyFrame:
+        looked.append(chunk.end - chunk.start)
+        return decode(self, chunk, **options)
+
+    monkeypatch.setattr(type(tx.all().source), "decode", counting)
+    assert find(tx, "a").equals(whole)
+    # Both segments in one look-up, then the tail.
+    assert looked == [20, 10]
+
+
+def test_looking_pays_for_an_index_before_it_is_made(
+    tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed, "WORTH", 1e9)
+    for _ in range(3):
+        find(tx, "a")
+    assert indexes(tmp_path) == []
+
+
+def test_keys_that_are_no_text_are_found_as_ever(
+    log: wb.Log, tx: wb.Stream, tmp_path: Path
+) -> None:
+    log.append("tx", [{"qty": 1}], key=lambda _: b"\xff")
+    log.backend.seal("tx", force=True)  # type: ignore[attr-defined]
+    as_bytes = log.stream("tx", decode_key="bytes")
+    for _ in range(2):
+        assert find(as_bytes, b"\xff", "key")["qty"].to_list() == [1]
+        assert find(as_bytes, b"k", "key").height == 30
+        assert find(tx, "k", "key").height == 30
+    explained = tx.table(by="key", n=pl.len()).explain("k")
+    assert explained["after_n"].to_list()[-1] == 30
