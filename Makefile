@@ -1,7 +1,7 @@
 # What a clone needs, in one word each.  Set-up happens by itself: the first word that needs the
 # virtual environment makes it, and makes it again when pyproject.toml has changed.
 .POSIX:
-.PHONY: help demo lab test test-kafka bench soak wheel clean
+.PHONY: help demo lab test test-kafka bench bench-kafka soak wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -14,6 +14,7 @@ help:
 	@echo "make test    set up, check style and types, run all tests"
 	@echo "make test-kafka   the tests that start a Kafka broker (Java, Maven)"
 	@echo "make bench   set up, measure speed and memory"
+	@echo "make bench-kafka   the same from a Kafka broker, beside other clients"
 	@echo "make soak    all tests at their full counts (hours)"
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove everything that the words above have made"
@@ -38,6 +39,10 @@ test-kafka: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks
+
+bench-kafka: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m tests.benchmarks kafka
 
 soak: $(VENV)/installed-dev
 	WORKBENCH_SOAK=1 $(BIN)/pytest --timeout=0

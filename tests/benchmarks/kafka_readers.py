@@ -53,7 +53,8 @@ def fetch(server: str, topic: str, counts: Counts) -> int:
                 answer = _received(connection, buffer[:size])
                 first = 12 + len(name) + 4 + 4 + 2 + 16  # where the aborted transactions begin
                 (aborted,) = struct.unpack_from(">i", answer, first)
-                at = _next_offset(answer, first + 4 + 16 * max(aborted, 0) + 4)
+                before, at = at, _next_offset(answer, first + 4 + 16 * max(aborted, 0) + 4)
+                assert at > before, f"no records at offset {before} of partition {partition}"
     return sum(counts.values())
 
 
@@ -77,7 +78,14 @@ def _next_offset(answer: memoryview, start: int) -> int:
 
 
 def ours(server: str, topic: str, counts: Counts) -> pl.DataFrame:
-    """Coordinates, key and value, as bytes."""
+    """Coordinates, key and value, as bytes; nothing is kept for a second read."""
+    with wb.connect(f"kafka://{server}", max_read=1 << 40, cache="off") as log:
+        stream = log.stream(topic, decode="bytes", decode_key="bytes")
+        return stream.between("earliest", counts).frame()
+
+
+def ours_kept(server: str, topic: str, counts: Counts) -> pl.DataFrame:
+    """The same with the session's cache, as it is unless it is switched off."""
     with wb.connect(f"kafka://{server}", max_read=1 << 40) as log:
         stream = log.stream(topic, decode="bytes", decode_key="bytes")
         return stream.between("earliest", counts).frame()
@@ -85,13 +93,13 @@ def ours(server: str, topic: str, counts: Counts) -> pl.DataFrame:
 
 def ours_json(server: str, topic: str, counts: Counts) -> pl.DataFrame:
     """Coordinates, key, and the fields of the value, typed and exact."""
-    with wb.connect(f"kafka://{server}", max_read=1 << 40) as log:
+    with wb.connect(f"kafka://{server}", max_read=1 << 40, cache="off") as log:
         return log.stream(topic, schema=SCHEMA).between("earliest", counts).frame()
 
 
 def ours_batches(server: str, topic: str, counts: Counts) -> int:
     """The frames of `batches()`, each let go of before the next."""
-    with wb.connect(f"kafka://{server}") as log:
+    with wb.connect(f"kafka://{server}", cache="off") as log:
         stream = log.stream(topic, decode="bytes", decode_key="bytes")
         return sum(frame.height for frame in stream.between("earliest", counts).batches())
 
