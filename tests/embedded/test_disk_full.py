@@ -71,7 +71,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
             raise apsw.FullError("database or disk is full")
 
         with monkeypatch.context() as patch:
-            patch.setattr(append, "_advance", full)
+            patch.setattr(append, "_insert", full)
             with pytest.raises(StorageFull, match="no space left"):
                 log.append("t", numbered(100, 10))
 

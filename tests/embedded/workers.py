@@ -24,8 +24,8 @@ BATCH = 10
 
 #: Where a process may end: each is an operation of the real code, and it ends before or after it.
 FAULT_POINTS = {
-    "append: rows prepared": (append, "_part"),
-    "append: end moved": (append, "_advance"),
+    "append: end moved": (append, "_take"),
+    "append: rows written": (append, "_insert"),
     "append: committed": (Doorbell, "ring"),
     "seal: folder made": (files, "make_folder"),
     "seal: file synced": (files, "sync_file"),
