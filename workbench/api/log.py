@@ -22,7 +22,7 @@ from workbench.records import TIMESTAMP, Isolation, PartitionInfo, TopicInfo
 from workbench.schema import Schema
 from workbench.sink.append import Appended, append, new_producer
 from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
-from workbench.source.display import html_table
+from workbench.source.display import bundle, html_table
 from workbench.source.progress import telling
 from workbench.source.stream import Asked, StreamSource
 from workbench.source.times import When, from_ms, parse_duration
@@ -336,6 +336,9 @@ class Log:
         shown = ", ".join(names[:8]) + (f", … {len(names) - 8} more" if len(names) > 8 else "")
         kind = self._backend.kind if self._backend.live else "recording"
         return f"Log {self._backend.hint} ({kind}): {shown or 'no topics yet'}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle("log", self, Log._repr_html_)
 
     def _repr_html_(self) -> str:
         return html_table(self.topics(details=True), caption=repr(self))

@@ -9,7 +9,7 @@ import polars as pl
 
 from workbench.monitor import Monitor
 from workbench.positions import Position
-from workbench.source.display import renderer
+from workbench.source.display import bundle
 from workbench.source.slice import SliceSource
 from workbench.table import State, Table
 from workbench.trail import Trail
@@ -100,9 +100,8 @@ class PlayedTable:
     def __repr__(self) -> str:
         return repr(self.state)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        show = renderer("table")
-        return {"text/plain": repr(self)} if show is None else show(self)
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle("table", self)
 
 
 class PlayedTrail:
@@ -139,6 +138,5 @@ class PlayedTrail:
         total = self.trail.frame().height
         return f"{self.frame().height:,} of {total:,} events played\n{self.trail!r}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        show = renderer("trail")
-        return {"text/plain": repr(self)} if show is None else show(self)
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle("trail", self)

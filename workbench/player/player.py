@@ -15,7 +15,7 @@ from workbench.errors import DefinitionError, InvalidRange
 from workbench.player.driven import Driven, PlayedMonitor, PlayedTable, PlayedTrail
 from workbench.player.sequence import BLOCK, Sequence
 from workbench.positions import Position
-from workbench.source.display import renderer, text
+from workbench.source.display import bundle, text
 from workbench.source.slice import SliceSource
 from workbench.source.times import When, parse_instant
 from workbench.table import Table
@@ -241,9 +241,8 @@ class Player:
             f"{self._played:,} of {self.total:,} records"
         )
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        show = renderer("player")
-        return {"text/plain": repr(self)} if show is None else show(self)
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle("player", self)
 
     def _run(self, stop: threading.Event) -> None:
         try:

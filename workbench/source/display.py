@@ -45,12 +45,13 @@ def chart(kind: str, shown: object) -> Any:
     return draw(shown)
 
 
-def bundle(kind: str, shown: object, as_html: Callable[[Any], str]) -> dict[str, Any]:
-    """The MIME bundle of an object: its renderer's, else its text and a table."""
+def bundle(kind: str, shown: object, as_html: Callable[[Any], str] | None = None) -> dict[str, Any]:
+    """The MIME bundle of an object: its renderer's, else its text and, if it has one, a table."""
     show = renderer(kind)
     if show is not None:
         return cast(dict[str, Any], show(shown))
-    return {"text/plain": repr(shown), "text/html": as_html(shown)}
+    tables = {} if as_html is None else {"text/html": as_html(shown)}
+    return {"text/plain": repr(shown), **tables}
 
 
 def html_table(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from workbench.address import Address
 from workbench.positions import Position
-from workbench.source.display import html_block, html_table
+from workbench.source.display import bundle, html_block, html_table
 from workbench.table.reading import Counts
 
 
@@ -46,6 +47,9 @@ class State:
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.counts}\n{self.frame}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle("state", self, State._repr_html_)
 
     def _repr_html_(self) -> str:
         return html_block(self.title, [html_table(self.frame, caption=str(self.counts))])

@@ -90,6 +90,7 @@ class View(anywidget.AnyWidget):
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = lambda data, default: default
         self.on_msg(self._hear)
+        _cells()
 
     def picture(self) -> Mapping[str, Any]:
         """The whole of what is shown now, as JSON."""

@@ -1,0 +1,108 @@
+// A trail: a time line, and below it what each event changed.
+
+import { Chart } from "./chart.js";
+import { cell, chooses, grid, select } from "./grid.js";
+import { Link, button, node, pauseButton, toolbar } from "./link.js";
+
+const count = new Intl.NumberFormat("en");
+
+export function render({ model, el }) {
+  let lines = [];
+  let pause = null;
+  let shownRaw = null;
+  const heading = node("strong", { class: "wb-title" });
+  const facts = node("div", { class: "wb-facts" });
+  const plot = node("div", { class: "wb-plot", role: "img", "aria-label": model.get("_title") });
+  const list = node("div", { class: "wb-scroll" });
+  const details = node("div", { class: "wb-why", hidden: "" });
+  const gaps = node("div");
+  const chart = new Chart(plot);
+
+  function open(event, number) {
+    const raw = node("div");
+    shownRaw = { number, raw };
+    const address = button("Copy the address", "copy", () => link.do("address", { number }), { text: true });
+    const close = button("Close", "close", () => (details.hidden = true));
+    const change = (row) => (line) => row[3] && line.classList.add("wb-changed");
+    const columns = ["field", "before", "after"].map((name) => ({ name, number: false }));
+    details.hidden = false;
+    details.replaceChildren(
+      toolbar("Event", node("strong", {}, event.place), button("Raw value", "key", () => link.do("raw", { number }), { text: true }), address, node("span", { class: "wb-grow" }), close),
+      grid({ columns, rows: event.rows.map((row) => row.slice(0, 3)), label: "Before and after", mark: (line, n) => change(event.rows[n])(line) }),
+      raw,
+    );
+  }
+
+  function drawEvents({ events, total }) {
+    const head = ["time", "record", "changes", ""].map((name) => node("th", { scope: "col" }, name));
+    lines = events.map((event, number) => {
+      const marks = event.marks.map(([kind, words]) => node("span", { class: "wb-mark", "data-mark": kind }, words));
+      const line = node("tr", {}, cell("td", event.time), cell("td", event.place), cell("td", event.changes), node("td", {}, ...marks));
+      chooses(line, () => {
+        select(line);
+        open(event, number);
+      });
+      return line;
+    });
+    const cut = total > events.length ? [node("p", { class: "wb-facts" }, `The first ${count.format(events.length)} of ${count.format(total)} events.`)] : [];
+    list.replaceChildren(node("table", { "aria-label": "Events" }, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...lines)), ...cut);
+  }
+
+  const future = (marks) => lines.forEach((line, n) => line.classList.toggle("wb-future", Boolean(marks[n])));
+
+  async function copy(address) {
+    try {
+      await navigator.clipboard.writeText(address);
+      link.tell("note", "The address is copied: wb.open_slice(address) opens this record.");
+    } catch {
+      link.tell("note", `The address: ${address}`);
+    }
+    setTimeout(() => el.dataset.condition === "note" && link.tell(null), 6000);
+  }
+
+  function drawRaw({ number, key, value, headers, size, cut }) {
+    if (shownRaw?.number !== number) return;
+    const said = cut ? `the first ${count.format(cut)} of ${count.format(size)} bytes` : `${count.format(size)} bytes, whole`;
+    const texts = [["key", key], ...headers.map(([name, content]) => [`header ${name}`, content])];
+    const block = value === null ? node("p", {}, "The value is null: a tombstone.") : node("pre", { class: "wb-raw", tabindex: "0" }, value);
+    shownRaw.raw.replaceChildren(
+      grid({ columns: [{ name: "part" }, { name: "content" }], rows: texts, label: "Key and headers" }),
+      ...(value === null ? [] : [node("p", { class: "wb-facts" }, `value: ${said}`)]),
+      block,
+    );
+  }
+
+  const show = {
+    picture(body, seq) {
+      heading.textContent = body.title;
+      facts.replaceChildren(...body.facts.map((fact) => node("div", {}, fact)));
+      const width = Math.max(Math.min(el.clientWidth - 130, 1000), 320);
+      const fit = (part) => {
+        if (part.width) part.width = width;
+        for (const inner of part.vconcat ?? []) fit(inner);
+      };
+      fit(body.spec);
+      body.spec.config.legend = { ...body.spec.config.legend, orient: "top" };
+      chart.show(body.spec, body.datasets);
+      drawEvents(body);
+      future(body.future);
+      gaps.replaceChildren();
+      if (body.gaps.rows.length) gaps.append(node("p", { class: "wb-facts" }, "Offsets without a record:"), grid({ ...body.gaps, label: "Gaps" }));
+      el.dataset.seq = seq;
+    },
+    news(body, seq) {
+      if (body.future) future(body.future);
+      if (body.raw) drawRaw(body.raw);
+      if (body.address) copy(body.address);
+      el.dataset.seq = seq;
+    },
+    state: (state) => pause?.update(state),
+  };
+  const link = new Link(model, el, show);
+  pause = pauseButton(link);
+  el.append(toolbar("Trail", pause, heading), facts, plot, list, details, gaps);
+  return () => {
+    link.close();
+    chart.close();
+  };
+}

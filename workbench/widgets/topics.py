@@ -1,0 +1,90 @@
+"""A log as a browser of its topics: sizes, rates, groups with lag, and a peek at records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import polars as pl
+
+from workbench.errors import WorkbenchError
+from workbench.widgets.ordered import cells, columns
+from workbench.widgets.view import View
+
+#: How often the topics and the groups are asked for, in seconds, and how much of the time that may
+#: take at most.
+AGAIN_S = 2.0
+SHARE = 0.1
+
+#: How many records a peek shows, and over how many seconds a rate is measured.
+PEEK = 20
+RATE_S = 20.0
+
+_SHOWN = ["topic", "partitions", "offsets", "bytes", "retention_ms", "first", "last"]
+
+
+class TopicsView(View):
+    """The live view of a log (`workbench.Log`)."""
+
+    entry: ClassVar[str] = "topics.js"
+
+    def __init__(self, log: Any) -> None:
+        self._of = log
+        self._due_s = 0.0
+        self._ends: list[tuple[float, dict[str, int]]] = []
+        self._told: dict[str, Any] = {}
+        super().__init__(repr(log))
+
+    def picture(self) -> Mapping[str, Any]:
+        self._told = self._now()
+        return {"title": repr(self._of), **self._told}
+
+    def news(self) -> Mapping[str, Any] | None:
+        if time.monotonic() < self._due_s:
+            return None
+        now = self._now()
+        if now == self._told:
+            return None
+        self._told = now
+        return now
+
+    def act(self, command: str, details: Mapping[str, Any]) -> None:
+        topic = str(details["topic"])
+        parts = self._of.partitions(topic)
+        newest = self._of.stream(topic).tail(PEEK).drop("topic")
+        peek = {
+            "topic": topic,
+            "partitions": {"columns": columns(parts), "rows": cells(parts)},
+            "records": {"columns": columns(newest), "rows": cells(newest)},
+        }
+        self.post("news", {"peek": peek})
+
+    def _now(self) -> dict[str, Any]:
+        began_s = time.monotonic()
+        topics = self._of.topics(details=True).select(_SHOWN)
+        rates = self._rates(began_s, dict(topics.select("topic", "offsets").iter_rows()))
+        topics = topics.insert_column(
+            3, pl.Series("per_second", [rates.get(name) for name in topics["topic"]], pl.Float64)
+        )
+        try:
+            groups = self._of.groups()
+        except WorkbenchError:  # not everybody may list them
+            groups = pl.DataFrame()
+        took_s = time.monotonic() - began_s
+        self._due_s = time.monotonic() + max(AGAIN_S, took_s / SHARE)
+        return {
+            "names": topics["topic"].to_list(),
+            "topics": {"columns": columns(topics), "rows": cells(topics)},
+            "groups": {"columns": columns(groups), "rows": cells(groups)},
+        }
+
+    def _rates(self, now_s: float, offsets: dict[str, int]) -> dict[str, float]:
+        """Offsets per second over the last seconds; nothing is known at the first look."""
+        self._ends = [(at, ends) for at, ends in self._ends if now_s - at < RATE_S]
+        self._ends.append((now_s, offsets))
+        first_s, first = self._ends[0]
+        span_s = now_s - first_s
+        if not self._of.backend.live or span_s <= 0:
+            return {}
+        return {name: (end - first.get(name, end)) / span_s for name, end in offsets.items()}
