@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 SOAK = os.environ.get("WORKBENCH_SOAK") == "1"
-#: The preview of Kafka has its own command, `make test-kafka`: its groups do not settle reliably.
-KAFKA = SOAK or os.environ.get("WORKBENCH_KAFKA") == "1"
 
 # The same few examples every time, so that a change fails for what it changed; the soak searches.
 settings.register_profile(
@@ -33,6 +31,7 @@ settings.load_profile("soak" if SOAK else "default")
 
 # Tests leave the user's own cache alone; those that are about it name a folder.
 os.environ["WORKBENCH_CACHE"] = "off"
+os.environ["WORKBENCH_SCHEMAS"] = "off"
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -48,14 +47,6 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests that need a broker to their own command."""
-    if not KAFKA:
-        left = [item for item in items if item.get_closest_marker("kafka")]
-        items[:] = [item for item in items if not item.get_closest_marker("kafka")]
-        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -100,6 +103,59 @@ def test_we_read_what_kafkas_producer_writes(
     ]
 
 
+def kcat(kafka: Broker, *arguments: str, stdin: bytes = b"") -> bytes:
+    """What kcat, a client that shares nothing with ours, prints."""
+    program = shutil.which("kcat")
+    if program is None:
+        pytest.skip("kcat is not installed (on Debian: apt-get install kcat)")
+    command = [program, "-b", kafka.bootstrap, *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, check=True).stdout
+
+
+def test_kcat_reads_what_we_write(cluster: KafkaLog, kafka: Broker, topic_name: str) -> None:
+    cluster.create_topic(TopicSpec(topic_name, partitions=2))
+    headers = [("a", b"1"), ("a", None), ("b", b""), ("a", b"2")]
+    cluster.append(
+        topic_name,
+        frame(
+            [
+                (0, T0, b"k", b"\x00\xffv", headers),
+                (0, T0 + 1, None, b"no key", []),
+                (0, T0 + 2, b"", b"", []),
+                (0, T0 + 3, b"tombstone", None, []),
+                (1, T0 + 4, b"other", b"partition", []),
+            ]
+        ),
+    )
+    # Sizes tell what is empty (0) from what is null (-1).
+    form = "%p %o %T %K [%k] %S [%s] %h;"
+    found = kcat(kafka, "-C", "-t", topic_name, "-p", "0", "-e", "-q", "-f", form)
+    assert found == (
+        b"0 0 %d 1 [k] 3 [\x00\xffv] a=1,a=NULL,b=,a=2;"
+        b"0 1 %d -1 [] 6 [no key] ;0 2 %d 0 [] 0 [] ;0 3 %d 9 [tombstone] -1 [] ;"
+        % (T0, T0 + 1, T0 + 2, T0 + 3)
+    )
+    other = kcat(kafka, "-C", "-t", topic_name, "-p", "1", "-e", "-q", "-f", "%k %s %T")
+    assert other == b"other partition %d" % (T0 + 4)
+
+
+def test_we_read_what_kcat_writes(cluster: KafkaLog, kafka: Broker, topic_name: str) -> None:
+    cluster.create_topic(TopicSpec(topic_name))
+    target = ("-P", "-t", topic_name, "-p", "0", "-K", ":")
+    kcat(kafka, *target, "-H", "a=1", "-H", "a=2", "-H", "n", stdin=b"k:v\n")
+    kcat(kafka, *target, "-Z", stdin=b"gone:\n:no key\n")
+    kcat(kafka, *target, "-z", "zstd", stdin=b"".join(b"k%d:v%d\n" % (n, n) for n in range(50)))
+    found, gaps = read(cluster, topic_name)
+    assert gaps == []
+    assert found["key"].to_list() == [b"k", b"gone", None, *(b"k%d" % n for n in range(50))]
+    assert values(found) == [b"v", None, b"no key", *(b"v%d" % n for n in range(50))]
+    assert [(h["name"], h["value"]) for h in found["headers"][0]] == [
+        ("a", b"1"),
+        ("a", b"2"),
+        ("n", None),
+    ]
+
+
 # --- reading leaves no trace --------------------------------------------------------------------
 
 
@@ -172,6 +228,35 @@ def test_topics_are_made_as_specified(cluster: KafkaLog, topic_name: str) -> Non
     assert (made.timestamp_type, made.cleanup_policy) == ("append", "delete")
     with pytest.raises(TopicExists):
         cluster.create_topic(spec)
+
+
+def test_a_schema_is_the_users_own(
+    kafka: Broker,
+    admin: KafkaAdminClient,
+    topic_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Patience,
+) -> None:
+    url = f"kafka://{kafka.bootstrap}"
+    monkeypatch.setenv("WORKBENCH_SCHEMAS", str(tmp_path / "own"))
+    schema = {"amount": pl.Decimal(18, 2)}
+    with wb.connect(url, write=True) as log:
+        log.create(topic_name, schema=schema)
+    with wb.connect(url, write=True) as log:
+        assert log.stream(topic_name).schema["amount"] == pl.Decimal(18, 2)
+        log.append(topic_name, [{"amount": "1.10"}])
+        assert log.stream(topic_name).all().frame()["amount"].dtype == pl.Decimal(18, 2)
+    monkeypatch.setenv("WORKBENCH_SCHEMAS", str(tmp_path / "another's"))
+    with wb.connect(url) as log:
+        assert log.backend.topic(topic_name).schema is None
+    # A topic that is made again is another one.
+    monkeypatch.setenv("WORKBENCH_SCHEMAS", str(tmp_path / "own"))
+    admin.delete_topics([topic_name])
+    eventually(lambda: topic_name not in admin.list_topics())
+    make(admin, topic_name)
+    with wb.connect(url) as log:
+        assert log.backend.topic(topic_name).schema is None
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from workbench.log.kafka.masking import MaskedReader
 from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.produce import Appender
 from workbench.log.kafka.reader import FetchReader, Piece, Range, Reader
+from workbench.log.kafka.schemas import Schemas
 from workbench.log.kafka.settings import Settings
 from workbench.log.kafka.wire import Wire, open_wire
 from workbench.log.protocol import Producer, Progress, TopicSpec
@@ -63,7 +64,7 @@ class KafkaLog:
         self._wire: Wire | None = None
         self._reader: Reader | None = None
         self._opening = Lock()
-        self._schemas: dict[str, Schema] = {}
+        self._schemas = Schemas(self._id)
 
     @classmethod
     def connect(
@@ -156,18 +157,21 @@ class KafkaLog:
         ]
 
     def create_topic(self, spec: TopicSpec) -> TopicInfo:
-        """Make a topic; see `LogBackend.create_topic`.  Its schema is kept by this connection."""
+        """Make a topic; see `LogBackend.create_topic`.
+
+        A cluster keeps no schema: it goes into a file of the user's; see `Schemas`.
+        """
         self._check_writable()
         topics.create(self._client, spec)
         info = self.topic(spec.name)
         if spec.schema is not None:
-            self._schemas[info.id] = spec.schema
+            self._schemas.keep(info.id, spec.schema)
         return self._with_schema(info)
 
     def pin_schema(self, topic: str, schema: Schema) -> bool:
-        """Keep a schema for this connection; False, since a cluster cannot keep it."""
-        self._schemas.setdefault(self.topic(topic).id, schema)
-        return False
+        """Keep a schema in a file of the user's, since a cluster cannot; see `Schemas`."""
+        info = self.topic(topic)
+        return info.schema is None and self._schemas.keep(info.id, schema)
 
     def append(
         self, topic: str, records: pl.DataFrame, producer: Producer | None = None
