@@ -30,6 +30,9 @@ FOUND = {
         "complete.*2 did not decode",
     ],
     "02-current-state": [
+        "A-1051 held .* last Tuesday; .* and give -1,1",
+        "billing has an old balance of .* accounts",
+        "three moments, all accounts: the table equals the fold of its records",
         "all transfers together add up to 0.00",
         "A-1007 gained 4.* and lost 4.*03-audit tells why",
         "A-1051 is at -1,1.* beyond its limit of 500.00",
