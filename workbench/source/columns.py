@@ -108,7 +108,7 @@ def decode_chunk(
         if decoding.key == "bytes":
             frame = frame.with_columns(pl.col("key").cast(pl.Binary))
     elif decoding.value == decoding.key == "bytes":
-        frame = chunk.raw.filter(predicates(times, keys, pl.Binary())).with_columns(
+        frame = _kept(chunk.raw, times, keys).with_columns(
             decode_error=pl.lit(None, dtype=pl.String),
             _rest=pl.lit(None, dtype=pl.String),
             _tombstone=pl.col("value").is_null(),
@@ -129,7 +129,7 @@ def decode_chunk(
                 decoded = decoded.rename(renamed).hstack(records.select(RAW_COLUMNS))
             return decoded.select(name for name in schema if name != "topic")
 
-        frame = chunk.raw.filter(predicates(times, keys, pl.Binary())).map_batches(
+        frame = _kept(chunk.raw, times, keys).map_batches(
             decode,
             schema={name: dtype for name, dtype in schema.items() if name != "topic"},
             streamable=True,
@@ -143,6 +143,15 @@ def decode_chunk(
         *(["_tombstone"] if marks else []),
     ]
     return frame.select(pl.lit(chunk.topic, dtype=TOPIC).alias("topic"), *names)
+
+
+def _kept(
+    raw: pl.LazyFrame, times: TimeFilter | None, keys: tuple[bytes, ...] | None
+) -> pl.LazyFrame:
+    """The records that the slice's filters keep."""
+    kept = raw.filter(predicates(times, keys, pl.Binary()))
+    # A few values would keep all the memory that was fetched; a slice is a copy.
+    return kept if keys is None else kept.with_columns(pl.col("value").bin.slice(0))
 
 
 def is_stored(chunk: Chunk, decoding: Decoding) -> bool:
