@@ -211,7 +211,7 @@ def _measured(name: str, server: str, topic: str, counts: readers.Counts) -> Rea
     """In a process of its own: a small read for all that is done once, then the one that counts."""
     read: readers.Reader = getattr(readers, name)
     if name not in _FROM_THE_START:
-        read(server, topic, {partition: min(100, end) for partition, end in counts.items()})
+        read(server, topic, {partition: min(2_000, end) for partition, end in counts.items()})
     # The peak so far is forgotten.
     Path("/proc/self/clear_refs").write_text("5")
     before = _peak_mb()
