@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -27,9 +27,11 @@ _Found = dict[int, tuple[int, int]]
 def offset_for_time(catalog: Catalog, topic: Topic, timestamp_ms: int) -> dict[int, int | None]:
     """Per partition the first offset at or after the time; see `LogBackend`."""
     partitions, sealed, hot = _overlap(catalog, topic, timestamp_ms, _EVER)
+    spans = _Spans(catalog, topic, timestamp_ms, _EVER)
+    spans.look({pid: mine[:1] for pid, mine in sealed.items()}, partitions)
     answer: dict[int, int | None] = {}
     for pid, (partition, _, _) in partitions.items():
-        first = _first(catalog, topic, partition, sealed.get(pid, ()), timestamp_ms, _EVER)
+        first = spans.first(partition, sealed.get(pid, []))
         answer[partition] = hot[pid][0] if first is None and pid in hot else first
     return answer
 
@@ -44,14 +46,14 @@ def cover(
     low = -_EVER if start_ms is None else start_ms
     high = _EVER if end_ms is None else end_ms
     partitions, sealed, hot = _overlap(catalog, topic, low, high)
+    if start_ms is None and end_ms is None:
+        return {partition: (start, end) for partition, start, end in partitions.values()}
+    spans = _Spans(catalog, topic, low, high)
+    spans.look({pid: [mine[0], mine[-1]] for pid, mine in sealed.items()}, partitions)
     answer = {}
-    for pid, (partition, log_start, end) in partitions.items():
-        if start_ms is None and end_ms is None:
-            answer[partition] = (log_start, end)
-            continue
+    for pid, (partition, _, end) in partitions.items():
         mine = sealed.get(pid, [])
-        first = _first(catalog, topic, partition, mine, low, high)
-        last = _last(catalog, topic, partition, mine, low, high)
+        first, last = spans.first(partition, mine), spans.last(partition, mine)
         hot_first, hot_last = hot.get(pid, (None, None))
         first = hot_first if first is None else first
         last = last if hot_last is None else hot_last
@@ -89,48 +91,51 @@ def _overlap(
     )
 
 
-def _first(
-    catalog: Catalog,
-    topic: Topic,
-    partition: int,
-    sealed: Iterable[Segment],
-    low: int,
-    high: int,
-) -> int | None:
-    for segment in sealed:
-        offset = _offset(catalog, topic, partition, segment, low, high, pl.col("offset").min())
-        if offset is not None:
-            return offset
-    return None
+class _Spans:
+    """The first and last offset of a time range within segments that overlap it.
 
+    Overlapping is not yet containing.  Each segment is read at most once, and those that are
+    named to `look` at the same time.
+    """
 
-def _last(
-    catalog: Catalog,
-    topic: Topic,
-    partition: int,
-    sealed: list[Segment],
-    low: int,
-    high: int,
-) -> int | None:
-    for segment in reversed(sealed):
-        offset = _offset(catalog, topic, partition, segment, low, high, pl.col("offset").max())
-        if offset is not None:
-            return offset
-    return None
+    def __init__(self, catalog: Catalog, topic: Topic, low: int, high: int) -> None:
+        self._catalog = catalog
+        self._topic = topic
+        times = pl.col("timestamp")
+        self._inside = (times >= pl.lit(low).cast(TIMESTAMP)) & (
+            times < pl.lit(high).cast(TIMESTAMP)
+        )
+        self._found: dict[int, tuple[int | None, int | None]] = {}
 
+    def look(
+        self,
+        wanted: Mapping[int, Iterable[Segment]],
+        partitions: Mapping[int, tuple[int, int, int]],
+    ) -> None:
+        """Read these segments of each partition, by its id, in parallel."""
+        plans = {
+            segment.sid: self._plan(partitions[pid][0], segment)
+            for pid, mine in wanted.items()
+            for segment in mine
+        }
+        frames = pl.collect_all(list(plans.values()))
+        self._found.update(zip(plans, (frame.row(0) for frame in frames), strict=True))
 
-def _offset(
-    catalog: Catalog,
-    topic: Topic,
-    partition: int,
-    segment: Segment,
-    low: int,
-    high: int,
-    pick: pl.Expr,
-) -> int | None:
-    """The picked offset of those in the time range; overlapping is not yet containing."""
-    times = pl.col("timestamp")
-    inside = (times >= pl.lit(low).cast(TIMESTAMP)) & (times < pl.lit(high).cast(TIMESTAMP))
-    frame = segments.raw(catalog.root, topic.name, partition, segment)
-    offset: int | None = frame.filter(inside).select(pick).collect().item()
-    return offset
+    def first(self, partition: int, among: Iterable[Segment]) -> int | None:
+        spans = (self._span(partition, segment) for segment in among)
+        return next((first for first, _ in spans if first is not None), None)
+
+    def last(self, partition: int, among: Sequence[Segment]) -> int | None:
+        spans = (self._span(partition, segment) for segment in reversed(among))
+        return next((last for _, last in spans if last is not None), None)
+
+    def _span(self, partition: int, segment: Segment) -> tuple[int | None, int | None]:
+        if segment.sid not in self._found:
+            first, last = self._plan(partition, segment).collect().row(0)
+            self._found[segment.sid] = (first, last)
+        return self._found[segment.sid]
+
+    def _plan(self, partition: int, segment: Segment) -> pl.LazyFrame:
+        frame = segments.raw(self._catalog.root, self._topic.name, partition, segment)
+        offset = pl.col("offset")
+        return frame.filter(self._inside).select(offset.min(), offset.max().alias("last"))
