@@ -118,6 +118,10 @@ class Stream:
             start=self._source.resolve(start),
         )
 
+    def enrich(self, table: Table, *, on: str | list[str], as_of: When = "record") -> pl.DataFrame:
+        """All records up to now, each with a table's row: see `Slice.enrich`."""
+        return self.all().enrich(table, on=on, as_of=as_of)
+
     def monitor(self, *, window: str, every: str | None = None, **definition: Any) -> Monitor:
         """Windowed metrics and alerts over what comes: see `Monitor`."""
         return Monitor(self._source, window=window, every=every, **definition)

@@ -293,7 +293,7 @@ class Table:
             values = dict(zip(self.by, parts, strict=True)) if fits else {}
         if values.keys() != set(self.by):
             raise DefinitionError(f"{key!r} is no key by {', '.join(self.by)}")
-        return values
+        return {name: values[name] for name in self.by}
 
     def _value(self, name: str, value: Any) -> pl.Series:
         """A part of a key as the column has it."""
