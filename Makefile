@@ -1,18 +1,20 @@
 # What a clone needs, in one word each.  Set-up happens by itself: the first word that needs the
 # virtual environment makes it, and makes it again when pyproject.toml has changed.
 .POSIX:
-.PHONY: help demo lab test test-kafka bench bench-kafka soak wheel clean
+.PHONY: help demo lab test bench soak wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
 # Leave empty to take the first Python that is new enough.
 PYTHON =
+# A cluster for the demo, as host:port.
+KAFKA =
 
 help:
-	@echo "make demo    set up, replay the bank stream through the notebooks, leave HTML reports"
+	@echo "make demo    set up, replay the bank stream through the notebooks, leave HTML reports;"
+	@echo "             KAFKA=host:port does it on a cluster, which gets topics of its own"
 	@echo "make lab     set up, open the notebooks in JupyterLab"
 	@echo "make test    set up, check style and types, run all tests"
-	@echo "make test-kafka   the tests that start a Kafka broker (Java, Maven)"
 	@echo "make bench   set up, measure speed and memory"
 	@echo "make bench-kafka   the same from a Kafka broker, beside other clients"
 	@echo "make soak    all tests at their full counts (hours)"
@@ -20,7 +22,7 @@ help:
 	@echo "make clean   remove everything that the words above have made"
 
 demo: $(VENV)/installed
-	$(BIN)/workbench demo
+	$(BIN)/workbench demo $(KAFKA:%=--log kafka://%)
 
 lab: $(VENV)/installed
 	$(BIN)/workbench lab
@@ -33,9 +35,6 @@ test: $(VENV)/installed-dev
 		echo "+ $$check"; $$check || failed="$$failed  failed: $$check"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "$$failed" >&2; exit 1; fi
-
-test-kafka: $(VENV)/installed-dev
-	WORKBENCH_KAFKA=1 $(BIN)/pytest -m kafka
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks

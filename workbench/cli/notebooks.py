@@ -7,13 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from workbench.address import Address
-from workbench.api.connect import bundled, sample
+from workbench.api.connect import bundled, connect, sample
+from workbench.api.log import Log
 from workbench.cli.app import FAILED, word
 from workbench.cli.places import End, Json, Keys, Place, Start, cut, opened, parse_stream
 from workbench.cli.show import complain, note, say, show_object
@@ -33,14 +36,21 @@ Out = Annotated[Path, typer.Option(file_okay=False, help="The folder for the rep
 @word(
     "workbench demo",
     "workbench demo --out /tmp/reports",
+    "workbench demo --log kafka://localhost:9092",
 )
-def demo(out: Out = Path("reports")) -> None:
+def demo(
+    out: Out = Path("reports"),
+    log: Annotated[
+        str | None,
+        typer.Option(metavar="LOG", help="A cluster or log to do it on; gets the bank's topics."),
+    ] = None,
+) -> None:
     """Replay a recorded week of a bank through three notebooks, and say what they found.
 
     Leaves an executed notebook and an HTML file of each, which need no network to be looked at.
     """
     failed = False
-    with sample("bank") as bank:
+    with _bank(log) as bank:
         week = bank.stream(DEMO_TOPIC).between(*DEMO_WEEK)
         for name in DEMO:
             note(f"{name}: running over {week.address.describe_ranges()}")
@@ -54,6 +64,22 @@ def demo(out: Out = Path("reports")) -> None:
     if failed:
         raise typer.Exit(FAILED)
     say(f"To look around in them: workbench lab. The reports are in {out.resolve()}")
+
+
+@contextmanager
+def _bank(place: str | None) -> Iterator[Log]:
+    """The bank's recording, or a log that it is copied into, topic by topic, where missing."""
+    with sample("bank") as recording:
+        if place is None:
+            yield recording
+            return
+        with connect(place, write=True) as log:
+            there = set(log.topics()["topic"])
+            for topic in recording.topics()["topic"]:
+                if topic not in there:
+                    done = recording.stream(topic).all().copy_to(log)
+                    note(f"made topic {topic!r} with {done.records:,} records in {place}")
+            yield log
 
 
 @word(

@@ -211,6 +211,7 @@ def record(
 @word(
     "workbench copy sample:bank#transactions my-log --create",
     "workbench copy sample:bank#transactions my-log --speed 3600",
+    "workbench copy sample:bank#transactions kafka://localhost:9092",
 )
 def copy(
     stream: StreamName,
@@ -227,7 +228,7 @@ def copy(
 
     Timestamps, keys, values, headers and partitions stay; offsets are the other log's own.
     """
-    with opened(stream.log) as log, opened(into, create=create) as target:
+    with opened(stream.log) as log, opened(into, create=create, write=True) as target:
         part = cut(stream.stream(log), start, end, key)
         say(_summary(part.copy_to(target, speed=speed), into))
 

@@ -1,0 +1,54 @@
+"""The notebooks and the commands around them, on a cluster as on the bundled recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import workbench as wb
+from tests.conftest import SOAK
+from tests.kafka.broker import Broker
+from workbench.cli import notebooks
+from workbench.cli.app import app
+from workbench.cli.notebooks import DEMO
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def url(kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    # The notebooks are run by other processes, and find the schemas of the topics there.
+    monkeypatch.setenv("WORKBENCH_SCHEMAS", str(tmp_path / "schemas"))
+    return f"kafka://{kafka.bootstrap}"
+
+
+def test_the_notebooks_run_on_a_cluster(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = DEMO if SOAK else DEMO[1:]
+    monkeypatch.setattr(notebooks, "DEMO", which)
+    out = tmp_path / "reports"
+    ran = CliRunner().invoke(app, ["demo", "--log", url, "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert {path.stem for path in out.glob("*.html")} >= set(which)
+    own = ("topic", "leader_epoch")
+    with wb.connect(url) as log, wb.sample("bank") as bank:
+        assert set(bank.topics()["topic"]) <= set(log.topics()["topic"])
+        for topic in bank.topics()["topic"]:
+            ours, theirs = (
+                one.stream(topic, decode="bytes").all().frame(raw=True) for one in (log, bank)
+            )
+            assert ours.drop(own).equals(theirs.drop(own))
+
+
+def test_one_command_fills_a_cluster(url: str, topic_name: str, tmp_path: Path) -> None:
+    with wb.connect(tmp_path / "log", create=True) as log:
+        log.create(topic_name, schema={"n": int})
+        log.append(topic_name, [{"n": n} for n in range(10)], key="n")
+        ran = CliRunner().invoke(app, ["copy", f"{tmp_path / 'log'}#{topic_name}", url])
+        assert ran.exit_code == 0, ran.output
+        before = log.stream(topic_name).all().frame()
+    with wb.connect(url) as log:
+        assert log.stream(topic_name).all().frame().drop("topic").equals(before.drop("topic"))
