@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,3 @@ def open_notebook(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Itera
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         notebook.page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
         notebook.close()
-
-
-def cells(*texts: str) -> Sequence[str]:
-    """Cells of a notebook."""
-    return texts

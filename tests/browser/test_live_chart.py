@@ -1,36 +1,121 @@
-"""Live charts in a real JupyterLab."""
+"""Live charts, and the life of every view, in a real JupyterLab."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+
+from tests.browser.conftest import Open
+from tests.browser.lab import Notebook
 
 pytestmark = pytest.mark.browser
 
-CHART = """
+SETUP = """
 import threading, time
 import altair as alt
 import workbench as wb
+from workbench.widgets.view import _views
+
 made = 0
 def feed():
     global made
     made += 1
+    if made == broken_at:
+        raise wb.WorkbenchError("the sensor is unplugged", hint="plug it in")
     return {"n": made, "value": made % 17}
+
+broken_at = None
 line = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="n:Q", y="value:Q")
-chart = wb.live(line.properties(width=500, height=160), feed, points=300)
-chart
+line = line.properties(width=500, height=120)
+
+def threads():
+    return sorted(t.name for t in threading.enumerate() if t.name.startswith("workbench-"))
 """
+CHART = "chart = wb.live(line, feed, points=300)\nchart"
+UNTIL_PAUSED = """
+deadline = time.monotonic() + 60
+while not any(view.paused for view in _views.values()) and time.monotonic() < deadline:
+    time.sleep(0.02)
+print("paused" if any(view.paused for view in _views.values()) else "never paused")
+"""
+ONE_FEED = ["workbench-feed", "workbench-view-live.js"]
 
 
-def shown(notebook: Any) -> int:
-    return int(notebook.page.locator(".wb-view").first.get_attribute("data-seq") or 0)
+def wait_for_seq(notebook: Notebook, least: int) -> int:
+    """Wait until that many messages have been painted; which was the last."""
+    seq = "Number(document.querySelector('.wb-view')?.dataset.seq ?? 0)"
+    notebook.page.wait_for_function(f"{seq} >= {least}", timeout=60_000)
+    return int(notebook.page.evaluate(seq))
 
 
-def test_a_live_chart_is_drawn_and_goes_on(open_notebook: Any) -> None:
-    notebook = open_notebook(CHART)
+def wait_until(notebook: Notebook, code: str) -> None:
+    """Wait until an expression is true in the kernel."""
+    for _ in range(300):
+        if notebook.ask(code):
+            return
+        notebook.page.wait_for_timeout(100)
+    raise AssertionError(f"never: {code}; threads {notebook.ask('threads()')}")
+
+
+def test_a_chart_lives_through_cells_pauses_and_reloads(open_notebook: Open) -> None:
+    notebook = open_notebook(SETUP, CHART, UNTIL_PAUSED)
+    page = notebook.page
     notebook.run(0)
-    notebook.page.wait_for_function(
-        "document.querySelector('.wb-view')?.dataset.seq > 20", timeout=15000
+    notebook.run(1)
+    seen = wait_for_seq(notebook, 10)
+    assert page.locator(".wb-view canvas").count() == 1
+    assert page.locator(".wb-still").first.is_hidden()
+
+    # A cell that runs holds up neither the updates nor the controls: it ends when it is paused.
+    notebook.run(2, wait=False)
+    page.wait_for_function(
+        "jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus === 'busy'"
     )
-    assert notebook.page.locator(".wb-view canvas").count() == 1
+    seen = wait_for_seq(notebook, seen + 5)
+    page.get_by_role("button", name="Pause the picture").click()
+    notebook.cell(2).locator(".jp-OutputArea-output pre").wait_for(timeout=70_000)
+    assert notebook.text(2).strip() == "paused"
+
+    # The picture stands, the feed does not; then it goes on.
+    before = notebook.ask("made")
+    held = page.locator(".wb-view").get_attribute("data-seq")
+    wait_until(notebook, f"made > {before + 10}")
+    assert page.locator(".wb-view").get_attribute("data-seq") == held
+    page.get_by_role("button", name="Resume").click()
+    wait_for_seq(notebook, int(held or 0) + 5)
+
+    # A page that is loaded anew gets the whole picture again.
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    made = notebook.ask("made")
+    page.reload()
+    page.wait_for_selector(".wb-view canvas", timeout=60_000)
+    wait_for_seq(notebook, made // 2)
+    assert notebook.ask("threads()") == ONE_FEED
+
+
+def test_threads_end_and_what_is_lost_is_told(open_notebook: Open) -> None:
+    notebook = open_notebook(SETUP, CHART)
+    page = notebook.page
+    notebook.run(0)
+    for _ in range(10):
+        notebook.run(1)
+    wait_for_seq(notebook, 3)
+    wait_until(notebook, f"threads() == {ONE_FEED}")
+    notebook.ask("chart.close()")
+    wait_until(notebook, "threads() == []")
+
+    # What the feed raises is told, and it can be gone on with.
+    notebook.run(1)
+    wait_for_seq(notebook, 3)
+    notebook.ask("globals().__setitem__('broken_at', made + 5)")
+    banner = page.locator(".wb-banner")
+    page.wait_for_selector(".wb-view[data-condition=error]")
+    assert "the sensor is unplugged (plug it in)" in banner.inner_text()
+    at = int(page.locator(".wb-view").get_attribute("data-seq") or 0)
+    banner.get_by_role("button", name="Resume").click()
+    wait_for_seq(notebook, at + 5)
+    assert banner.is_hidden()
+
+    # A kernel that has gone leaves no frozen lie.
+    notebook.restart()
+    page.wait_for_selector(".wb-view[data-condition=stale]", timeout=30_000)
+    assert "Stale" in banner.inner_text()

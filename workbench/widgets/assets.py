@@ -51,9 +51,12 @@ def modules(entry: str) -> tuple[Module, ...]:
             found[name] = Module(name, _vega_version())
             return
         source = (FOLDER / name).read_bytes()
+        digest = hashlib.sha256(source)
         for imported in _IMPORT.findall(source.decode()):
             add(imported)
-        found[name] = Module(name, hashlib.sha256(source).hexdigest()[:16])
+            # A module is bound to what it imports.
+            digest.update(found[imported].digest.encode())
+        found[name] = Module(name, digest.hexdigest()[:16])
 
     add(entry)
     return tuple(found.values())

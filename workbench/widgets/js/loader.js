@@ -1,52 +1,62 @@
 // The script of every view: it fetches the modules that this page lacks, then hands over.
 // Modules are known by name and digest, so that many views, kernels and versions share a page.
 
-const known = (globalThis[Symbol.for("stream-workbench")] ??= new Map());
+const ASK_AGAIN_MS = 8000;
+const GIVE_UP_MS = 60000;
 
-async function load(model) {
+const { known, asked } = (globalThis[Symbol.for("stream-workbench")] ??= {
+  known: new Map(), // from name@digest to the URL of the module
+  asked: new Map(), // from name@digest to the element that asked for it last, and when
+});
+
+const key = ([name, digest]) => `${name}@${digest}`;
+
+async function load(model, el) {
   const listed = model.get("_modules");
-  const key = ([name, digest]) => `${name}@${digest}`;
-  const missing = listed.filter((one) => !known.has(key(one)));
-  if (missing.length) {
-    const sources = fetchSources(model, missing.map(([name]) => name));
-    for (const one of missing) {
-      const url = sources.then(async (found) => {
-        // Imports are listed before what imports them.
-        let source = found.get(one[0]);
-        for (const other of listed) {
-          const specifier = `"./${other[0]}"`;
-          if (other !== one && source.includes(specifier)) {
-            source = source.replaceAll(specifier, JSON.stringify(await known.get(key(other))));
-          }
-        }
-        return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const hear = (content, buffers) => {
+    if (content.kind === "modules") keep(listed, buffers);
+  };
+  model.on("msg:custom", hear);
+  try {
+    const began = performance.now();
+    for (;;) {
+      const missing = listed.filter((one) => !known.has(key(one)));
+      if (!missing.length) break;
+      const now = performance.now();
+      if (now - began > GIVE_UP_MS) throw new Error("the kernel does not answer");
+      // What another view of this page has asked for is waited for, as long as that view lives.
+      const free = missing.filter((one) => {
+        const other = asked.get(key(one));
+        return !other || now - other.at > ASK_AGAIN_MS || (other.el !== el && !other.el.isConnected);
       });
-      known.set(key(one), url);
-      url.catch(() => known.delete(key(one)));
+      if (free.length) {
+        for (const one of free) asked.set(key(one), { el, at: now });
+        model.send({ kind: "modules", names: free.map(([name]) => name) });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 40));
     }
+  } finally {
+    model.off("msg:custom", hear);
   }
-  return import(/* webpackIgnore: true */ await known.get(key(listed.at(-1))));
+  return import(/* webpackIgnore: true */ known.get(key(listed.at(-1))));
 }
 
-function fetchSources(model, names) {
-  return new Promise((resolve, reject) => {
-    const asking = setInterval(() => model.send({ kind: "modules", names }), 5000);
-    const giveUp = setTimeout(() => finish(reject, new Error("the kernel does not answer")), 30000);
-    const finish = (settle, value) => {
-      clearInterval(asking);
-      clearTimeout(giveUp);
-      model.off("msg:custom", hear);
-      settle(value);
-    };
-    const hear = (content, buffers) => {
-      if (content.kind !== "modules") return;
-      const text = new TextDecoder();
-      const [head, ...sources] = buffers.map((buffer) => text.decode(buffer));
-      finish(resolve, new Map(JSON.parse(head).map((name, n) => [name, sources[n]])));
-    };
-    model.on("msg:custom", hear);
-    model.send({ kind: "modules", names });
-  });
+// Imports are listed before what imports them, so their URLs are known by then.
+function keep(listed, buffers) {
+  const text = new TextDecoder();
+  const [head, ...sources] = buffers.map((buffer) => text.decode(buffer));
+  const found = new Map(JSON.parse(head).map((name, n) => [name, sources[n]]));
+  for (const one of listed) {
+    let source = found.get(one[0]);
+    if (source === undefined || known.has(key(one))) continue;
+    for (const other of listed) {
+      const url = known.get(key(other));
+      if (url) source = source.replaceAll(`"./${other[0]}"`, JSON.stringify(url));
+    }
+    const blob = new Blob([source], { type: "text/javascript" });
+    known.set(key(one), URL.createObjectURL(blob));
+    asked.delete(key(one));
+  }
 }
 
 export default {
@@ -57,7 +67,7 @@ export default {
     el.textContent = "Loading…";
     let module;
     try {
-      module = await load(model);
+      module = await load(model, el);
     } catch (error) {
       el.textContent = `This view could not be loaded: ${error.message}`;
       return () => {};

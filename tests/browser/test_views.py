@@ -1,0 +1,128 @@
+"""Monitors, players, tables, trails and logs, used with mouse and keyboard in a real JupyterLab."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser.conftest import Open
+
+pytestmark = pytest.mark.browser
+
+BANK = """
+import polars as pl
+import workbench as wb
+log = wb.sample("bank")
+tx = log.stream("transactions")
+day = tx.between("2026-11-03", "2026-11-05")
+balances = tx.table(by="account", balance=pl.col("amount").sum())
+"""
+LIVE = """
+import tempfile
+own = wb.connect(tempfile.mkdtemp() + "/log", create=True)
+own.create("readings", schema={"n": int})
+monitor = own.stream("readings").monitor(
+    window="1h",
+    n=pl.len(),
+    most=pl.col("n").max(),
+    alerts={"high": (pl.col("most") > 90, "critical")},
+)
+monitor
+"""
+TIME_MACHINE = """
+player = day.play(speed=60)
+movements = player.monitor(window="1h", n=pl.len())
+state = player.table(balances)
+trail = player.trail("A-1042", by="account")
+player
+"""
+
+
+def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Open) -> None:
+    notebook = open_notebook(BANK, LIVE)
+    page = notebook.page
+    notebook.run(0)
+    notebook.run(1)
+    page.wait_for_selector(".wb-view canvas", timeout=60_000)
+    notebook.ask("[own.append('readings', {'n': n}).records for n in (5, 95, 7)]")
+    alert = page.locator(".wb-alerts tbody tr")
+    figures = page.locator(".wb-figures")
+    page.locator(".wb-figures", has_text=re.compile(r"3events(?!/)")).wait_for()
+    notebook.ask("monitor.stop()")
+    notebook.ask("monitor.finish()")
+    alert.first.wait_for(timeout=30_000)
+    assert "critical" in alert.first.inner_text()
+    assert "event to screen" in figures.inner_text()
+    alert.first.focus()
+    page.keyboard.press("Enter")
+    page.locator(".wb-chosen").wait_for()
+    assert "readings 0:[0, 3)" in page.locator(".wb-chosen").inner_text()
+    assert notebook.ask("monitor.selection.frame()['n'].to_list()") == [5, 95, 7]
+
+
+def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None:
+    notebook = open_notebook(BANK, TIME_MACHINE, "movements", "state", "trail")
+    page = notebook.page
+    notebook.run()
+    page.wait_for_function(
+        "document.querySelectorAll('.wb-view[data-seq]').length >= 5", timeout=90_000
+    )
+    page.get_by_role("button", name="Pause", exact=True).first.click()
+    page.get_by_role("button", name="Play", exact=True).first.wait_for()
+    page.get_by_label("Key").first.fill("A-1042")
+    page.keyboard.press("Enter")
+    slider = page.get_by_role("slider", name="Position").first
+    # An arrow key moves the position, and no cell of the notebook.
+    cells = page.locator(".jp-CodeCell").count()
+    slider.focus()
+    page.keyboard.press("End")
+    page.wait_for_function(
+        "document.querySelector('input[type=range]').getAttribute('aria-valuetext')"
+        ".startsWith('2026-11-04 23:59')"
+    )
+    page.keyboard.press("b")
+    assert page.locator(".jp-CodeCell").count() == cells
+    assert notebook.ask("player.finished")
+    assert notebook.ask(
+        "movements.frame().equals(day.monitor(window='1h', n=pl.len()).frame())"
+        " and state.state.frame.equals(balances.at(day.source.end).frame)"
+        " and trail.frame().height == trail.trail.frame().height"
+    )
+    page.keyboard.press("Home")
+    page.wait_for_function("document.querySelectorAll('.wb-future').length > 40")
+    assert notebook.ask("player.played") == 0
+
+
+def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:
+    notebook = open_notebook(BANK, "log", "balances", "day.trail('A-1042', by='account')")
+    page = notebook.page
+    notebook.run()
+    page.wait_for_function(
+        "document.querySelectorAll('.wb-view[data-seq]').length >= 3", timeout=90_000
+    )
+    topics, table, trail = (page.locator(".wb-view").nth(n) for n in range(3))
+
+    topics.locator("tbody tr", has_text="accounts").click()
+    topics.locator(".wb-why strong", has_text="accounts").wait_for()
+
+    table.get_by_role("button", name="balance").click()
+    table.locator("th[aria-sort=ascending]").wait_for()
+    condition = table.get_by_label("Condition in SQL")
+    condition.fill("balance < -500")
+    condition.press("Enter")
+    table.locator(".wb-facts", has_text="10 of 312 rows").wait_for()
+    condition.fill("nothing > 1")
+    condition.press("Enter")
+    table.locator(".wb-banner", has_text="cannot be computed").wait_for()
+    table.locator("tbody tr[tabindex]").first.click()
+    table.locator(".wb-why strong", has_text="129 events made the row of account A-1063").wait_for()
+
+    trail.locator("tbody tr[tabindex]").nth(3).click()
+    trail.get_by_role("button", name="Raw value").click()
+    trail.locator(".wb-raw", has_text='"id":"TX-00003604"').wait_for()
+    assert "217 bytes, whole" in trail.inner_text()
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        notebook.theme(theme)
+        page.wait_for_function(f"document.body.dataset.jpThemeName === '{theme}'", timeout=30_000)
+    assert trail.locator("canvas").count() == 1
