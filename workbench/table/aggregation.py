@@ -22,6 +22,7 @@ from polars.exceptions import PolarsError
 
 from workbench.errors import DefinitionError
 from workbench.table.definition import Definition
+from workbench.table.memory import check_room
 from workbench.table.nodes import Pick, Picked
 from workbench.table.reading import ORDER
 
@@ -102,6 +103,7 @@ class Aggregation:
         """The state with more records.
 
         `reread(keys)` gives all records of some keys, those behind `state` and in `frames`.
+        Raises ReadLimitExceeded where the state outgrows the memory.
         """
         waiting, rows = [state], state.rows.height
         for frame in frames:
@@ -109,6 +111,7 @@ class Aggregation:
             waiting.append(part)
             rows += part.rows.height
             if rows > WAITING_ROWS + 2 * waiting[0].rows.height:
+                check_room(*self.size(waiting[0]))
                 waiting = [self.merge(*waiting)]
                 rows = waiting[0].rows.height
         settled = self._settle(self.merge(*waiting), reread)

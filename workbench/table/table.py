@@ -165,6 +165,8 @@ class Table:
             When `when` is not understood, or no time where one is needed.
         DefinitionError
             When a value cannot be computed, as a sum that leaves its type.
+        ReadLimitExceeded
+            When the table outgrows the memory that is free.
         """
         self._moments.check_compaction(as_of)
         instant = self._moments.instant(when)
