@@ -311,3 +311,23 @@ def test_an_older_batch_is_not_taken_for_a_new_one(any_log: wb.Log) -> None:
         with pytest.raises(OutOfSequence):
             any_log.append("orders", [{"n": 9}], producer=wb.Producer("p", 0, wrong))
     assert any_log.partitions("orders")["end"].to_list() == [2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "words"),
+    [
+        ([{"a": 1}, {"b": 2}], {"key": "a"}, "row 1 has no field 'a': it has b"),
+        ([{"a": 1}, None], {"timestamp": "a"}, "row 1 has no field 'a': it is a tombstone"),
+        ([{"a": 1}], {"headers": [("h", 5)]}, r"a header is \(name, bytes or None\)"),
+        ([{"a": 1}], {"encode": "yaml"}, "no encoding 'yaml'"),
+        (5, {}, "not a int"),
+        (pl.LazyFrame({"a": [1]}), {}, "not a LazyFrame"),
+    ],
+)
+def test_rows_that_are_no_records_are_refused(
+    log: wb.Log, rows: Any, how: dict[str, Any], words: str
+) -> None:
+    log.create("refused")
+    with pytest.raises(AppendRejected, match=words):
+        log.append("refused", rows, **how)
+    assert sum(log.partitions("refused")["end"]) == 0

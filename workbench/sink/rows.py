@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import polars as pl
 
@@ -48,6 +48,10 @@ def records(
     """
     from workbench.sink.partitioner import partition_for  # brings NumPy
 
+    if encode not in get_args(Encoding):
+        raise AppendRejected(
+            f"there is no encoding {encode!r}", hint=f"there are {', '.join(get_args(Encoding))}"
+        )
     for number, batch in enumerate(_batches(rows, batch_rows)):
         made = _Batch(batch, first_row=number * batch_rows, tz=tz)
         if encode == "bytes":
@@ -142,14 +146,11 @@ class _Batch:
         if headers is None:
             return self.column(None, HEADERS)
         listed = (
-            [headers(row) for row in self._each()]
+            [_headers(headers(row)) for row in self._each()]
             if callable(headers)
-            else [headers] * len(self._rows)
+            else [_headers(headers)] * len(self._rows)
         )
-        return pl.Series(
-            [[{"name": name, "value": value} for name, value in one] for one in listed],
-            dtype=HEADERS,
-        )
+        return pl.Series(listed, dtype=HEADERS)
 
     def as_they_are(self) -> dict[str, pl.Series]:
         """Rows that hold bytes: value, and what else a record has."""
@@ -177,6 +178,13 @@ class _Batch:
                     f"no column {name!r}", hint=f"there are {', '.join(self._rows.columns)}"
                 )
             return self._rows[name]
+        for at, row in enumerate(self._each()):
+            if row is None or name not in row:
+                there = "is a tombstone" if row is None else f"has {', '.join(map(str, row))}"
+                raise AppendRejected(
+                    f"row {self._first + at} has no field {name!r}: it {there}",
+                    hint="a function of the row can give a key or a timestamp for any row",
+                )
         return self._computed(lambda row: row[name])
 
     def _computed(self, function: Callable[[Any], Any]) -> pl.Series:
@@ -207,10 +215,25 @@ class _Batch:
             raise AppendRejected(str(error)) from error
 
 
+def _headers(given: Sequence[Header]) -> list[dict[str, Any]]:
+    """Headers as the log keeps them: an ordered list; names may repeat, values may be null."""
+    for one in given:
+        name, value = one
+        if not isinstance(name, str) or not isinstance(value, bytes | None):
+            raise AppendRejected(f"a header is (name, bytes or None), not {one!r}")
+    return [{"name": name, "value": value} for name, value in given]
+
+
 def _batches(rows: Rows, size: int) -> Iterator[pl.DataFrame | list[Row | None]]:
     if isinstance(rows, pl.DataFrame):
         yield from rows.iter_slices(size)
         return
+    if isinstance(rows, pl.LazyFrame) or not isinstance(rows, Iterable):
+        raise AppendRejected(
+            f"what is appended is a DataFrame, a dict or an iterable of dicts, not a "
+            f"{type(rows).__name__}",
+            hint="collect() a LazyFrame first",
+        )
     iterator = iter(rows)
     while batch := list(islice(iterator, size)):
         yield batch
