@@ -1,4 +1,4 @@
-"""Other clients as witnesses: Kafka's own tools and kcat read what we write, and we what they write."""
+"""Other clients as witnesses: Kafka's own tools and kcat read what we write, and the reverse."""
 
 from __future__ import annotations
 
