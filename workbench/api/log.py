@@ -13,22 +13,29 @@ import polars as pl
 
 from workbench.address import Format, KeyForm
 from workbench.api.group import Group, ends_of, look_at
+from workbench.api.rows import (
+    DETAIL_COLUMNS,
+    END_COLUMNS,
+    SETTING_COLUMNS,
+    TOPIC_COLUMNS,
+    ends,
+    settings,
+    topic_row,
+)
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.errors import SchemaError, UnknownTopic
 from workbench.find import Found, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
-from workbench.records import TIMESTAMP, Isolation, PartitionInfo, TopicInfo
+from workbench.records import Isolation
 from workbench.schema import Schema
 from workbench.sink.append import Appended, append, new_producer
 from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
 from workbench.source.display import bundle, html_table
 from workbench.source.progress import telling
 from workbench.source.stream import Asked, StreamSource
-from workbench.source.times import When, from_ms, parse_duration
+from workbench.source.times import When, parse_duration
 from workbench.table import State
-
-PolarsType = pl.DataType | type[pl.DataType]
 
 DECODERS = ("auto", "json", "text", "bytes")
 
@@ -89,11 +96,11 @@ class Log:
         """
         infos = [t for t in self._backend.topics() if fnmatch.fnmatchcase(t.name, pattern)]
         if not details:
-            return pl.DataFrame([_topic_row(info) for info in infos], schema=_TOPIC_COLUMNS)
+            return pl.DataFrame([topic_row(info) for info in infos], schema=TOPIC_COLUMNS)
         found = self._backend.details([info.name for info in infos])
         return pl.DataFrame(
-            [{**_topic_row(info), **_settings(info), **_ends(parts)} for info, parts in found],
-            schema={**_TOPIC_COLUMNS, **_SETTING_COLUMNS, **_DETAIL_COLUMNS},
+            [{**topic_row(info), **settings(info), **ends(parts)} for info, parts in found],
+            schema={**TOPIC_COLUMNS, **SETTING_COLUMNS, **DETAIL_COLUMNS},
         )
 
     def partitions(self, topic: str) -> pl.DataFrame:
@@ -101,8 +108,8 @@ class Log:
         self._backend.topic(topic)  # one that is not there is an error
         [(_, parts)] = self._backend.details([topic])
         return pl.DataFrame(
-            [{"partition": p.partition, **_ends([p])} for p in parts],
-            schema={"partition": pl.Int32, **_END_COLUMNS, **_DETAIL_COLUMNS},
+            [{"partition": p.partition, **ends([p])} for p in parts],
+            schema={"partition": pl.Int32, **END_COLUMNS, **DETAIL_COLUMNS},
         )
 
     def groups(self) -> pl.DataFrame:
@@ -111,11 +118,11 @@ class Log:
         Looking touches none of them.
         """
         infos = self._backend.groups()
-        ends = ends_of(self._backend, infos)
+        latest = ends_of(self._backend, infos)
         rows = [
             (one.name, one.state, len(info.members), one.lag["lag"].sum())
             for info in infos
-            for one in [look_at(info, ends)]
+            for one in [look_at(info, latest)]
         ]
         columns = {"group": pl.String, "state": pl.String, "members": pl.Int64, "lag": pl.Int64}
         return pl.DataFrame(rows, schema=columns, orient="row")
@@ -356,54 +363,6 @@ class Log:
             else:
                 found.add(self._backend.topic(pattern).name)
         return tuple(sorted(found))
-
-
-_TOPIC_COLUMNS: dict[str, PolarsType] = {
-    "topic": pl.String,
-    "partitions": pl.Int32,
-    "schema": pl.String,
-    "id": pl.String,
-}
-_SETTING_COLUMNS: dict[str, PolarsType] = {"retention_ms": pl.Int64, "cleanup_policy": pl.String}
-_END_COLUMNS: dict[str, PolarsType] = {"start": pl.Int64, "end": pl.Int64}
-_DETAIL_COLUMNS: dict[str, PolarsType] = {
-    "offsets": pl.Int64,
-    "bytes": pl.Int64,
-    "first": TIMESTAMP,
-    "last": TIMESTAMP,
-}
-
-
-def _topic_row(info: TopicInfo) -> dict[str, Any]:
-    return {
-        "topic": info.name,
-        "partitions": info.partitions,
-        "schema": None if info.schema is None else info.schema.to_json(),
-        "id": info.id,
-    }
-
-
-def _settings(info: TopicInfo) -> dict[str, Any]:
-    known = info.cleanup_policy != "unknown"
-    return {
-        "retention_ms": info.retention_ms,
-        "cleanup_policy": info.cleanup_policy if known else None,
-    }
-
-
-def _ends(parts: list[PartitionInfo]) -> dict[str, Any]:
-    """Start and end (of one partition), and the details that sum or span."""
-    sizes = [p.bytes for p in parts if p.bytes is not None]
-    firsts = [p.min_timestamp_ms for p in parts if p.min_timestamp_ms is not None]
-    lasts = [p.max_timestamp_ms for p in parts if p.max_timestamp_ms is not None]
-    return {
-        "start": parts[0].start if parts else None,
-        "end": parts[0].end if parts else None,
-        "offsets": sum(p.end - p.start for p in parts) if parts else None,
-        "bytes": sum(sizes) if sizes else None,
-        "first": from_ms(min(firsts)) if firsts else None,
-        "last": from_ms(max(lasts)) if lasts else None,
-    }
 
 
 def _relation(one: Any) -> Any:
