@@ -33,6 +33,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def open_notebook(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Open a notebook of the given cells."""
     opened: list[Notebook] = []
+    # What is out of sight is not drawn.
+    page.set_viewport_size({"width": 1280, "height": 3000})
 
     def make(*cells: str) -> Notebook:
         opened.append(Notebook(lab, page, request.node.name, cells))

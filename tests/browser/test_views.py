@@ -70,7 +70,7 @@ def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None
     )
     page.get_by_role("button", name="Pause", exact=True).first.click()
     page.get_by_role("button", name="Play", exact=True).first.wait_for()
-    page.get_by_label("Key").first.fill("A-1042")
+    page.get_by_label("Key", exact=True).fill("A-1042")
     page.keyboard.press("Enter")
     slider = page.get_by_role("slider", name="Position").first
     # An arrow key moves the position, and no cell of the notebook.

@@ -17,11 +17,11 @@ from workbench.widgets.player import PlayerView
 from workbench.widgets.table import TableView
 from workbench.widgets.topics import TopicsView
 from workbench.widgets.trail import TrailView
-from workbench.widgets.view import beside, view_of
+from workbench.widgets.view import beside, shown_elsewhere, view_of
 
 
 def monitor(shown: Monitor) -> dict[str, Any]:
-    """A monitor; one that is played has the player's controls above it.
+    """A monitor; one that is played has its player above it, unless another cell shows that.
 
     Where nobody can press them, a player that was not moved plays to its end.
     """
@@ -30,7 +30,7 @@ def monitor(shown: Monitor) -> dict[str, Any]:
         if played is not None and not played.played:
             played.run()
         return charts.monitor_bundle(shown)
-    if played is not None:
+    if played is not None and not shown_elsewhere(played):
         display(played)  # type: ignore[no-untyped-call]
     still = charts.monitor_bundle(shown)
     return beside(view_of(shown, MonitorView), still)

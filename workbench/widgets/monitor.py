@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from workbench.address import Address
+from workbench.errors import WorkbenchError
 from workbench.monitor import Monitor
 from workbench.monitor.show import describe, where
 from workbench.source import display
@@ -135,7 +136,7 @@ class MonitorView(View):
     def _figures(self) -> dict[str, Any]:
         status = self._monitor.status()
         if status.error is not None:
-            raise RuntimeError(status.error)
+            raise WorkbenchError(status.error)
         return {
             "events": status.events,
             "rate": status.rate,

@@ -29,7 +29,7 @@ class PlayerView(View):
         super().__init__(f"Player of {', '.join(player.source.address.topics)}")
 
     def begin(self) -> None:
-        if self._player.played == 0:
+        if self._player.played == 0 or self._player.error is not None:
             self._player.play()
 
     def end(self) -> None:

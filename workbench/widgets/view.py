@@ -263,6 +263,15 @@ def view_of(shown: Any, kind: Callable[[Any], View]) -> View:
     return view
 
 
+def shown_elsewhere(shown: Any) -> bool:
+    """Whether another cell than the one that runs shows an object."""
+    view, place = _views.get(shown), frontend.cell()
+    if view is None or view.comm is None:
+        return False
+    with _guard:
+        return place is None or view not in _made.get(place[0], ("", []))[1]
+
+
 def close_view(shown: Any) -> None:
     """Close the view of an object, if there is one."""
     view = _views.pop(shown, None)
