@@ -93,7 +93,7 @@ moments = st.one_of(
 )
 
 
-@settings(max_examples=settings.default.max_examples * 3 // 2)  # type: ignore[union-attr]
+@settings(max_examples=settings.default.max_examples // 2)
 @given(streams(PARTITIONS), BYS, st.lists(moments, min_size=2, max_size=8), st.integers(0, 30))
 def test_whatever_was_asked_before_an_answer_is_the_fold_of_the_records(
     events: list[model.Event], by: tuple[str, ...], asked: list[Any], sealed: int

@@ -68,11 +68,12 @@ class Aggregation:
         self._no_graves = pl.DataFrame(
             schema={name: schema[name] for name in self.by} | dict.fromkeys(GRAVE, pl.Int64())
         )
-        self.finalise(self.empty())  # so that types which do not fit are told now
+        self._nothing = self.partial(self._empty)
+        self.finalise(self._nothing)  # so that types which do not fit are told now
 
     def empty(self) -> Partial:
         """The state of nothing."""
-        return self.partial(self._empty)
+        return self._nothing
 
     def partial(self, frame: pl.DataFrame, graves: pl.DataFrame | None = None) -> Partial:
         """The state of some records, given tombstones that may lie elsewhere."""

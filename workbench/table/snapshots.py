@@ -44,6 +44,9 @@ MEMORY_BYTES = 256 << 20
 
 _METADATA = "workbench"
 
+#: What files say of themselves; a file of one name never says anything else.
+_told: dict[Path, dict[str, Any]] = {}
+
 
 class Snapshots:
     """The snapshots of one table.  Thread-safe.
@@ -70,7 +73,6 @@ class Snapshots:
         self._witness = witness
         self._name = None if recipe is None else fingerprint(recipe)
         self._recent: list[Held] = []
-        self._known: dict[Path, dict[str, Any]] = {}
         self._lock = Lock()
         # What things cost, in seconds: a guess until they have been measured.
         self._record_cost, self._row_cost, self._load_cost = 1e-7, 1e-6, 1e-6
@@ -82,7 +84,7 @@ class Snapshots:
         best = max(recent, key=lambda held: _distance(held.position), default=None)
         near = 0 if best is None else _distance(best.position)
         for ahead, path in self._files(end):
-            rows = self._known[path]["rows"]
+            rows = _told[path]["rows"]
             if (ahead - near) * self._record_cost <= rows * self._load_cost and best is not None:
                 break
             loaded = self._load(path)
@@ -128,7 +130,7 @@ class Snapshots:
             return []
         found = []
         for path in folder.glob("*.parquet"):
-            if path not in self._known:
+            if path not in _told:
                 try:
                     told = json.loads(pl.read_parquet_metadata(path)[_METADATA])
                     told["position"] = Position.from_dict(told["position"])
@@ -137,8 +139,8 @@ class Snapshots:
                 except (PolarsError, PanicException, OSError, ValueError, KeyError) as error:
                     _ignore(path, str(error))
                     continue
-                self._known[path] = told
-            position = self._known[path]["position"]
+                _told[path] = told
+            position = _told[path]["position"]
             if _reaches(position, end):
                 found.append((_distance(position), path))
         return sorted(found, reverse=True)
@@ -153,7 +155,7 @@ class Snapshots:
         if hashlib.sha256(content).hexdigest() != path.stem:
             _ignore(path, "it does not match its SHA-256")
             return None
-        told = self._known[path]
+        told = _told[path]
         position, tally = told["position"], told["tally"]
         if told["witness"] != self._witness(position):
             _ignore(path, "the log holds other records than it was made from")

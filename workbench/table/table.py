@@ -68,6 +68,11 @@ class Table:
     nowhere.  With `by="key"` it ends its key's row: what the key has before the tombstone, in
     the order above, is gone, from whatever partition and whenever it is read; later records
     begin anew.
+
+    An answer goes on from the nearest one before it: those of this table in memory, and those of
+    earlier ones as snapshots in the user's private cache folder.  `WORKBENCH_CACHE` names another
+    folder, or is `off`; `WORKBENCH_CACHE_MB` bounds it.  Without them answers are the same, and
+    take longer.
     """
 
     def __init__(
