@@ -170,13 +170,10 @@ def _pass(lines: list[Line], parts: _Parts, ahead: _Ahead) -> bool:
     if any(left for before, left in ahead.items() if before < key):
         return False
     try:
-        offsets = [int(line.offset) for line in lines]
-        times = [int(line.timestamp_ms) for line in lines]
+        offsets = _numbers([line.offset for line in lines])
+        times = _numbers([line.timestamp_ms for line in lines])
     except ValueError:
         return False
-    for name, numbers in (("offset", offsets), ("timestamp_ms", times)):
-        if list(map(str, numbers)) != [getattr(line, name) for line in lines]:
-            return False
     salts = [line.salt for line in lines]
     if any(salt is not None and len(salt) != _HASH_BYTES for salt in salts):
         return False
@@ -192,13 +189,21 @@ def _pass(lines: list[Line], parts: _Parts, ahead: _Ahead) -> bool:
             salts,
         )
     )
-    if [leaf.hex() for leaf in made] != [line.leaf for line in lines]:
+    if list(map(bytes.hex, made)) != [line.leaf for line in lines]:
         return False
     if not ahead[key].take(offsets):
         return False
     extend(part.stack, part.records, made)
     part.records += len(made)
     return True
+
+
+def _numbers(texts: list[str]) -> list[int]:
+    """The integers that are written so, and not in any other way."""
+    numbers = list(map(int, texts))
+    if list(map(str, numbers)) != texts:
+        raise ValueError("not written as a number is")
+    return numbers
 
 
 class _Expected:

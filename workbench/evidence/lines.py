@@ -10,7 +10,7 @@ import msgspec
 from workbench.records import TimestampType
 
 #: How many bytes of lines are taken at a time.
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 18
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):

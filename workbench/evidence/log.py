@@ -205,11 +205,23 @@ def _frame(partition: int, lines: list[Line]) -> pl.DataFrame:
             ),
             "key": pl.Series([line.key for line in lines], dtype=pl.Binary),
             "value": pl.Series([line.value for line in lines], dtype=pl.Binary),
-            "headers": pl.Series(
-                [[{"name": n, "value": v} for n, v in line.headers] for line in lines],
-                dtype=RAW["headers"],
-            ),
+            "headers": _headers(lines),
             "leader_epoch": pl.Series([line.leader_epoch for line in lines], dtype=pl.Int32),
             "recorded_at": pl.Series([None] * len(lines), dtype=RAW["recorded_at"]),
         },
     ).select(_COLUMNS)
+
+
+def _headers(lines: list[Line]) -> pl.Series:
+    """The headers as a column; row by row Polars would take ten times as long."""
+    flat = [(n, name, value) for n, line in enumerate(lines) for name, value in line.headers]
+    schema = {"row": pl.Int64, "name": pl.String, "value": pl.Binary}
+    held = (
+        pl.DataFrame(flat, schema=schema, orient="row")
+        .group_by("row", maintain_order=True)
+        .agg(headers=pl.struct("name", "value"))
+    )
+    rows = pl.DataFrame({"row": pl.int_range(len(lines), eager=True)})
+    return rows.join(held, on="row", how="left", maintain_order="left").select(
+        pl.col("headers").fill_null(pl.lit([], dtype=RAW["headers"]))
+    )["headers"]
