@@ -1,8 +1,7 @@
-"""Commands around notebooks: demo, lab, report."""
+"""Commands around notebooks: demo, lab."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,18 +9,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from workbench.address import Address
 from workbench.api.connect import bundled, connect, sample
 from workbench.api.log import Log
 from workbench.cli.app import FAILED, word
-from workbench.cli.places import End, Json, Keys, Place, Start, cut, opened, parse_stream
-from workbench.cli.show import complain, note, say, show_object
+from workbench.cli.reports import Out, tell
+from workbench.cli.show import complain, note, say
 from workbench.errors import LogNotFound, ReportError
-from workbench.report import Report, run
+from workbench.report import run
 
 #: What the demo runs, and over which week of the bank.
 DEMO = ("01-monitor", "02-current-state", "03-audit")
@@ -29,8 +27,6 @@ DEMO_TOPIC = "transactions"
 DEMO_WEEK = ("2026-11-02", "2026-11-09")
 
 TOUR = "00-tour.ipynb"
-
-Out = Annotated[Path, typer.Option(file_okay=False, help="The folder for the reports.")]
 
 
 @word(
@@ -60,7 +56,7 @@ def demo(
                 complain(str(error))
                 failed = True
                 continue
-            _tell(report)
+            tell(report)
     if failed:
         raise typer.Exit(FAILED)
     say(f"To look around in them: workbench lab. The reports are in {out.resolve()}")
@@ -129,73 +125,3 @@ def _tour(into: Path) -> Path:
         if not (into / notebook.name).exists():
             shutil.copyfile(notebook, into / notebook.name)
     return into.resolve() / TOUR
-
-
-@word(
-    "workbench report 03-audit.ipynb --stream recordings/bank#transactions --start -7d",
-    "workbench report 03-audit.ipynb -p entity=A-1042 --out reports",
-)
-def report(
-    notebook: Annotated[Path, typer.Argument(help="The notebook to run.")],
-    stream: Annotated[
-        Place | None,
-        typer.Option(metavar="LOG#TOPIC", parser=parse_stream, help="What to report on."),
-    ] = None,
-    start: Start = "earliest",
-    end: End = "now",
-    key: Keys = None,
-    address: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Report on the address in this file."),
-    ] = None,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="May be repeated."),
-    ] = None,
-    out: Out = Path("reports"),
-    show_code: Annotated[bool, typer.Option("--show-code", help="Show the code too.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Run a notebook on a slice; leave the executed notebook and one HTML file.
-
-    It runs in this folder, in a kernel of this Python.  A VALUE is JSON where it can be read as
-    such, else text: -p limit=5 is a number, -p entity=A-1042 and -p 'code="007"' are text.
-    Exits with 1 when a cell fails; both files then hold what came before it.
-    """
-    if stream is not None and address is not None:
-        raise typer.BadParameter("choose one of --stream and --address")
-    values = dict(_parameter(text) for text in parameter or ())
-    where = None
-    if stream is not None:
-        with opened(stream.log) as log:
-            where = cut(stream.stream(log), start, end, key).address
-    elif address is not None:
-        where = Address.from_json(address.read_text(encoding="utf-8"))
-    done = run(notebook, out, address=where, parameters=values, show_code=show_code)
-    if as_json:
-        show_object(
-            {
-                "html": str(done.html),
-                "ipynb": str(done.ipynb),
-                "address": None if where is None else where.to_dict(),
-                "findings": done.findings,
-            }
-        )
-    else:
-        _tell(done)
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--parameter")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _tell(done: Report) -> None:
-    say(str(done.html))
-    for finding in done.findings:
-        say(f"  - {finding}")

@@ -44,10 +44,13 @@ class _ThisPython(AsyncKernelManager):
         await super().start_kernel(env=env, **options)
 
 
-def execute(notebook: Any, parameters: Mapping[str, Any]) -> tuple[Any, str | None]:
+def execute(
+    notebook: Any, parameters: Mapping[str, Any], *, progress: bool
+) -> tuple[Any, str | None]:
     """Run the notebook; return it executed, and what failed: `cell 4: ValueError: …`.
 
-    After a failure the notebook holds what came before it.
+    After a failure the notebook holds what came before it.  With `progress`, a terminal shows a
+    bar.  Thread-safe: each call has its own kernel.
     """
     with tempfile.TemporaryDirectory(prefix="workbench-report-") as folder:
         source, target = Path(folder) / "source.ipynb", Path(folder) / "executed.ipynb"
@@ -61,7 +64,7 @@ def execute(notebook: Any, parameters: Mapping[str, Any]) -> tuple[Any, str | No
                 kernel_name="python3",
                 language="python",
                 kernel_manager_class=_ThisPython,
-                progress_bar=sys.stderr.isatty(),
+                progress_bar=progress and sys.stderr.isatty(),
                 store_widget_state=False,
             )
         except (PapermillExecutionError, CellControlSignal, RuntimeError) as error:
@@ -71,17 +74,17 @@ def execute(notebook: Any, parameters: Mapping[str, Any]) -> tuple[Any, str | No
     return executed, None if failure is None else _describe(failure, executed)
 
 
-def findings(executed: Any) -> tuple[str, ...]:
-    """The lines that the cell tagged `findings` printed."""
-    return tuple(
+def printed(executed: Any, tag: str) -> list[str]:
+    """The lines that the cells of that tag printed."""
+    return [
         line.strip()
         for cell in executed.cells
-        if cell.cell_type == "code" and "findings" in cell.metadata.get("tags", ())
+        if cell.cell_type == "code" and tag in cell.metadata.get("tags", ())
         for output in cell.outputs
         if output.output_type == "stream" and output.name == "stdout"
         for line in output.text.splitlines()
         if line.strip()
-    )
+    ]
 
 
 def _literal(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC
 from importlib.resources import as_file, files
 from typing import Any
@@ -15,6 +14,8 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from workbench.address import Address
+from workbench.report.expired import describe_expired
+from workbench.report.summary import Summary
 from workbench.source.times import describe_span
 
 #: The forms of an output that a page can show by itself, the best one first.  A widget's own form
@@ -37,15 +38,10 @@ _NOTICE = (
 )
 
 
-def page(
-    executed: Any,
-    name: str,
-    facts: Mapping[str, Any],
-    *,
-    address: Address | None,
-    show_code: bool,
-) -> str:
+def page(executed: Any, summary: Summary, *, show_code: bool) -> str:
     """The page: what it is about, then the notebook's text and outputs."""
+    name = summary.notebook
+    address = None if summary.address is None else Address.from_dict(summary.address)
     notebook = nbformat.from_dict(executed)
     title = _heading(notebook)
     notebook.metadata["title"] = title or name
@@ -53,12 +49,13 @@ def page(
         for output in cell.get("outputs", ()):
             _self_contained(output)
     head = {
-        **facts,
+        **summary.to_dict(),
         "name": name,
         "title": None if title else name,
-        "slice": None if address is None else _describe(address),
+        "slice": None if address is None else describe_slice(address),
         "address": None if address is None else json.dumps(address.to_dict(), indent=2),
-        "parameters": {n: json.dumps(v) for n, v in facts["parameters"].items()},
+        "parameters": {n: json.dumps(v) for n, v in summary.parameters.items()},
+        "expired": describe_expired(summary.expired),
         "code_shown": show_code,
     }
     config = Config()
@@ -77,7 +74,7 @@ def page(
     return str(text)
 
 
-def _describe(address: Address) -> str:
+def describe_slice(address: Address) -> str:
     """The slice in one line: offsets, times, keys."""
     parts = [address.describe_ranges()]
     if address.times is not None:

@@ -1,0 +1,120 @@
+"""One report per window of time over history: every day of a month, say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from datetime import datetime
+from itertools import pairwise
+
+from workbench.api.stream import Stream
+from workbench.errors import InvalidRange
+from workbench.report.runner import Recipe, Report, stamp
+from workbench.report.series import Series
+from workbench.source.slice import SliceSource
+from workbench.source.times import from_ms, parse_instant
+
+#: More than anybody wants; a mistyped unit is told before the first one runs.
+MOST_WINDOWS = 10_000
+
+
+def windows(start: datetime, end: datetime, every: str, stream: Stream) -> list[datetime]:
+    """The starts of the whole windows in `[start, end)`, and the end of the last one.
+
+    Days and months follow the calendar of the connection's time zone.  Raises InvalidRange when
+    there is no whole window, or there are too many.
+    """
+    bounds = [start]
+    while True:
+        base_ms = int(bounds[-1].timestamp() * 1000)
+        following = from_ms(parse_instant(every, tz=stream.source.tz, base_ms=base_ms))
+        if following <= bounds[-1]:
+            raise InvalidRange(f"{every!r} is not the length of a window", hint='use "1d" or "1h"')
+        if following > end:
+            break
+        if len(bounds) > MOST_WINDOWS:
+            raise InvalidRange(f"there are more than {MOST_WINDOWS:,} windows of {every}")
+        bounds.append(following)
+    if len(bounds) == 1:
+        raise InvalidRange(
+            f"no whole window of {every} lies between {stamp(start)} and {stamp(end)}",
+            hint="a window that is not over yet is not reported",
+        )
+    return bounds
+
+
+class Backfill:
+    """The reports of all windows; those that are there already are not made again.
+
+    Parameters
+    ----------
+    bounds
+        The starts of the windows and the end of the last one, ascending.
+    keys
+        Report these keys alone.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        recipe: Recipe,
+        stream: Stream,
+        bounds: list[datetime],
+        *,
+        keys: list[str] | None = None,
+    ) -> None:
+        self._series = series
+        self._recipe = recipe
+        self._stream = stream
+        self._keys = keys
+        self._windows = list(pairwise(bounds))
+        self.total = len(self._windows)
+        self.done = 0
+
+    def run(self, jobs: int = 1) -> Iterator[Report]:
+        """Make what is missing, `jobs` at a time; yield each report when it is written.
+
+        The series' lock has to be held.  `done` counts the windows that have their report.  A
+        report that failed is yielded too, and made again the next time.
+        """
+        self._series.sweep()
+        missing = [(start, self._slice(start, end)) for start, end in self._windows]
+        missing = [(start, source) for start, source in missing if not self._is_done(start, source)]
+        self.done = self.total - len(missing)
+        with ThreadPoolExecutor(jobs) as pool:
+            running: list[Future[Report]] = [
+                pool.submit(self._make, start, source, progress=jobs == 1)
+                for start, source in missing
+            ]
+            try:
+                for finished in as_completed(running):
+                    report = finished.result()
+                    self.done += report.summary.failure is None
+                    yield report
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _slice(self, start: datetime, end: datetime) -> SliceSource:
+        whole = self._stream.between(start, end)
+        return (whole.key(self._keys) if self._keys else whole).source
+
+    def _is_done(self, start: datetime, source: SliceSource) -> bool:
+        """Whether the report of this window, and of nothing else, is there."""
+        found = self._series.report(stamp(start))
+        if found is None or found.summary.failure is not None or found.address is None:
+            return False
+        held, address = found.address, source.address
+        return (
+            found.summary.notebook == self._recipe.path.stem
+            and found.summary.parameters == self._recipe.values(None)
+            and (held.log_id, held.topic_ids, held.keys)
+            == (address.log_id, address.topic_ids, address.keys)
+            and held.times is not None
+            and address.times is not None
+            and (held.times.start_ms, held.times.end_ms)
+            == (address.times.start_ms, address.times.end_ms)
+        )
+
+    def _make(self, start: datetime, source: SliceSource, *, progress: bool) -> Report:
+        made = self._recipe.make(source.ledger(), at=start, progress=progress)
+        return self._series.publish(made)
