@@ -251,3 +251,30 @@ def test_kafkas_own_tool_sees_our_positions(
     ).decode()
     [line] = [line.split() for line in shown.splitlines() if line.split()[1:2] == [topic]]
     assert line[2:6] == ["0", "3", "5", "2"]  # partition, position, end, lag
+
+
+def test_a_group_of_somebody_else_is_refused(kafka: Broker, topic: str, cluster: KafkaLog) -> None:
+    """Our own group goes on where it was; another user's is not taken over by accident."""
+    cluster.append(topic, frame(numbered(3)))
+    url = f"kafka://{kafka.bootstrap}"
+    for client_id in ("ann", "ann", "bob"):
+        with wb.connect(url, options={"client_id": client_id}) as log:
+            stream = log.stream(topic, decode="bytes")
+            if client_id == "ann":
+                list(stream.follow(topic, timeout=0.5))
+                continue
+            with pytest.raises(GroupInUse, match=rf"group '{topic}' .* not bob's"):
+                next(stream.follow(topic, timeout=0.5))
+            assert list(stream.follow(topic, timeout=0.5, join_existing=True)) == []
+
+
+def test_a_group_of_another_tool_is_refused(
+    kafka: Broker, topic: str, cluster: KafkaLog, second: KafkaLog, start: Position
+) -> None:
+    cluster.append(topic, frame(numbered(3)))
+    kafka.console_consumer(topic, 3, "--group", topic)
+    with pytest.raises(GroupInUse, match="positions in [1-9]"):
+        second.join(topic, start)
+    member = second.join(topic, start, join_existing=True)
+    assert member.assignment()[topic, 0] == 3
+    member.leave()

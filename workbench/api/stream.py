@@ -133,7 +133,7 @@ class Stream:
         start: When = "earliest",
         until: When | None = None,
         timeout: float | str | None = None,
-        join_existing: bool = True,
+        join_existing: bool | None = None,
     ) -> Iterator[pl.DataFrame]:
         """Yield new records as they come, a frame at a time.
 
@@ -150,7 +150,9 @@ class Stream:
         timeout
             Stop when nothing came for this long: seconds, or `"30s"`.
         join_existing
-            With False, refuse a group that others use or have committed (GroupInUse).
+            By default a group of this user is joined, and on a cluster one that others use or have
+            committed is refused (GroupInUse).  True joins that too; False wants a group that
+            nobody uses or has committed.
         """
         if group is not None and not group.strip():
             raise DefinitionError("a group needs a name")

@@ -187,11 +187,13 @@ class LogBackend(Protocol):
         group: str,
         start: Position,
         *,
-        join_existing: bool = True,
+        join_existing: bool | None = None,
     ) -> Membership:
         """Join a group over the partitions that `start` names.
 
-        `start` says where a partition begins that the group has no position for.
+        `start` says where a partition begins that the group has no position for.  None joins a
+        group of this user's, where the log can tell whose it is; True any; False only one that
+        nobody uses or has committed.  Raises `GroupInUse`.
         """
 
     def maintain(self, progress: Progress | None = None) -> None:

@@ -29,7 +29,7 @@ def follow(
     group: str | None = None,
     until: Position | None = None,
     timeout: float | None = None,
-    join_existing: bool = True,
+    join_existing: bool | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield new records as they come, a frame at a time, ordered by topic, partition, offset.
 

@@ -148,11 +148,11 @@ def join(
     group: str,
     start: Position,
     *,
-    join_existing: bool,
+    join_existing: bool | None,
     lease_seconds: float,
 ) -> EmbeddedMembership:
     """Join a group; see `LogBackend.join`."""
-    if not join_existing:
+    if join_existing is False:
         found = next((g for g in infos(catalog) if g.name == group), None)
         if found is not None and (found.offsets or found.members):
             raise GroupInUse(

@@ -309,10 +309,12 @@ class EmbeddedLog(Keeper):
         group: str,
         start: Position,
         *,
-        join_existing: bool = True,
+        join_existing: bool | None = None,
         lease_seconds: float = LEASE_SECONDS,
     ) -> EmbeddedMembership:
         """Join a group over the partitions that `start` names; see `LogBackend.join`.
+
+        All groups of a folder are its user's.
 
         A member keeps its partitions while its process runs, however long it is at work on a
         batch; when the process has ended, or was stopped for `lease_seconds`, others get them.

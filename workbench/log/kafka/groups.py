@@ -53,19 +53,33 @@ def info(client: Client, name: str) -> GroupInfo:
     return found
 
 
-def join(client: Client, group: str, start: Position, *, join_existing: bool) -> KafkaMembership:
-    """Join a group; see `LogBackend.join`."""
+def join(
+    client: Client, group: str, start: Position, *, join_existing: bool | None
+) -> KafkaMembership:
+    """Join a group; see `LogBackend.join`.
+
+    Whose a group is, is told by its members' client id, and by the same word beside each position
+    that was committed here.
+    """
     if not join_existing:
         known = {g["group_id"] for g in client.call("list groups", client.admin.list_groups)}
+        mine = client.settings.client_id if join_existing is None else None
         if group in known:
-            found = info(client, group)
-            if found.members or found.offsets:
-                raise GroupInUse(
-                    f"group {group!r} has {len(found.members)} members and positions in "
-                    f"{len(found.offsets)} partitions",
-                    hint="choose another name, or say join_existing=True",
-                )
+            _refuse_foreign(client, group, mine)
     return KafkaMembership(client, group, start)
+
+
+def _refuse_foreign(client: Client, group: str, mine: str | None) -> None:
+    """Raise GroupInUse for a group with members or positions that are not those of `mine`."""
+    members = [m for m in info(client, group).members if m.client != mine]
+    positions = _positions(client, [group])[group].values()
+    foreign = [at for at in positions if at.offset >= 0 and at.metadata != mine]
+    if members or foreign:
+        raise GroupInUse(
+            f"group {group!r} of {client.settings.hint} has {len(members)} members and positions "
+            f"in {len(foreign)} partitions" + ("" if mine is None else f" that are not {mine}'s"),
+            hint="choose another name, or say join_existing=True",
+        )
 
 
 class KafkaMembership:
@@ -126,7 +140,7 @@ class KafkaMembership:
         if lost:
             raise self._lost(", ".join(f"{topic} {partition}" for topic, partition in lost))
         offsets = {
-            TopicPartition(*place): OffsetAndMetadata(offset, "", -1)
+            TopicPartition(*place): OffsetAndMetadata(offset, self._client.settings.client_id, -1)
             for place, offset in position.items()
         }
         try:
@@ -190,10 +204,7 @@ def _infos(client: Client, states: Mapping[str, str]) -> list[GroupInfo]:
     names = sorted(states)
     which = f"the group {names[0]!r}" if len(names) == 1 else "groups"
     described = client.call(f"describe {which}", lambda: client.admin.describe_groups(names))
-    offsets = client.call(
-        f"read positions of {which}",
-        lambda: client.admin.list_group_offsets(dict.fromkeys(names)),
-    )
+    offsets = _positions(client, names)
     return [
         GroupInfo(
             name=name,
@@ -209,6 +220,15 @@ def _infos(client: Client, states: Mapping[str, str]) -> list[GroupInfo]:
         )
         for name in names
     ]
+
+
+def _positions(client: Client, names: list[str]) -> dict[str, dict[TopicPartition, Any]]:
+    """What each group has committed, with the word that was left beside it."""
+    found: dict[str, dict[TopicPartition, Any]] = client.call(
+        f"read positions of the group {names[0]!r}" if len(names) == 1 else "read positions",
+        lambda: client.admin.list_group_offsets(dict.fromkeys(names)),
+    )
+    return found
 
 
 def _member(found: dict[str, Any]) -> GroupMember:

@@ -266,7 +266,9 @@ class KafkaLog:
         """One group.  Raises `GroupError` with the names there are."""
         return groups.info(self._client, name)
 
-    def join(self, group: str, start: Position, *, join_existing: bool = True) -> KafkaMembership:
+    def join(
+        self, group: str, start: Position, *, join_existing: bool | None = None
+    ) -> KafkaMembership:
         """Join a consumer group over the topics that `start` names; see `LogBackend.join`."""
         for topic in start.by_topic():
             self.topic(topic)  # a group gives a member nothing of what it may not see, in silence

@@ -115,6 +115,11 @@ class Settings:
         return f"user {name!r} ({mechanism})" if name else f"this user ({mechanism})"
 
     @property
+    def client_id(self) -> str:
+        """As whom this user is known beside positions and in lists of members."""
+        return str(self.options["client_id"])
+
+    @property
     def rack(self) -> str:
         """Where this client is, so that a replica nearby may answer; "" where nobody said."""
         return str(self.options.get("client_rack", ""))
