@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from workbench.api.log import Log
-    from workbench.player import Player
     from workbench.evidence.seal import Sealed
+    from workbench.player import Player
 
 
 class Slice:
