@@ -84,7 +84,9 @@ def test_views_run_nothing_and_load_nothing(open_notebook: Open) -> None:
         for button in view.get_by_role("button", name="Raw value").all():
             button.click()
         for canvas in view.locator("canvas").all():
-            canvas.hover(position={"x": 160, "y": 60})
+            box = canvas.bounding_box()
+            assert box is not None
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator(".wb-raw").first.wait_for()
     page.locator(".wb-alerts").first.wait_for()
     notebook.ask("player.run().finished")

@@ -66,7 +66,7 @@ def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None
     page = notebook.page
     notebook.run()
     page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 5", timeout=90_000
+        "document.querySelectorAll('.wb-view[data-seq]').length >= 4", timeout=90_000
     )
     page.get_by_role("button", name="Pause", exact=True).first.click()
     page.get_by_role("button", name="Play", exact=True).first.wait_for()

@@ -17,6 +17,7 @@ from workbench.errors import (
     InvalidRange,
 )
 from workbench.positions import Position
+from workbench.source.display import bundle
 from workbench.source.keyed import Keyed
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
@@ -280,6 +281,9 @@ class Table:
     def end(self) -> Position:
         """Where the records end now: another position than before means that `now` may differ."""
         return self._moments.position("now")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle("table", self)
 
     def __repr__(self) -> str:
         return (

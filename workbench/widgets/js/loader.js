@@ -4,8 +4,9 @@
 const ASK_AGAIN_MS = 8000;
 const GIVE_UP_MS = 60000;
 
-const { known, asked } = (globalThis[Symbol.for("stream-workbench")] ??= {
+const { known, sources, asked } = (globalThis[Symbol.for("stream-workbench")] ??= {
   known: new Map(), // from name@digest to the URL of the module
+  sources: new Map(), // to its text, until what it imports is known
   asked: new Map(), // from name@digest to the element that asked for it last, and when
 });
 
@@ -20,12 +21,14 @@ async function load(model, el) {
   try {
     const began = performance.now();
     for (;;) {
+      settle(listed);
       const missing = listed.filter((one) => !known.has(key(one)));
+      const wanted = missing.filter((one) => !sources.has(key(one)));
       if (!missing.length) break;
       const now = performance.now();
       if (now - began > GIVE_UP_MS) throw new Error("the kernel does not answer");
       // What another view of this page has asked for is waited for, as long as that view lives.
-      const free = missing.filter((one) => {
+      const free = wanted.filter((one) => {
         const other = asked.get(key(one));
         return !other || now - other.at > ASK_AGAIN_MS || (other.el !== el && !other.el.isConnected);
       });
@@ -41,20 +44,28 @@ async function load(model, el) {
   return import(/* webpackIgnore: true */ known.get(key(listed.at(-1))));
 }
 
-// Imports are listed before what imports them, so their URLs are known by then.
 function keep(listed, buffers) {
   const text = new TextDecoder();
-  const [head, ...sources] = buffers.map((buffer) => text.decode(buffer));
-  const found = new Map(JSON.parse(head).map((name, n) => [name, sources[n]]));
+  const [head, ...found] = buffers.map((buffer) => text.decode(buffer));
+  const names = JSON.parse(head);
   for (const one of listed) {
-    let source = found.get(one[0]);
-    if (source === undefined || known.has(key(one))) continue;
+    const place = names.indexOf(one[0]);
+    if (place >= 0 && !known.has(key(one))) sources.set(key(one), found[place]);
+  }
+}
+
+// Gives the modules their URLs; imports are listed before what imports them.
+function settle(listed) {
+  for (const one of listed) {
+    if (known.has(key(one))) continue;
+    let source = sources.get(key(one));
+    if (source === undefined) return;
     for (const other of listed) {
       const url = known.get(key(other));
       if (url) source = source.replaceAll(`"./${other[0]}"`, JSON.stringify(url));
     }
-    const blob = new Blob([source], { type: "text/javascript" });
-    known.set(key(one), URL.createObjectURL(blob));
+    known.set(key(one), URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+    sources.delete(key(one));
     asked.delete(key(one));
   }
 }
