@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,9 @@ from workbench.positions import Position
 from workbench.source.columns import beside_raw, payload_columns
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
+
+#: What is looked for: a text, bytes, or a pattern of either.
+Sought = str | bytes | re.Pattern[str] | re.Pattern[bytes]
 
 _COLUMNS = pl.Schema(
     {
@@ -94,7 +98,7 @@ class Found:
 
 
 def find(
-    slices: Sequence[SliceSource], sought: str | bytes, *, by: Mapping[str, str] | None = None
+    slices: Sequence[SliceSource], sought: Sought, *, by: Mapping[str, str] | None = None
 ) -> Found:
     """Judge every record of the slices.
 
@@ -102,13 +106,21 @@ def find(
     header's value.  Where `by` names a field for its topic, that decoded field must equal what the
     text says instead: 10, 10.0 and 10.00 are one number, 12:00Z and 13:00+01:00 one time (without
     an offset it is UTC).  A record that does not decode can then not be judged, and is an error.
+    A pattern (`re.compile(…)`) matches where it is found in the raw key, value, or a header's
+    value; it is one of bytes, and a pattern of text is taken as its UTF-8.
 
     An interrupt (Ctrl-C) returns what was found so far.  Raises DefinitionError for a field that
     the topic does not have.
     """
-    needle = sought.encode() if isinstance(sought, str) else sought
     fields = dict(by or {})
-    if not needle and not fields:
+    if isinstance(sought, re.Pattern) and fields:
+        raise DefinitionError(
+            "a pattern is for raw records, and by= compares a field",
+            hint="leave out by=, or filter lazy()",
+        )
+    pattern = _as_bytes(sought) if isinstance(sought, re.Pattern) else None
+    needle = b"" if isinstance(sought, re.Pattern) else _encoded(sought)
+    if not needle and not fields and pattern is None:
         raise DefinitionError("there is nothing to find: the text is empty")
     _check(slices, fields)
     hits: list[pl.DataFrame] = []
@@ -122,7 +134,9 @@ def find(
             for source in slices:
                 for topic, part in source.by_topic().items():
                     field = fields.get(topic)
-                    judge = _judge_bytes
+                    judge: Callable[[pl.DataFrame, bytes], pl.DataFrame] = _judge_bytes
+                    if pattern is not None:
+                        judge = partial(_judge_pattern, pattern=pattern)
                     if field is not None:
                         columns = payload_columns(part.address.decoding, topic)
                         column = beside_raw(columns).get(field, field)
@@ -169,6 +183,35 @@ def _check(slices: Sequence[SliceSource], fields: Mapping[str, str]) -> None:
                 f"field {field!r} of {topic!r} is {schema[field]}, which no text equals",
                 hint="search without by=, or filter lazy()",
             )
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def _as_bytes(pattern: re.Pattern[Any]) -> re.Pattern[bytes]:
+    if isinstance(pattern.pattern, bytes):
+        return pattern
+    return re.compile(pattern.pattern.encode(), pattern.flags & ~re.UNICODE)
+
+
+def _judge_pattern(
+    frame: pl.DataFrame, needle: bytes, *, pattern: re.Pattern[bytes]
+) -> pl.DataFrame:
+    """Mark where a pattern is found: in the key, in the value, in a header's value."""
+
+    def where(key: bytes | None, value: bytes | None, headers: list[dict[str, Any]]) -> str | None:
+        if key is not None and pattern.search(key):
+            return "key"
+        if value is not None and pattern.search(value):
+            return "value"
+        held = (header["value"] for header in headers or ())
+        return "header" if any(one is not None and pattern.search(one) for one in held) else None
+
+    found = [where(*row) for row in frame.select("key", "value", "headers").iter_rows()]
+    return frame.with_columns(
+        where=pl.Series(found, dtype=pl.String), error=pl.lit(None, dtype=pl.String)
+    )
 
 
 def _judge_bytes(frame: pl.DataFrame, needle: bytes) -> pl.DataFrame:

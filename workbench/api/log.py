@@ -25,7 +25,7 @@ from workbench.api.rows import (
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.errors import SchemaError, UnknownTopic
-from workbench.find import Found, find
+from workbench.find import Found, Sought, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.records import Isolation
 from workbench.schema import Schema
@@ -181,7 +181,7 @@ class Log:
 
     def find(
         self,
-        text: str | bytes,
+        text: Sought,
         *,
         topics: str | Sequence[str] = "*",
         start: When = "earliest",
@@ -191,7 +191,8 @@ class Log:
         """Search across topics; every record is a match, no match, or an error.
 
         A record matches when its raw key equals the text, or the text occurs in its raw value or
-        a header.  `by={"orders": "id"}` compares a decoded field of that topic instead.
+        a header.  `by={"orders": "id"}` compares a decoded field of that topic instead.  `text`
+        may be a pattern, `re.compile(…)`, for raw records.
         """
         slices = [
             self.stream(name, decode="json" if name in (by or {}) else "bytes")

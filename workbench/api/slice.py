@@ -12,7 +12,7 @@ import polars as pl
 
 from workbench.address import Address
 from workbench.api import reporting
-from workbench.find import Found, find
+from workbench.find import Found, Sought, find
 from workbench.monitor import Monitor
 from workbench.sink.append import Appended
 from workbench.sink.copy import copy
@@ -116,8 +116,11 @@ class Slice:
 
         return run(query, {"slice": self._source})
 
-    def find(self, text: str | bytes, *, by: str | None = None) -> Found:
-        """Search the raw keys, values and headers of this slice, or one decoded field."""
+    def find(self, text: Sought, *, by: str | None = None) -> Found:
+        """Search the raw keys, values and headers of this slice, or one decoded field.
+
+        `text` may be a pattern, `re.compile(…)`, for raw records.
+        """
         return find([self._source], text, by=dict.fromkeys(self.address.topics, by) if by else {})
 
     def completeness(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,9 @@ def find(
         list[str] | None,
         typer.Option(metavar="TOPIC=FIELD", help="Compare this field of that topic instead."),
     ] = None,
+    pattern: Annotated[
+        bool, typer.Option("--pattern", help="TEXT is a regular expression over raw bytes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search the records of all topics, or of some.
@@ -96,9 +100,10 @@ def find(
         if not (topic and sign and field):
             raise typer.BadParameter(f"{pair!r} is not TOPIC=FIELD", param_hint="--by")
         fields[topic] = field
+    sought = _pattern(text) if pattern else text
     with opened(place.log) as log:
         found = log.find(
-            text, topics=place.topics or "*", start=when(start), end=when(end), by=fields
+            sought, topics=place.topics or "*", start=when(start), end=when(end), by=fields
         )
     if as_json:
         for row, hit in enumerate(found.frame().iter_rows(named=True)):
@@ -116,6 +121,13 @@ def find(
         raise typer.Exit(FAILED)
     if not found.hits.height:
         raise typer.Exit(NOTHING)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise typer.BadParameter(f"{text!r} is no pattern: {error}") from error
 
 
 @word(
