@@ -18,7 +18,7 @@ import subprocess
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,27 +123,41 @@ class Broker:
         if config.exists():
             self._launch(config)
             return
-        self._format(config)
+        self.prepare()
         try:
             self._launch(config)
         except BrokerFailed as failure:
             if "Address already in use" not in str(failure):
                 raise
             shutil.rmtree(self.folder)  # somebody was quicker to take the port
-            self._format(config)
+            self.prepare()
             self._launch(config)
 
-    def _format(self, config: Path) -> None:
+    def prepare(self) -> None:
+        """Choose ports and format the storage; what a broker of another kind does its own way."""
+        self.port, controller = free_ports(2)
+        self.format(
+            {
+                "controller.quorum.voters": f"1@localhost:{controller}",
+                "listeners": (
+                    f"PLAINTEXT://localhost:{self.port},CONTROLLER://localhost:{controller}"
+                ),
+            }
+        )
+
+    def format(
+        self, settings: Mapping[str, str], *arguments: str, cluster: str | None = None
+    ) -> None:
+        """Write the configuration and format the storage, with more arguments for Kafka's tool."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port, controller = _free_ports(2)
-        settings = _SETTINGS | {
-            "controller.quorum.voters": f"1@localhost:{controller}",
-            "listeners": f"PLAINTEXT://localhost:{self.port},CONTROLLER://localhost:{controller}",
-            "log.dirs": str(self.folder / "data"),
-        }
-        config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
+        config = self.folder / "server.properties"
+        whole = {**_SETTINGS, **settings, "log.dirs": str(self.folder / "data")}
+        config.write_text("".join(f"{k}={v}\n" for k, v in whole.items()), encoding="utf-8")
         (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
-        self.run("kafka.tools.StorageTool", "format", "-t", new_id(), "-c", str(config))
+        self.run(
+            "kafka.tools.StorageTool",
+            *("format", "-t", cluster or new_id(), "-c", str(config), *arguments),
+        )
 
     def _launch(self, config: Path) -> None:
         """Run the broker, and wait until it says that it serves."""
@@ -287,7 +301,7 @@ def resolve() -> Path:
     return libs
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody uses, out of the range that outgoing connections are given theirs from.
 
     A broker that is down for a moment finds its port free when it comes back.

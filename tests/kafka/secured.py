@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.kafka.broker import _LOGGING, _SETTINGS, Broker, _free_ports, new_id
+from tests.kafka.broker import Broker, free_ports
 
 #: Nowhere else in the product or the tests: what is searched for in everything that is shown.
 PASSWORD = "Hush-7f3a91c0-never-shown"
@@ -130,9 +130,9 @@ class SecuredBroker(Broker):
         assert self.ports is not None
         return f"kafka://{host}:{self.ports[listener]}"
 
-    def _format(self, config: Path) -> None:
-        self.folder.mkdir(parents=True)
-        self.ports = dict(zip(LISTENERS, _free_ports(len(LISTENERS)), strict=True))
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
         self.port = self.ports["PLAINTEXT"]
         self.authority = Authority(self.folder)
         store = {
@@ -147,12 +147,11 @@ class SecuredBroker(Broker):
             "oauthbearer": f"{modules}.oauthbearer.OAuthBearerLoginModule required "
             'unsecuredLoginStringClaim_sub="broker";',
         }
-        settings = _SETTINGS | {
+        settings = {
             "controller.quorum.voters": f"1@localhost:{self.ports['CONTROLLER']}",
             "listeners": ",".join(f"{n}://localhost:{port}" for n, port in self.ports.items()),
             "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in LISTENERS.items()),
             "inter.broker.listener.name": "PLAINTEXT",
-            "log.dirs": str(self.folder / "data"),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(store["server"]),
             "ssl.truststore.type": "PEM",
@@ -169,19 +168,13 @@ class SecuredBroker(Broker):
                 for mechanism, login in logins.items()
             },
         }
-        config.write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
-        (self.folder / "log4j2.yaml").write_text(_LOGGING, encoding="utf-8")
         scram = [
             argument
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
             for user in (OWNER, GUEST)
             for argument in ("--add-scram", f"{mechanism}=[name={user},password={PASSWORD}]")
         ]
-        self.run(
-            "kafka.tools.StorageTool",
-            *("format", "-t", new_id(), "-c", str(config)),
-            *scram,
-        )
+        self.format(settings, *scram)
 
     def _keystore(self, name: str, *, expired: bool) -> Path:
         """A key and its certificate in one file, as a broker wants them."""

@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.kafka import broker
-from tests.kafka.broker import Broker
+from tests.kafka.broker import Broker, free_ports, new_id
 from tests.kafka.proxy import Proxy
 
 NODES = (1, 2, 3)
@@ -24,10 +23,9 @@ class ProxiedBroker(Broker):
         """The bootstrap address of those who come through the proxy."""
         return f"localhost:{self.proxy.port}"
 
-    def _format(self, config: Path) -> None:
-        self.port, inner, controller = broker._free_ports(3)
-        _prepare(
-            self,
+    def prepare(self) -> None:
+        self.port, inner, controller = free_ports(3)
+        self.format(
             {
                 "controller.quorum.voters": f"1@localhost:{controller}",
                 "listener.security.protocol.map": (
@@ -41,8 +39,7 @@ class ProxiedBroker(Broker):
                     f"PLAINTEXT://localhost:{self.port},PROXIED://{self.proxied}"
                 ),
                 "inter.broker.listener.name": "PLAINTEXT",
-            },
-            broker.new_id(),
+            }
         )
         self.proxy.start(inner)
 
@@ -56,14 +53,13 @@ class Cluster:
 
     def __init__(self, libs: Path, folder: Path) -> None:
         self.brokers = {node: Broker(libs, folder / str(node)) for node in NODES}
-        ports = broker._free_ports(2 * len(NODES))
+        ports = free_ports(2 * len(NODES))
         controllers = dict(zip(NODES, ports[len(NODES) :], strict=True))
         voters = ",".join(f"{node}@localhost:{port}" for node, port in controllers.items())
-        cluster = broker.new_id()
+        cluster = new_id()
         for (node, one), port in zip(self.brokers.items(), ports, strict=False):
             one.port = port
-            _prepare(
-                one,
+            one.format(
                 {
                     "node.id": str(node),
                     "controller.quorum.voters": voters,
@@ -78,7 +74,7 @@ class Cluster:
                     "controller.quorum.fetch.timeout.ms": "1000",
                     "min.insync.replicas": "1",
                 },
-                cluster,
+                cluster=cluster,
             )
 
     @property
@@ -94,13 +90,3 @@ class Cluster:
     def stop(self) -> None:
         for one in self.brokers.values():
             one.stop()
-
-
-def _prepare(one: Broker, settings: dict[str, str], cluster: str) -> None:
-    """Write a broker's configuration and format its storage."""
-    one.folder.mkdir(parents=True, exist_ok=True)
-    config = one.folder / "server.properties"
-    whole = broker._SETTINGS | settings | {"log.dirs": str(one.folder / "data")}
-    config.write_text("".join(f"{k}={v}\n" for k, v in whole.items()), encoding="utf-8")
-    (one.folder / "log4j2.yaml").write_text(broker._LOGGING, encoding="utf-8")
-    one.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))

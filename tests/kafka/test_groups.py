@@ -273,7 +273,7 @@ def test_a_group_of_another_tool_is_refused(
 ) -> None:
     cluster.append(topic, frame(numbered(3)))
     kafka.console_consumer(topic, 3, "--group", topic)
-    with pytest.raises(GroupInUse, match="positions in [1-9]"):
+    with pytest.raises(GroupInUse, match=r"positions in [1-9]"):
         second.join(topic, start)
     member = second.join(topic, start, join_existing=True)
     assert member.assignment()[topic, 0] == 3

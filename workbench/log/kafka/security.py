@@ -156,6 +156,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def token_provider(options: Mapping[str, Any]) -> AbstractTokenProvider:
     """Where the tokens of SASL OAUTHBEARER come from.  Raises ProfileError when nowhere."""
+    return _Hushed(_source_of_tokens(options))
+
+
+def _source_of_tokens(options: Mapping[str, Any]) -> Any:
+    if options.get("sasl_oauth_token_provider"):
+        return options["sasl_oauth_token_provider"]
     if options.get("sasl_oauth_token"):
         return _Fixed(options["sasl_oauth_token"])
     if options.get("sasl_oauth_unsecured_subject"):
@@ -167,6 +173,22 @@ def token_provider(options: Mapping[str, Any]) -> AbstractTokenProvider:
         hint="give sasl_oauth_token_url with sasl_oauth_client_id and sasl_oauth_client_secret, "
         "a sasl_oauth_token, or your own sasl_oauth_token_provider",
     )
+
+
+class _Hushed(AbstractTokenProvider):
+    """Tokens of any source, none of which is ever shown."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def token(self) -> str:
+        token: str = self._source.token()
+        hide([token])
+        return token
+
+    def extensions(self) -> dict[str, str]:
+        found: dict[str, str] = self._source.extensions()
+        return found
 
 
 class _Fixed(AbstractTokenProvider):
@@ -224,7 +246,6 @@ class _ClientCredentials(AbstractTokenProvider):
         with urllib.request.urlopen(request, timeout=10) as answer:
             found = json.load(answer)
         self._token = str(found["access_token"])
-        hide([self._token])
         self._expires = time.monotonic() + float(found.get("expires_in", 300)) * 0.8
 
 

@@ -207,7 +207,7 @@ def _made(settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"security_protocol {protocol} needs a sasl_mechanism",
                 hint="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI",
             )
-        if mechanism == "OAUTHBEARER" and settings.get("sasl_oauth_token_provider") is None:
+        if mechanism == "OAUTHBEARER":
             made["sasl_oauth_token_provider"] = provider_of(settings)
         if mechanism == "PLAIN" or mechanism.startswith("SCRAM"):
             for name in ("sasl_plain_username", "sasl_plain_password"):
