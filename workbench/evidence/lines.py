@@ -76,17 +76,19 @@ def blocks(path: Path, limit: int) -> Iterator[bytes]:
 
     The last block may not end with a line.
     """
-    rest = b""
+    held: list[bytes] = []
+    size = 0
     with path.open("rb") as file:
         while data := file.read(BLOCK_BYTES):
             end = data.rfind(b"\n") + 1
             if end:
-                yield rest + data[:end]
-                rest = data[end:]
-            else:
-                rest += data
-            while len(rest) >= limit:
+                yield b"".join([*held, data[:end]])
+                held, size = [], 0
+            held.append(data[end:])
+            size += len(data) - end
+            if size >= limit:
+                rest = b"".join(held)
                 yield rest[:limit]
-                rest = rest[limit:]
-    if rest:
-        yield rest
+                held, size = [rest[limit:]], len(rest) - limit
+    if size:
+        yield b"".join(held)
