@@ -111,7 +111,7 @@ def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:
     condition = table.get_by_label("Condition in SQL")
     condition.fill("balance < -500")
     condition.press("Enter")
-    table.locator(".wb-facts", has_text="10 of 312 rows").wait_for()
+    table.locator(".wb-facts", has_text="11 of 312 rows").wait_for()
     condition.fill("nothing > 1")
     condition.press("Enter")
     table.locator(".wb-banner", has_text="cannot be computed").wait_for()
