@@ -11,7 +11,8 @@ from workbench.positions import Position
 from workbench.records import Isolation, LogKind
 from workbench.schema import Schema
 
-Format = Literal["json", "text", "bytes"]
+#: A name that `workbench.decode.formats` knows.
+Format = str
 KeyForm = Literal["text", "bytes"]
 
 

@@ -39,6 +39,8 @@ _SCALARS: dict[str, pl.DataType] = {
         pl.Date(),
     )
 }
+#: What JSON has no form for, and other formats have.
+_BINARY_ONLY: dict[str, pl.DataType] = {str(t): t for t in (pl.Binary(), pl.Time())}
 _PYTHON_TYPES: dict[type, pl.DataType] = {
     str: pl.String(),
     int: pl.Int64(),
@@ -74,13 +76,26 @@ class Schema(Mapping[str, pl.DataType]):
     __slots__ = ("_fields",)
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._take(fields, wide=False)
+
+    @classmethod
+    def of_columns(cls, fields: Mapping[str, Any]) -> Self:
+        """A schema of what a binary format holds: also Binary, Time, and Datetime without a zone.
+
+        JSON is not decoded by such a schema.
+        """
+        made = cls.__new__(cls)
+        made._take(fields, wide=True)
+        return made
+
+    def _take(self, fields: Mapping[str, Any], *, wide: bool) -> None:
         if not isinstance(fields, Mapping):
             raise SchemaError(
                 f"a schema maps names to types, {fields!r} does not",
                 hint='for example {"account": str, "amount": pl.Decimal(18, 2)}',
             )
         self._fields: dict[str, pl.DataType] = {
-            _field_name(name): _dtype(dtype, name) for name, dtype in fields.items()
+            _field_name(name): _dtype(dtype, name, wide) for name, dtype in fields.items()
         }
 
     def __getitem__(self, name: str) -> pl.DataType:
@@ -134,7 +149,7 @@ class Schema(Mapping[str, pl.DataType]):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` gave."""
-        return cls({name: _from_data(spec) for name, spec in data.items()})
+        return cls.of_columns({name: _from_data(spec) for name, spec in data.items()})
 
 
 def _field_name(name: str) -> str:
@@ -143,14 +158,16 @@ def _field_name(name: str) -> str:
     return name
 
 
-def _dtype(dtype: Any, name: str) -> pl.DataType:
-    """Normalise to an instance and refuse what no decoder offers."""
+def _dtype(dtype: Any, name: str, wide: bool) -> pl.DataType:
+    """Normalise to an instance and refuse what no decoder offers, or only a `wide` one."""
     if isinstance(dtype, type) and dtype in _PYTHON_TYPES:
         return _PYTHON_TYPES[dtype]
     if isinstance(dtype, type) and issubclass(dtype, pl.DataType):
         dtype = dtype()
     match dtype:
         case pl.Datetime(time_unit=unit, time_zone=zone):
+            if wide and zone is None and unit != "ns":
+                return cast(pl.DataType, dtype)
             if zone is None or unit == "ns":
                 raise SchemaError(
                     f"field {name!r}: {dtype} is not offered",
@@ -173,15 +190,20 @@ def _dtype(dtype: Any, name: str) -> pl.DataType:
                 )
             return pl.Decimal(precision, scale)
         case pl.List(inner=inner):
-            return pl.List(_dtype(inner, name))
+            return pl.List(_dtype(inner, name, wide))
         case pl.Struct(fields=fields):
             names = [f.name for f in fields]
             if len(set(names)) < len(names):
                 raise SchemaError(f"field {name!r}: a Struct has two fields of one name")
             return pl.Struct(
-                [pl.Field(_field_name(f.name), _dtype(f.dtype, f"{name}.{f.name}")) for f in fields]
+                [
+                    pl.Field(_field_name(f.name), _dtype(f.dtype, f"{name}.{f.name}", wide))
+                    for f in fields
+                ]
             )
         case _ if isinstance(dtype, pl.DataType) and str(dtype) in _SCALARS:
+            return dtype
+        case _ if wide and isinstance(dtype, pl.DataType) and str(dtype) in _BINARY_ONLY:
             return dtype
     raise SchemaError(
         f"field {name!r}: {dtype} is not offered",
@@ -207,7 +229,9 @@ def _from_data(spec: Any) -> pl.DataType:
     match spec:
         case str() if spec in _SCALARS:
             return _SCALARS[spec]
-        case {"Datetime": [str(unit), str(zone)]}:
+        case str() if spec in _BINARY_ONLY:
+            return _BINARY_ONLY[spec]
+        case {"Datetime": [str(unit), str() | None as zone]}:
             return pl.Datetime(cast(Any, unit), zone)
         case {"Decimal": [int(precision), int(scale)]}:
             return pl.Decimal(precision, scale)

@@ -145,7 +145,7 @@ def test_text_and_bytes(any_log: wb.Log) -> None:
     binary = any_log.stream("lines", decode="bytes").all().frame()
     assert binary["value"].to_list() == [b"one", b"two", None, b"\xff"]
     with pytest.raises(SchemaError, match="json, text, bytes"):
-        any_log.stream("lines", decode="avro")
+        any_log.stream("lines", decode="xml")
 
 
 def test_event_data_is_data(any_log: wb.Log) -> None:

@@ -14,6 +14,7 @@ from workbench.api.profiles import DEFAULT_MAX_READ, Profile, profiles
 from workbench.api.rules import Rules, parse_size
 from workbench.api.rules import rules as in_force
 from workbench.api.slice import Slice
+from workbench.decode import Codebook, Registry, open_registry
 from workbench.errors import LogError, LogNotFound, ProfileError, ReadOnly, WorkbenchError
 from workbench.evidence.against import compare
 from workbench.evidence.check import BagReport, is_bag
@@ -27,6 +28,8 @@ from workbench.source.times import zone
 
 #: Where recordings are looked for when an address names a log that is not at its hint.
 RECORDINGS = "recordings"
+#: The folder, in that of a log, of the schemas that its records name.
+SCHEMAS = "schemas"
 
 
 def connect(
@@ -41,6 +44,7 @@ def connect(
     cache: str | Path | None = None,
     durability: Durability | None = None,
     options: Mapping[str, Any] | None = None,
+    registry: str | Path | Mapping[str, Any] | None = None,
 ) -> Log:
     """Open a log.
 
@@ -78,6 +82,10 @@ def connect(
         (`WORKBENCH_KAFKA_SASL_PLAIN_PASSWORD` and so on, for the servers of
         `WORKBENCH_KAFKA_SERVERS` where that is set), these before the profile, and the profile
         before the file.
+    registry
+        Where the schemas are that records name: the URL of a schema registry, a folder of schemas,
+        or a mapping of `url`, `username`, `password`, `token`, `ca_file`, `cert_file`, `key_file`,
+        `timeout`; by default the profile's, and for a folder its own `schemas`, where it has one.
 
     On clusters the rules of an administrator (`/etc/workbench.toml`, and the file that
     `WORKBENCH_ADMIN` names) hold above all: limits that cannot be raised, topics that are denied,
@@ -143,10 +151,19 @@ def connect(
                 None if size is None else parse_size(size, name="max_read_bytes"),
                 psutil.virtual_memory().total // 2,
             ),
+            codebook=Codebook(_registry(registry or profile.registry, profile.url)),
         )
     except WorkbenchError:
         backend.close()
         raise
+
+
+def _registry(settings: str | Path | Mapping[str, Any] | None, place: str) -> Registry | None:
+    """The registry that is named, else the folder of schemas that lies in the log's own."""
+    if settings:
+        return open_registry(settings)
+    own = Path(place.removeprefix("file://")).expanduser() / SCHEMAS
+    return open_registry(own) if "://" not in place and own.is_dir() else None
 
 
 def _cluster(
@@ -265,7 +282,8 @@ def open_slice(address: Address | str, log: Log | None = None) -> Slice:
         raise LogNotFound(
             f"{found.backend.hint} is the log {found.id}, the address names {wanted.log_id}"
         )
-    source = SliceSource(found.backend, wanted, found.max_read, found.max_read_bytes)
+    limits = (found.max_read, found.max_read_bytes)
+    source = SliceSource(found.backend, wanted, *limits, found.codebook)
     source.check_topics()
     return Slice(source, tz=found.tz)
 

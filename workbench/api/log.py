@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import polars as pl
 
-from workbench.address import Format, KeyForm
+from workbench.address import KeyForm
 from workbench.api.group import Group, ends_of, look_at
 from workbench.api.rows import (
     DETAIL_COLUMNS,
@@ -24,6 +25,8 @@ from workbench.api.rows import (
 )
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
+from workbench.decode import DECODERS, Codebook
+from workbench.decode.functions import name_of
 from workbench.errors import SchemaError, UnknownTopic
 from workbench.find import Found, Sought, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
@@ -36,8 +39,6 @@ from workbench.source.progress import telling
 from workbench.source.stream import Asked, StreamSource
 from workbench.source.times import When, parse_duration
 from workbench.table import State
-
-DECODERS = ("auto", "json", "text", "bytes")
 
 
 class Log:
@@ -54,11 +55,13 @@ class Log:
         tz: tzinfo,
         max_read: int | None,
         max_read_bytes: int | None = None,
+        codebook: Codebook | None = None,
     ) -> None:
         self._backend = backend
         self._tz = tz
         self._max_read = max_read
         self._max_read_bytes = max_read_bytes
+        self._codebook = codebook or Codebook()
         self._idle_producers: dict[tuple[int, str], list[Producer]] = {}
 
     @property
@@ -80,6 +83,11 @@ class Log:
     def max_read_bytes(self) -> int | None:
         """The most memory that one frame may take, in bytes."""
         return self._max_read_bytes
+
+    @property
+    def codebook(self) -> Codebook:
+        """Where the schemas are that records name."""
+        return self._codebook
 
     @property
     def id(self) -> str:
@@ -136,7 +144,7 @@ class Log:
         self,
         topics: str | Sequence[str],
         *,
-        decode: str = "auto",
+        decode: str | Callable[..., Any] = "auto",
         decode_key: KeyForm = "text",
         schema: Mapping[str, Any] | None = None,
         time: str | None = None,
@@ -149,7 +157,10 @@ class Log:
         topics
             A topic or several; a pattern such as `"order*"` names all that match.
         decode
-            `"json"`, `"text"`, `"bytes"`, or `"auto"`: JSON where the records are.
+            `"auto"`: by a sample, once; `stream.decided` says what and why.  Or `"json"`,
+            `"text"`, `"bytes"`, `"avro"`, `"protobuf"`, `"jsonschema"`, `"debezium"`,
+            `"cloudevents"`; or a function of a Binary Series that gives a frame as long, or of the
+            bytes of a value that gives a dict.
         decode_key
             `"text"` or `"bytes"`; it never depends on the data.
         schema
@@ -163,20 +174,23 @@ class Log:
         UnknownTopic
             For a topic that is not there; the message suggests the nearest.
         """
-        if decode not in DECODERS:
+        if not (callable(decode) or decode in DECODERS):
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
         names = self._matching([topics] if isinstance(topics, str) else topics)
         if not names:
             raise UnknownTopic("*", [], log=self._backend.hint)
         given = schemas_by_topic(schema, names)
         asked = Asked(
-            value=None if decode == "auto" else cast(Format, decode),
+            value=name_of(decode) if callable(decode) else decode,
             key=decode_key,
             schemas=tuple((name, Schema(one)) for name, one in given.items()),
             time=time,
         )
         limits = (self._max_read, self._max_read_bytes)
-        source = StreamSource(self._backend, names, asked, isolation, self._tz, *limits)
+        codebook = self._codebook
+        if callable(decode):
+            codebook = replace(codebook, functions={name_of(decode): decode})
+        source = StreamSource(self._backend, names, asked, isolation, self._tz, *limits, codebook)
         return Stream(source.checked())
 
     def find(

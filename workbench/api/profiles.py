@@ -29,6 +29,7 @@ _SETTINGS: dict[str, Any] = {
     "durability": str,
     "write": bool,
     "options": dict,
+    "registry": dict | str,
 }
 
 
@@ -37,7 +38,8 @@ class Profile:
     """One connection: where the log is, and how it is to be read.
 
     A relative folder in a file is relative to that file.  `options` are settings of the client
-    that talks to a cluster; `options.properties` names a file of them.  `${NAME}` in any text is
+    that talks to a cluster; `options.properties` names a file of them.  `registry` is where schemas
+    are: a URL or a folder, or a table of its `url` and how to log in.  `${NAME}` in any text is
     the environment variable NAME, so that a password need not stand in the file.
     """
 
@@ -50,13 +52,14 @@ class Profile:
     durability: Durability = "power"
     write: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    registry: str | Mapping[str, Any] | None = field(default=None, repr=False)
 
     def expanded(self) -> Profile:
         """The same with the values of the environment variables that it names.
 
         Raises ProfileError for one that is not set.
         """
-        settings = ("url", "tz", "max_read_bytes", "max_rate", "cache", "options")
+        settings = ("url", "tz", "max_read_bytes", "max_rate", "cache", "options", "registry")
         return replace(self, **{name: _expanded(getattr(self, name)) for name in settings})
 
 
@@ -111,7 +114,19 @@ def _profile(path: Path, name: str, settings: Mapping[str, Any]) -> Profile:
     options = dict(settings.get("options", {}))
     if "properties" in options:
         options["properties"] = str(path.parent / Path(options["properties"]).expanduser())
-    return Profile(**{**settings, "url": url, "options": options})
+    registry = settings.get("registry")
+    if registry is not None:
+        registry = _with_paths(path.parent, registry)
+    return Profile(**{**settings, "url": url, "options": options, "registry": registry})
+
+
+def _with_paths(folder: Path, registry: str | dict[str, Any]) -> dict[str, Any]:
+    """The settings of a registry with paths that are relative to the file."""
+    given = {"url": registry} if isinstance(registry, str) else dict(registry)
+    for name in ("url", "ca_file", "cert_file", "key_file"):
+        if isinstance(given.get(name), str) and "://" not in given[name]:
+            given[name] = str(folder / Path(given[name]).expanduser())
+    return given
 
 
 def _expanded(value: Any) -> Any:

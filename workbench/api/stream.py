@@ -39,6 +39,11 @@ class Stream:
         """Columns and types of the decoded frame."""
         return self._source.schema
 
+    @property
+    def decided(self) -> dict[str, str]:
+        """By topic what its records are decoded as, and why: one sentence each."""
+        return self._source.decided
+
     def tail(self, n: int = 20, *, raw: bool = False) -> pl.DataFrame:
         """The `n` newest records; reads only the ends of the partitions."""
         return peek.tail(self._source, n, raw=raw)

@@ -1,22 +1,36 @@
-"""Between bytes and typed columns: decoding, inferring schemas, encoding.  Pure, no I/O."""
+"""Between bytes and typed columns: decoding, inferring schemas, encoding.
 
+Pure but for `registry`, which asks for schemas.
+"""
+
+from workbench.decode.codebook import Codebook
 from workbench.decode.encode import encode_rows
-from workbench.decode.formats import Choice, Format, choose_format, decoder
+from workbench.decode.formats import ASKED as DECODERS
+from workbench.decode.formats import PLAIN as PLAIN_FORMATS
+from workbench.decode.formats import Choice, Format, Settled, choose_format, decoder, settle
 from workbench.decode.infer import infer_schema
 from workbench.decode.json import decode_json
 from workbench.decode.protocol import Decoded, Decoder
 from workbench.decode.records import KeyMode, decode_records
+from workbench.decode.registry import Registry, open_registry
 
 __all__ = [
+    "DECODERS",
+    "PLAIN_FORMATS",
     "Choice",
+    "Codebook",
     "Decoded",
     "Decoder",
     "Format",
     "KeyMode",
+    "Registry",
+    "Settled",
     "choose_format",
     "decode_json",
     "decode_records",
     "decoder",
     "encode_rows",
     "infer_schema",
+    "open_registry",
+    "settle",
 ]

@@ -28,6 +28,7 @@ import msgspec
 import polars as pl
 
 from workbench.decode.document import Misfit, Number, kind, no_text
+from workbench.errors import SchemaError
 
 Convert = Callable[[Any], Any]
 
@@ -64,6 +65,8 @@ def convert(dtype: pl.DataType) -> Convert:
             return _list(convert(cast(pl.DataType, inner)))
         case pl.Struct(fields=fields):
             return struct({f.name: convert(cast(pl.DataType, f.dtype)) for f in fields})
+    if not dtype.is_integer():
+        raise SchemaError(f"JSON has no form for {dtype}")
     return _integer(dtype)
 
 
@@ -305,7 +308,7 @@ def _carrier(dtype: pl.DataType) -> pl.DataType:
             return pl.String()
         case pl.Date():
             return pl.Int32()
-        case pl.Datetime():
+        case pl.Datetime() | pl.Time():
             return pl.Int64()
         case pl.List(inner=inner):
             return pl.List(_carrier(cast(pl.DataType, inner)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import polars as pl
@@ -33,6 +34,20 @@ class Decoder(Protocol):
 
     def __call__(self, values: pl.Series) -> Decoded:
         """Decode the column."""
+
+
+class Reader(Protocol):
+    """Reads the bodies of one schema.  Thread-safe."""
+
+    @property
+    def fields(self) -> Mapping[str, pl.DataType]:
+        """The columns, in order."""
+
+    def read(self, bodies: pl.Series) -> tuple[list[pl.Series], pl.Series]:
+        """One column per field, and per record an error or null.
+
+        Where there is an error, or the body is null, the columns are null.
+        """
 
 
 def empty_columns(schema: Schema, height: int) -> pl.DataFrame:

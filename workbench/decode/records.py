@@ -6,11 +6,16 @@ from typing import Literal
 
 import polars as pl
 
+from workbench.decode import cloudevents
+from workbench.decode.codebook import Codebook
 from workbench.decode.formats import Format, decoder
+from workbench.decode.framed import framed_text
 from workbench.decode.text import utf8
 from workbench.schema import Schema
 
 KeyMode = Literal["auto", "text", "bytes"]
+
+_NOTHING = Codebook()
 
 
 def decode_records(
@@ -19,6 +24,8 @@ def decode_records(
     *,
     key: KeyMode = "auto",
     format: Format = "json",  # noqa: A002
+    codebook: Codebook = _NOTHING,
+    topic: str = "",
 ) -> pl.DataFrame:
     """Decode raw records; the defaults make the stored companion of a segment.
 
@@ -27,27 +34,34 @@ def decode_records(
     raw
         Records of the schema `workbench.records.RAW`.
     schema
-        The payload's fields; only JSON needs it.
+        The payload's fields; text and bytes need none.
     key
         "text" gives String always: a key that is not UTF-8 is shown with U+FFFD and says so in
         `decode_error`, and its payload is decoded all the same.  "bytes" gives Binary.  "auto"
         gives String where every key is UTF-8, else Binary.
     format
         How the values are decoded.
+    codebook, topic
+        Where schemas and functions are that the format needs, and whose subject is meant.
 
     Returns
     -------
     polars.DataFrame
         Row for row: partition (Int32), offset (Int64), timestamp (Datetime("ms", "UTC")), key
         (String or Binary), the fields, decode_error (String), _rest (String), _tombstone (Boolean:
-        the value is null).
+        the value is null, or a change event that deletes).
 
     Notes
     -----
     Never raises for what a record holds.  Thread-safe.
     """
-    decoded = decoder(format, schema)(raw["value"])
-    keys, key_error = _decode_keys(raw["key"], key)
+    values, tombstone = raw["value"], raw["value"].is_null()
+    if format == "cloudevents":
+        values = cloudevents.structured(values, raw["headers"])
+    decoded = decoder(format, schema, codebook, topic)(values)
+    if format.startswith("debezium"):
+        tombstone |= (decoded.fields["op"] == "d").fill_null(False)
+    keys, key_error = _decode_keys(raw["key"], key, codebook)
     error = decoded.error
     if key_error is not None:
         error = pl.select(
@@ -62,15 +76,19 @@ def decode_records(
             *decoded.fields.get_columns(),
             error.alias("decode_error"),
             decoded.rest.alias("_rest"),
-            raw["value"].is_null().alias("_tombstone"),
+            tombstone.alias("_tombstone"),
         ]
     )
 
 
-def _decode_keys(keys: pl.Series, mode: KeyMode) -> tuple[pl.Series, pl.Series | None]:
+def _decode_keys(
+    keys: pl.Series, mode: KeyMode, codebook: Codebook
+) -> tuple[pl.Series, pl.Series | None]:
     """The keys, and where needed an error per key (null where it is UTF-8)."""
     if mode == "bytes":
         return keys, None
+    if codebook.registry is not None:
+        keys = framed_text(keys, codebook)
     text = utf8(keys)
     broken = text.is_null() & keys.is_not_null()
     if not broken.any():

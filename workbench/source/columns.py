@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import and_
 
 import polars as pl
 
 from workbench.address import Decoding, TimeFilter
-from workbench.decode import decode_records
+from workbench.decode import PLAIN_FORMATS, Codebook, decode_records
 from workbench.errors import SchemaError
 from workbench.records import COORDINATES, RAW, RAW_COLUMNS, TIMESTAMP, Chunk
 from workbench.schema import Schema
@@ -65,26 +63,26 @@ def frame_schema(
 
 def payload_columns(decoding: Decoding, topic: str, *, raw: bool = False) -> dict[str, pl.DataType]:
     """Name and type of the columns that the payload of one topic becomes."""
-    if decoding.value == "json":
+    if decoding.value not in PLAIN_FORMATS:
         schema = decoding.schema(topic) or Schema({})
         columns = {column: schema[field] for field, column in schema.columns.items()}
-    elif decoding.value == "bytes":
-        # With raw=True the record's own value is that column.
-        columns = {} if raw else {"value": pl.Binary()}
+    elif raw and decoding.value == "bytes":
+        columns = {}  # the record's own value is that column
     else:
-        columns = {"value": pl.String()}
+        columns = {"value": PLAIN_FORMATS[decoding.value]}
     renamed = beside_raw(columns) if raw else {}
     return {renamed.get(name, name): dtype for name, dtype in columns.items()}
 
 
 def _fields(decoding: Decoding, topic: str) -> list[str]:
-    """The fields behind the payload's columns, in their order; none for what is not JSON."""
-    return list(decoding.schema(topic) or ()) if decoding.value == "json" else []
+    """The fields behind the payload's columns, in their order; none where no schema says them."""
+    return [] if decoding.value in PLAIN_FORMATS else list(decoding.schema(topic) or ())
 
 
 def decode_chunk(
     chunk: Chunk,
     decoding: Decoding,
+    codebook: Codebook,
     *,
     times: TimeFilter | None = None,
     keys: tuple[bytes, ...] | None = None,
@@ -104,7 +102,7 @@ def decode_chunk(
             frame = pl.concat(
                 [frame.rename(renamed), chunk.raw.select(RAW_COLUMNS)], how="horizontal"
             )
-        frame = frame.filter(predicates(times, keys, frame.collect_schema()["key"]))
+        frame = _filtered(frame, times, keys, frame.collect_schema()["key"])
         if decoding.key == "bytes":
             frame = frame.with_columns(pl.col("key").cast(pl.Binary))
     elif decoding.value == decoding.key == "bytes":
@@ -122,6 +120,8 @@ def decode_chunk(
                 decoding.schema(chunk.topic) or Schema({}),
                 key=decoding.key,
                 format=decoding.value,
+                codebook=codebook,
+                topic=chunk.topic,
             )
             if raw:
                 # What bytes decode to is the raw value itself.
@@ -149,7 +149,7 @@ def _kept(
     raw: pl.LazyFrame, times: TimeFilter | None, keys: tuple[bytes, ...] | None
 ) -> pl.LazyFrame:
     """The records that the slice's filters keep."""
-    kept = raw.filter(predicates(times, keys, pl.Binary()))
+    kept = _filtered(raw, times, keys, pl.Binary())
     # A few values would keep all the memory that was fetched; a slice is a copy.
     return kept if keys is None else kept.with_columns(pl.col("value").bin.slice(0))
 
@@ -175,10 +175,13 @@ def beside_raw(columns: Sequence[str] | dict[str, pl.DataType]) -> dict[str, str
     return renamed
 
 
-def predicates(
-    times: TimeFilter | None, keys: tuple[bytes, ...] | None, key_type: pl.DataType
-) -> pl.Expr:
-    """The slice's filters over stored columns."""
+def _filtered(
+    frame: pl.LazyFrame,
+    times: TimeFilter | None,
+    keys: tuple[bytes, ...] | None,
+    key_type: pl.DataType,
+) -> pl.LazyFrame:
+    """The rows of stored columns that the slice's filters keep."""
     conditions: list[pl.Expr] = []
     at = pl.col("timestamp")
     if times is not None and times.start_ms is not None:
@@ -190,7 +193,8 @@ def predicates(
         if key_type == pl.String:
             wanted = [key.decode() for key in keys if _is_text(key)]
         conditions.append(pl.col("key").is_in(pl.Series(wanted, dtype=key_type).implode()))
-    return reduce(and_, conditions, pl.lit(True))
+    # A filter that keeps all still copies the columns.
+    return frame.filter(*conditions) if conditions else frame
 
 
 def _is_text(key: bytes) -> bool:

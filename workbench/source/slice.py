@@ -7,13 +7,14 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from workbench.address import Address, Decoding
+from workbench.decode import Codebook
 from workbench.errors import InvalidRange, ReadLimitExceeded, TopicChanged, UnknownFields
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
@@ -40,6 +41,7 @@ class SliceSource:
     address: Address
     max_read: int | None = None
     max_read_bytes: int | None = None
+    codebook: Codebook = field(default_factory=Codebook, repr=False)
 
     @property
     def schema(self) -> pl.Schema:
@@ -199,6 +201,7 @@ class SliceSource:
         return decode_chunk(
             chunk,
             self.address.decoding,
+            self.codebook,
             times=self.address.times,
             keys=self.address.keys,
             raw=raw,

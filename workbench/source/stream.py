@@ -12,11 +12,11 @@ from typing import Self, cast, get_args
 import polars as pl
 
 from workbench.address import Address, Decoding, Format, KeyForm, TimeFilter
-from workbench.decode import choose_format, infer_schema
+from workbench.decode import PLAIN_FORMATS, Codebook, Settled, settle
 from workbench.errors import InvalidRange, SchemaError
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
-from workbench.records import Isolation, Lateness, PartitionInfo, TopicInfo
+from workbench.records import RAW, Isolation, Lateness, PartitionInfo, TopicInfo
 from workbench.schema import Schema
 from workbench.source.columns import frame_schema
 from workbench.source.slice import SliceSource
@@ -24,13 +24,14 @@ from workbench.source.times import When, from_ms, parse_instant
 
 #: How many records of a topic are looked at to infer its schema.
 SAMPLE_ROWS = 10_000
+_SAMPLED = {name: RAW[name] for name in ("value", "headers")}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The decoding as a person asked for it: what is None or missing is found out."""
+    """The decoding as a person asked for it: what is "auto" or missing is found out."""
 
-    value: Format | None = None
+    value: str = "auto"
     key: KeyForm = "text"
     schemas: tuple[tuple[str, Schema], ...] = ()
     time: str | None = None
@@ -62,6 +63,7 @@ class StreamSource:
     tz: tzinfo = UTC
     max_read: int | None = None
     max_read_bytes: int | None = None
+    codebook: Codebook = field(default_factory=Codebook)
 
     def checked(self) -> Self:
         """Itself, after looking up its topics.  Raises UnknownTopic."""
@@ -74,18 +76,27 @@ class StreamSource:
         return tuple(self.backend.topic(name) for name in self.topics)
 
     @cached_property
-    def _settled(self) -> dict[str, tuple[Format, Schema | None]]:
+    def _settled(self) -> dict[str, Settled]:
         return {}
+
+    @property
+    def decided(self) -> dict[str, str]:
+        """By topic what its records are decoded as, and why: one sentence each."""
+        found = {info.name: self._settle(info) for info in self.infos}
+        return {
+            topic: one.reason if one else "nothing yet, for want of values to look at"
+            for topic, one in found.items()
+        }
 
     @property
     def decoding(self) -> Decoding:
         """The decoding with a schema for each topic that has a record or a declared one."""
         kinds = {info.name: self._settle(info) for info in self.infos}
         # A topic without values says nothing of its format yet.
-        names: set[Format] = {kind for kind, _ in kinds.values() if kind} or {"json"}
+        names: set[Format] = {one.format for one in kinds.values() if one} or {"json"}
         if len(names) > 1:
             # Several topics in one frame need one decoder; text would lose columns.
-            listing = ", ".join(f"{topic}: {kind}" for topic, (kind, _) in kinds.items())
+            listing = ", ".join(f"{topic}: {one and one.format}" for topic, one in kinds.items())
             raise InvalidRange(
                 f"the topics are not of one format ({listing})",
                 hint='read them apart, or say decode="text" or decode="bytes"',
@@ -93,7 +104,9 @@ class StreamSource:
         return Decoding(
             value=names.pop(),
             key=self.asked.key,
-            schemas=tuple((t, schema) for t, (_, schema) in kinds.items() if schema is not None),
+            schemas=tuple(
+                (t, one.schema) for t, one in kinds.items() if one and one.schema is not None
+            ),
             time=self.asked.time,
         )
 
@@ -206,7 +219,8 @@ class StreamSource:
             isolation=self.isolation,
             decoding=self.decoding,
         )
-        return SliceSource(self.backend, address, self.max_read, self.max_read_bytes)
+        limits = (self.max_read, self.max_read_bytes)
+        return SliceSource(self.backend, address, *limits, self.codebook)
 
     def between(self, start: When, end: When, *, late_ms: Lateness = None) -> SliceSource:
         """The slice from `start` to `end`, where a time keeps the records stamped inside.
@@ -270,8 +284,8 @@ class StreamSource:
             hint="the end is exclusive and lies after the start",
         )
 
-    def sample_values(self, topic: str) -> pl.Series:
-        """Some raw values of a topic: from the start and the end of each partition."""
+    def sample_values(self, topic: str) -> pl.DataFrame:
+        """Some raw values and headers of a topic: from the start and the end of each partition."""
         parts = [p for p in self.backend.partitions(topic) if p.end > p.start]
         share = max(SAMPLE_ROWS // (2 * max(len(parts), 1)), 1)
         frames: list[pl.DataFrame] = []
@@ -281,28 +295,28 @@ class StreamSource:
             for low, high in ((p.start, middle), (tail, p.end)):
                 if low < high:
                     frames.extend(
-                        chunk.raw.select("value").collect()
+                        chunk.raw.select("value", "headers").collect()
                         for chunk in self.backend.read(topic, p.partition, low, high)
                     )
-        return pl.concat(frames)["value"] if frames else pl.Series("value", [], dtype=pl.Binary)
+        return pl.concat(frames) if frames else pl.DataFrame(schema=_SAMPLED)
 
-    def _settle(self, info: TopicInfo) -> tuple[Format | None, Schema | None]:
-        """Decoder and schema of one topic, None where nothing is known; what is found stays."""
+    def _settle(self, info: TopicInfo) -> Settled | None:
+        """How one topic is decoded, None where nothing is known yet; what is found stays."""
         if info.name in self._settled:
             return self._settled[info.name]
-        declared = self.asked.schema(info.name) or info.schema
-        if self.asked.value in ("text", "bytes"):
-            found: tuple[Format, Schema | None] = (self.asked.value, None)
-        elif declared is not None:
-            found = ("json", declared)
+        asked = self.asked.value
+        declared = self.asked.schema(info.name)
+        if asked in ("auto", "json") and (declared or info.schema) is not None:
+            found = Settled("json", declared or info.schema, "json, by the schema of the topic")
+        elif asked in PLAIN_FORMATS:
+            found = Settled(asked, None, "as asked")
         else:
-            values = self.sample_values(info.name)
-            if values.null_count() == len(values):
-                return (None, None)
-            kind = choose_format(values).format if self.asked.value is None else "json"
-            found = (kind, infer_schema(values) if kind == "json" else None)
-            if found[1] is not None:
-                self.backend.pin_schema(info.name, found[1])
+            sample = self.sample_values(info.name)
+            if sample["value"].null_count() == sample.height:
+                return None
+            found = settle(asked, sample, declared, self.codebook, info.name)
+            if found.format == "json" and found.schema is not None:
+                self.backend.pin_schema(info.name, found.schema)
         self._settled[info.name] = found
         return found
 

@@ -216,4 +216,4 @@ class MonitorView(View):
 
 
 def _at(source: SliceSource | StreamSource, address: Address) -> SliceSource:
-    return SliceSource(source.backend, address, source.max_read)
+    return SliceSource(source.backend, address, source.max_read, codebook=source.codebook)

@@ -1,0 +1,255 @@
+"""Values whose schemas a registry holds, from end to end on an embedded log."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import workbench as wb
+from tests.formats.support import Served, framed
+from workbench.errors import AccessDenied, ProfileError, SchemaError, UnknownFields, Unreachable
+
+V1 = {
+    "type": "record",
+    "name": "Order",
+    "namespace": "shop",
+    "fields": [{"name": "id", "type": "int"}, {"name": "note", "type": "string"}],
+}
+V2 = {
+    **V1,
+    "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "note", "type": ["null", "string"]},
+        {
+            "name": "amount",
+            "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+        },
+    ],
+}
+V3 = {
+    **V1,
+    "fields": [*V2["fields"], {"name": "tags", "type": {"type": "array", "items": "string"}}],
+}  # type: ignore[misc]
+
+
+def filled(log: wb.Log, values: list[bytes | None], topic: str = "orders", **how: Any) -> None:
+    log.create(topic)
+    log.append(topic, [{"value": value} for value in values], encode="bytes", **how)
+
+
+def test_three_versions_of_a_schema_are_one_frame(tmp_path: Path, registry: Served) -> None:
+    ids = [registry.add("orders-value", schema) for schema in (V1, V2, V3)]
+    values = [
+        framed(ids[0], V1, {"id": 1, "note": "a"}),
+        framed(ids[1], V2, {"id": 1 << 40, "note": None, "amount": Decimal("12.50")}),
+        None,
+        framed(ids[2], V3, {"id": 3, "note": "c", "amount": Decimal("-1"), "tags": ["x", "y"]}),
+    ]
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, values)
+        stream = log.stream("orders")
+        assert stream.decided == {
+            "orders": f"avro, since 3 of 3 sampled values name AVRO schemas of {registry.url}"
+        }
+        frame = stream.all().frame()
+        assert frame.select("schema_id", "id", "note", "amount", "tags").to_dict(
+            as_series=False
+        ) == {
+            "schema_id": [1, 2, None, 3],
+            "id": [1, 1 << 40, None, 3],
+            "note": ["a", None, None, "c"],
+            "amount": [None, Decimal("12.50"), None, Decimal("-1.00")],
+            "tags": [None, None, None, ["x", "y"]],
+        }
+        assert "decode_error" not in frame.columns
+        # Each schema was asked for once.
+        assert sorted(registry.asked) == [f"/schemas/ids/{n}" for n in ids]
+        again = wb.open_slice(stream.all().address.to_json(), log)
+        assert again.frame().equals(frame)
+
+
+def test_what_the_sample_did_not_hold_fits_or_says_why(tmp_path: Path, registry: Served) -> None:
+    first, second = registry.add("orders-value", V1), registry.add("orders-value", V3)
+    third = registry.add("orders-value", {**V1, "fields": [{"name": "id", "type": "string"}]})
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, [framed(first, V1, {"id": 1, "note": "a"})])
+        stream = log.stream("orders")
+        assert stream.schema["id"] == pl.Int32
+        later = [
+            framed(second, V3, {"id": 2, "note": "b", "amount": Decimal(1), "tags": ["t"]}),
+            framed(
+                third,
+                {**V1, "fields": [{"name": "id", "type": "string"}]},
+                {"id": "x"},
+            ),
+            b"\0\0\0\0\x63...",
+            b"not framed",
+            framed(first, V1, {"id": 3, "note": "c"})[:-1],
+        ]
+        log.append("orders", [{"value": value} for value in later], encode="bytes")
+        frame = stream.all().frame(rest=True)
+    assert frame["id"].to_list() == [1, None, None, None, None, None]
+    assert frame["schema_id"].to_list() == [1, 2, 3, 99, None, 1]
+    errors = frame["decode_error"].to_list()
+    assert errors[0] is None
+    assert errors[1] == "id: Int64 in schema 2, which Int32 does not hold"
+    assert errors[2] == "id: String in schema 3, which Int32 does not hold"
+    assert errors[3] == f"the registry {registry.url} has no schema 99"
+    assert "no schema id" in errors[4]
+    assert errors[5] == "not Avro of its schema: note: 1 bytes are announced at byte 2, 0 are left"
+
+
+def test_fields_that_came_later_are_counted_and_kept(tmp_path: Path, registry: Served) -> None:
+    first, later = registry.add("orders-value", V2), registry.add("orders-value", V3)
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        row = {"id": 1, "note": None, "amount": Decimal("1.5")}
+        filled(log, [framed(first, V2, row)])
+        stream = log.stream("orders")
+        assert "tags" not in stream.schema
+        log.append("orders", [{"value": framed(later, V3, {**row, "tags": ["t"]})}], encode="bytes")
+        with pytest.warns(UnknownFields, match=r"tags \(1\)"):
+            stream.all().frame()
+        assert stream.all().frame(rest=True)["_rest"].to_list() == [None, '{"tags":["t"]}']
+
+
+def test_a_missing_schema_is_looked_up_once(tmp_path: Path, registry: Served) -> None:
+    known = registry.add("orders-value", V1)
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, [framed(known, V1, {"id": 1, "note": "a"})] * 3)
+        stream = log.stream("orders", decode="avro")
+        assert stream.schema["id"] == pl.Int32
+        log.append("orders", [{"value": b"\0\0\0\0\x2ax"}] * 500, encode="bytes")
+        for _ in range(2):
+            frame = stream.all().frame()
+            assert frame["decode_error"].n_unique() == 2
+        assert registry.asked.count("/schemas/ids/42") == 1
+
+
+def test_without_a_registry_framed_values_say_so(log: wb.Log) -> None:
+    filled(log, [framed(1, V1, {"id": 1, "note": "\x80"})])
+    assert "none is given (registry=)" in log.stream("orders").decided["orders"]
+    with pytest.raises(SchemaError, match="registry="):
+        _ = log.stream("orders", decode="avro").schema
+
+
+def test_a_folder_of_schemas_is_a_registry(tmp_path: Path) -> None:
+    folder = tmp_path / "schemas"
+    folder.mkdir()
+    (folder / "7.avsc").write_text(json.dumps(V1))
+    (folder / "raw-value.avsc").write_text(json.dumps(V1))
+    value = framed(7, V1, {"id": 1, "note": "a"})
+    with wb.connect(tmp_path / "log", create=True, registry=folder) as log:
+        filled(log, [value])
+        assert log.stream("orders").all().frame()["note"].to_list() == ["a"]
+        # Values without an id are read by the schema of their topic.
+        filled(log, [value[5:], None, b"\xff"], topic="raw")
+        raw = log.stream("raw", decode="avro")
+        assert "topic's subject" in raw.decided["raw"]
+        frame = raw.all().frame()
+        assert frame["id"].to_list() == [1, None, None]
+        assert frame["decode_error"].is_null().to_list() == [True, True, False]
+
+
+def test_references_are_followed(tmp_path: Path, registry: Served) -> None:
+    money = {
+        "type": "record",
+        "name": "Money",
+        "namespace": "shop",
+        "fields": [{"name": "cents", "type": "long"}],
+    }
+    line = {
+        "type": "record",
+        "name": "Line",
+        "namespace": "shop",
+        "fields": [{"name": "price", "type": "shop.Money"}],
+    }
+    order = {
+        "type": "record",
+        "name": "Order",
+        "namespace": "shop",
+        "fields": [
+            {"name": "lines", "type": {"type": "array", "items": "Line"}},
+            {"name": "total", "type": "Money"},
+        ],
+    }
+    registry.add("money", money)
+    registry.add(
+        "line", line, references=[{"name": "shop.Money", "subject": "money", "version": 1}]
+    )
+    both = [
+        {"name": "shop.Line", "subject": "line", "version": 1},
+        {"name": "shop.Money", "subject": "money", "version": 1},
+    ]
+    order_id = registry.add("orders-value", order, references=both)
+    body = framed(
+        order_id, [money, line, order], {"lines": [{"price": {"cents": 5}}], "total": {"cents": 5}}
+    )
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        # fastavro writes the branch of the union that stands for the three schemas.
+        filled(log, [body[:5] + body[6:]])
+        frame = log.stream("orders").all().frame()
+    assert frame["lines"].to_list() == [[{"price": {"cents": 5}}]]
+    assert frame["total"].to_list() == [{"cents": 5}]
+
+
+def test_references_that_go_round_end(tmp_path: Path, registry: Served) -> None:
+    registry.add("a", V1, references=[{"name": "b", "subject": "b", "version": 1}])
+    registry.add("b", V1, references=[{"name": "a", "subject": "a", "version": 1}])
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, [framed(1, V1, {"id": 1, "note": "a"})])
+        assert log.stream("orders").all().frame()["id"].to_list() == [1]
+
+
+def test_keys_in_a_frame_are_json_text(tmp_path: Path, registry: Served) -> None:
+    key = {"type": "record", "name": "Key", "fields": [{"name": "id", "type": "int"}]}
+    key_id, text_id, value_id = (
+        registry.add(s, x) for s, x in (("k", key), ("t", "string"), ("v", V1))
+    )
+    value = framed(value_id, V1, {"id": 1, "note": "a"})
+    keys = [
+        framed(key_id, key, {"id": 300}),
+        framed(text_id, "string", "A-1"),
+        b"plain",
+        None,
+        b"\0\0\0\0\x63",
+    ]
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("orders")
+        log.append("orders", [{"key": one, "value": value} for one in keys], encode="bytes")
+        frame = log.stream("orders").all().frame()
+    assert frame["key"].to_list() == ['{"id":300}', "A-1", "plain", None, "\0\0\0\0c"]
+
+
+def test_a_registry_wants_a_login(
+    tmp_path: Path, registry: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.login = "Basic bWU6c2VjcmV0"
+    value = framed(registry.add("orders-value", V1), V1, {"id": 1, "note": "a"})
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, [value])
+        with pytest.raises(AccessDenied, match="refuses GET /schemas/ids/1"):
+            _ = log.stream("orders").schema
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REGISTRY_PASSWORD", "secret")
+    Path("workbench.toml").write_text(
+        f'[profiles.shop]\nurl = "log"\n[profiles.shop.registry]\nurl = "{registry.url}"\n'
+        'username = "me"\npassword = "${REGISTRY_PASSWORD}"\n'
+    )
+    with wb.connect("shop") as log:
+        assert log.stream("orders").all().frame()["id"].to_list() == [1]
+        assert "secret" not in repr(log) + str(log.stream("orders").all().address.to_json())
+
+
+def test_registries_that_cannot_be(tmp_path: Path) -> None:
+    for wrong in ("nowhere", {"url": "http://localhost", "pasword": "x"}, {}):
+        with pytest.raises(ProfileError, match="registry"):
+            wb.connect(tmp_path / "log", create=True, registry=wrong or {"token": "x"})
+    with wb.connect(tmp_path / "log", create=True, registry="http://127.0.0.1:1") as log:
+        filled(log, [framed(1, V1, {"id": 1, "note": "a"})])
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
+            _ = log.stream("orders").schema

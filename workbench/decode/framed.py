@@ -1,0 +1,166 @@
+"""Values whose schemas are elsewhere: each is read by its own, and fitted into one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from workbench.decode.codebook import SCHEMA_ID, Codebook, field_names
+from workbench.decode.fit import as_json, fit, holds, merge_fields, unknown
+from workbench.decode.framing import unframe
+from workbench.decode.protocol import Decoded, Reader, empty_columns
+from workbench.errors import SchemaError
+from workbench.schema import Schema
+
+_NO_FRAME = "no schema id: a value in a registry's frame begins with a zero byte and four of its id"
+
+
+def framed_schema(values: pl.Series, codebook: Codebook) -> Schema:
+    """The fields of all schemas that some values were written by: the newest first.
+
+    Raises SchemaError where not one of them can be had.
+    """
+    ids = sorted(unframe(values).ids.drop_nulls().unique(), reverse=True)
+    merged: dict[str, pl.DataType] | None = None
+    problem = SchemaError("none of the sampled values names a schema", hint=_NO_FRAME)
+    for schema_id in ids:
+        try:
+            fields = codebook.reader(schema_id).fields
+        except SchemaError as error:
+            problem = error
+            continue
+        merged = dict(fields) if merged is None else merge_fields(merged, fields)
+    if merged is None:
+        raise problem
+    return Schema.of_columns({SCHEMA_ID: pl.Int64(), **_renamed(merged)})
+
+
+def reader_schema(reader: Reader) -> Schema:
+    """The fields of one schema."""
+    return Schema.of_columns(_renamed(reader.fields))
+
+
+def decode_framed(values: pl.Series, schema: Schema, codebook: Codebook) -> Decoded:
+    """Decode values in a registry's frame.
+
+    A field of a record that the schema does not know goes to `rest`; one of a type that the
+    schema's does not hold makes the record undecodable.  The schema id is kept where the rest of
+    the value does not decode.  Raises only for a registry that cannot be asked.
+    """
+    frames = unframe(values)
+    parts: list[pl.DataFrame] = []
+    grouped = pl.DataFrame(
+        {"id": frames.ids, "body": frames.bodies, "value": values}
+    ).with_row_index()
+    for (schema_id,), group in grouped.group_by("id", maintain_order=True):
+        if schema_id is None:
+            decoded = _failed(
+                schema,
+                pl.select(
+                    pl.when(group["value"].is_not_null()).then(pl.lit(_NO_FRAME))
+                ).to_series(),
+            )
+        else:
+            decoded = _decode(group["body"], schema, codebook, int(str(schema_id)))
+        parts.append(decoded.insert_column(0, group["index"]))
+    if not parts:
+        parts = [_failed(schema, pl.Series([], dtype=pl.String)).insert_column(0, grouped["index"])]
+    whole = parts[0] if len(parts) == 1 else pl.concat(parts).sort("index")
+    names = list(schema.columns.values())
+    return Decoded(whole.select(names), whole["decode_error"], whole["_rest"])
+
+
+def framed_text(keys: pl.Series, codebook: Codebook) -> pl.Series:
+    """Keys as UTF-8: those in a registry's frame that decode as the JSON text of what they hold.
+
+    A key of one string is that string.  All others stay as they are.
+    """
+    frames = unframe(keys)
+    if frames.ids.null_count() == len(keys):
+        return keys
+    texts = pl.Series([None], dtype=pl.Binary).new_from_index(0, len(keys))
+    for schema_id in frames.ids.drop_nulls().unique().sort():
+        try:
+            read = codebook.reader(schema_id)
+        except SchemaError:
+            continue
+        mine = (frames.ids == schema_id).fill_null(False)
+        columns, errors = read.read(frames.bodies.filter(mine))
+        made = _key_texts(columns).zip_with(errors.is_null(), pl.Series([None], dtype=pl.Binary))
+        texts = texts.scatter(mine.arg_true(), made)
+    return texts.zip_with(texts.is_not_null(), keys).alias(keys.name)
+
+
+def _key_texts(columns: list[pl.Series]) -> pl.Series:
+    [first, *others] = columns
+    if not others and first.name == "value" and first.dtype == pl.String:
+        return first.cast(pl.Binary)
+    return as_json(columns)
+
+
+def decode_bare(values: pl.Series, schema: Schema, reader: Reader) -> Decoded:
+    """Decode values without a frame, all by one schema."""
+    columns, errors = reader.read(values)
+    made = fitted(_aliased(columns), errors, schema, "its schema")
+    names = list(schema.columns.values())
+    return Decoded(made.select(names), made["decode_error"], made["_rest"])
+
+
+def _decode(bodies: pl.Series, schema: Schema, codebook: Codebook, schema_id: int) -> pl.DataFrame:
+    try:
+        read = codebook.reader(schema_id)
+    except SchemaError as error:
+        error_text = pl.Series("decode_error", [str(error)]).new_from_index(0, len(bodies))
+        made = _failed(schema, error_text)
+    else:
+        columns, errors = read.read(bodies)
+        made = fitted(_aliased(columns), errors, schema, f"schema {schema_id}")
+    if SCHEMA_ID not in schema:
+        return made
+    return made.with_columns(pl.lit(schema_id, dtype=schema[SCHEMA_ID]).alias(SCHEMA_ID))
+
+
+def fitted(
+    columns: list[pl.Series], errors: pl.Series, schema: Schema, origin: str
+) -> pl.DataFrame:
+    """Columns by the names of their fields as those of a schema, with `decode_error`, `_rest`."""
+    height = len(errors)
+    given = {column.name: column for column in columns}
+    wrong = {n: c for n, c in given.items() if n in schema and not holds(schema[n], c.dtype)}
+    for name, column in wrong.items():
+        text = f"{name}: {column.dtype} in {origin}, which {schema[name]} does not hold"
+        said = pl.select(pl.when(column.is_not_null()).then(pl.lit(text))).to_series()
+        errors = errors.zip_with(errors.is_not_null(), said)
+    usable = [column for name, column in given.items() if name not in wrong]
+    rest = unknown(usable, schema)
+    made = empty_columns(schema, height).with_columns(
+        [
+            fit(given[name], dtype).alias(schema.columns[name])
+            for name, dtype in schema.items()
+            if name in given and name not in wrong
+        ]
+    )
+    if wrong and errors.null_count() < height:
+        failed = errors.is_not_null()
+        made = made.select(pl.when(~failed).then(pl.all()))
+        rest = None if rest is None else rest.zip_with(~failed, pl.Series([None], dtype=pl.String))
+    if rest is None:
+        rest = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    return made.with_columns(errors.alias("decode_error"), rest.alias("_rest"))
+
+
+def _failed(schema: Schema, errors: pl.Series) -> pl.DataFrame:
+    rest = pl.Series("_rest", [None], dtype=pl.String).new_from_index(0, len(errors))
+    made = empty_columns(schema, len(errors))
+    return made.with_columns(errors.cast(pl.String).alias("decode_error"), rest)
+
+
+def _aliased(columns: list[pl.Series]) -> list[pl.Series]:
+    names = field_names(column.name for column in columns)
+    return [column.alias(names[column.name]) for column in columns]
+
+
+def _renamed(fields: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    names = field_names(fields)
+    return {names[name]: dtype for name, dtype in fields.items()}
