@@ -13,7 +13,7 @@ SETUP = """
 import threading, time
 import altair as alt
 import workbench as wb
-from workbench.widgets.view import _views
+from workbench.widgets.shown import _views
 
 made = 0
 def feed():

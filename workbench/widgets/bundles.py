@@ -14,10 +14,10 @@ from workbench.trail import Trail
 from workbench.widgets import charts, frontend
 from workbench.widgets.monitor import MonitorView
 from workbench.widgets.player import PlayerView
+from workbench.widgets.shown import beside, shown_elsewhere, view_of
 from workbench.widgets.table import TableView
 from workbench.widgets.topics import TopicsView
 from workbench.widgets.trail import TrailView
-from workbench.widgets.view import beside, shown_elsewhere, view_of
 
 
 def monitor(shown: Monitor) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from workbench.source.stream import StreamSource
 from workbench.widgets import frontend
 from workbench.widgets.charts.base import spec_picture
 from workbench.widgets.rows import plain_rows
-from workbench.widgets.view import PERIOD_S, View, beside, close_view, view_of
+from workbench.widgets.shown import beside, close_view, view_of
+from workbench.widgets.view import PERIOD_S, View
 
 #: What adds rows to a chart: a stream, frames or dicts as they come, or a function that is asked.
 Feed = Any

@@ -8,15 +8,13 @@ says only enters a queue, which the thread empties.
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 import anywidget
 import msgspec
@@ -32,13 +30,6 @@ BEAT_S = 1.0
 #: How long a view lives that no page has spoken of, and after its last page said good-bye.
 FORGOTTEN_S = 60.0
 GRACE_S = 5.0
-
-#: The views that each cell has made, and in which of its runs.
-_made: dict[str, tuple[str, list[View]]] = {}
-_guard = threading.Lock()
-
-#: The view of each object that is shown.
-_views: WeakKeyDictionary[Any, View] = WeakKeyDictionary()
 
 
 @cache
@@ -128,7 +119,7 @@ class View(anywidget.AnyWidget):
         if self.comm is not None:
             with suppress(Exception):  # A kernel that is shutting down has nobody to tell.
                 self.post("over", {"reason": reason})
-        self._stop()
+        self.stop()
         super().close()
 
     def _hear(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
@@ -148,7 +139,8 @@ class View(anywidget.AnyWidget):
             )
             self._thread.start()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the thread and wait for it; a page that speaks starts another.  Idempotent."""
         self._ended.set()
         self._wake.set()
         thread = self._thread
@@ -255,70 +247,7 @@ class View(anywidget.AnyWidget):
         return silent_s > (FORGOTTEN_S if self._pages else GRACE_S)
 
 
-def view_of(shown: Any, kind: Callable[[Any], View]) -> View:
-    """The view of an object: the one that is open, or a new one."""
-    view = _views.get(shown)
-    if view is None or view.comm is None:
-        view = _views[shown] = kind(shown)
-    return view
-
-
-def shown_elsewhere(shown: Any) -> bool:
-    """Whether another cell than the one that runs shows an object."""
-    view, place = _views.get(shown), frontend.cell()
-    if view is None or view.comm is None:
-        return False
-    with _guard:
-        return place is None or view not in _made.get(place[0], ("", []))[1]
-
-
-def close_view(shown: Any) -> None:
-    """Close the view of an object, if there is one."""
-    view = _views.pop(shown, None)
-    if view is not None:
-        view.close()
-
-
 def _sentence(error: Exception) -> str:
     """An error as a page shows it; what Workbench raises is a sentence already."""
     text = str(error).strip().split("\n", 1)[0]
     return text if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {text}"
-
-
-def beside(view: View, still: Mapping[str, str]) -> dict[str, Any]:
-    """Show a live view, and before it the picture that is seen where there is no kernel.
-
-    The page hides the picture while the view lives.
-    """
-    from IPython.display import display
-
-    _replace_earlier(view)
-    html = f'<div class="wb-still">{still["text/html"]}</div>'
-    display({"text/plain": still["text/plain"], "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
-    bundle = view._repr_mimebundle_()
-    assert bundle is not None
-    return bundle[0] if isinstance(bundle, tuple) else bundle
-
-
-def _replace_earlier(view: View) -> None:
-    """Close the views that an earlier run of the same cell has made."""
-    place = frontend.cell()
-    if place is None:
-        return
-    cell, run = place
-    with _guard:
-        earlier_run, views = _made.get(cell, (run, []))
-        others = [other for other in views if other is not view]
-        replaced = [] if earlier_run == run else others
-        _made[cell] = (run, [view] if earlier_run != run else [*others, view])
-    for old in replaced:
-        old.close("its cell was run again")
-
-
-@atexit.register
-def _end_all() -> None:
-    """A daemon thread that still runs while Python ends can take the process down."""
-    with _guard:
-        views = [view for _, made in _made.values() for view in made]
-    for view in views:
-        view._stop()
