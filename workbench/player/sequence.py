@@ -12,6 +12,7 @@ import polars as pl
 
 from workbench.errors import InvalidRange
 from workbench.positions import Position, TopicPartition
+from workbench.source.merged import BEFORE_ALL_MS
 from workbench.source.slice import SliceSource
 from workbench.source.times import from_ms, to_ms
 
@@ -40,16 +41,19 @@ class Sequence:
             found.with_columns(
                 pl.col("timestamp")
                 .dt.epoch("ms")
+                .fill_null(BEFORE_ALL_MS)
                 .cum_max()
                 .over("topic", "partition")
-                .fill_null(-(2**62))
                 .alias("time")
             )
             .sort("time", pl.col("topic").cast(pl.String), "partition", "offset")
             .drop("timestamp")
             .with_row_index("number")
         )
-        self.times: Numbers = self._index["time"].to_numpy()
+        # What is played before any timestamp is known is played at the first one.
+        known = found["timestamp"].min()
+        first_ms = to_ms(known) if isinstance(known, datetime) else 0
+        self.times: Numbers = self._index["time"].clip(first_ms).to_numpy()
         self._places: dict[TopicPartition, tuple[Numbers, Numbers]] = {
             (str(topic), int(partition)): (
                 part["number"].cast(pl.Int64).to_numpy(),

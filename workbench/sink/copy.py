@@ -75,8 +75,13 @@ def _paced(source: SliceSource, speed: float) -> Iterator[pl.DataFrame]:
     began = time.monotonic()
     first_ms: int | None = None
     for frame in merged(source, raw=True):
-        due = frame["timestamp"].dt.epoch("ms").cum_max()
-        first_ms = int(due[0]) if first_ms is None else first_ms
+        stamps = frame["timestamp"].dt.epoch("ms")
+        if first_ms is None:
+            first_ms = next(iter(stamps.drop_nulls()), None)
+        if first_ms is None:
+            yield frame  # without a timestamp yet, all of it is due
+            continue
+        due = stamps.fill_null(first_ms).cum_max()
         at = 0
         while at < frame.height:
             elapsed_ms = (time.monotonic() - began) * 1000 * speed

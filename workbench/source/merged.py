@@ -12,12 +12,16 @@ from workbench.source.slice import SliceSource
 #: How many records per partition are held at a time.
 READ_AHEAD_ROWS = 20_000
 
+#: Where a record stands, in ms, before which its partition has no timestamp at all.
+BEFORE_ALL_MS = -(2**62)
+
 
 def merged(source: SliceSource, *, raw: bool = False) -> Iterator[pl.DataFrame]:
     """Yield the records of all partitions by time, each partition in its own offset order.
 
-    A record takes its place by the highest timestamp of its partition so far, so a late record
-    comes right after its predecessor and never overtakes it; ties go by topic, partition, offset.
+    A record takes its place by the highest timestamp of its partition so far, so a late record, or
+    one without a timestamp, comes right after its predecessor and never overtakes it; ties go by
+    topic, partition, offset.
     There is no total order across partitions: this is one for display and replay.  The sequence
     depends on the slice alone.  Memory is bounded by a read-ahead per partition.
     """
@@ -49,12 +53,10 @@ def merged(source: SliceSource, *, raw: bool = False) -> Iterator[pl.DataFrame]:
 def _ordered(source: SliceSource, tp: tuple[str, int], *, raw: bool) -> Iterator[pl.DataFrame]:
     """One partition's batches with `_order`: the highest timestamp so far."""
     alone = source.cut(start=Position({tp: source.start[tp]}), end=Position({tp: source.end[tp]}))
-    highest: int | None = None
+    highest = BEFORE_ALL_MS
     for frame in alone.batches(rows=READ_AHEAD_ROWS, raw=raw):
-        order = pl.col("timestamp").dt.epoch("ms").cum_max()
-        if highest is not None:
-            order = pl.max_horizontal(order, pl.lit(highest))
-        frame = frame.with_columns(_order=order)
+        stamps = pl.col("timestamp").dt.epoch("ms").fill_null(BEFORE_ALL_MS)
+        frame = frame.with_columns(_order=pl.max_horizontal(stamps.cum_max(), pl.lit(highest)))
         highest = frame["_order"][-1]
         yield frame
 
