@@ -116,5 +116,11 @@ class Backfill:
         )
 
     def _make(self, start: datetime, source: SliceSource, *, progress: bool) -> Report:
-        made = self._recipe.make(source.ledger(), at=start, progress=progress)
+        from workbench.report.execute import close_loop
+
+        ledger = source.ledger()
+        try:
+            made = self._recipe.make(ledger, at=start, progress=progress)
+        finally:
+            close_loop()
         return self._series.publish(made)

@@ -13,6 +13,7 @@ import nbformat
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellControlSignal
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
@@ -74,17 +75,9 @@ def execute(
     return executed, None if failure is None else _describe(failure, executed)
 
 
-def printed(executed: Any, tag: str) -> list[str]:
-    """The lines that the cells of that tag printed."""
-    return [
-        line.strip()
-        for cell in executed.cells
-        if cell.cell_type == "code" and tag in cell.metadata.get("tags", ())
-        for output in cell.outputs
-        if output.output_type == "stream" and output.name == "stdout"
-        for line in output.text.splitlines()
-        if line.strip()
-    ]
+def close_loop() -> None:
+    """Close the event loop that executing has left to this thread, which is about to end."""
+    ensure_event_loop().close()
 
 
 def _literal(path: Path) -> str:

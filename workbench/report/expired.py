@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from workbench.errors import OffsetOutOfRange
 from workbench.positions import Position
+from workbench.report.describe import describe_expired
 from workbench.source.slice import SliceSource
 
 OnExpired = Literal["fail", "report"]
@@ -40,11 +40,3 @@ def what_is_left(source: SliceSource, on_expired: OnExpired) -> tuple[SliceSourc
             "not",
         )
     return source.cut(start=first), expired
-
-
-def describe_expired(expired: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
-    """Offset ranges in one line: `bank 0:[0, 512), orders 3:[7, 9)`."""
-    return ", ".join(
-        f"{topic} " + " ".join(f"{p}:[{start}, {end})" for p, (start, end) in parts.items())
-        for topic, parts in expired.items()
-    )

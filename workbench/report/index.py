@@ -10,8 +10,7 @@ from urllib.parse import quote
 from jinja2 import Environment
 from markupsafe import Markup
 
-from workbench.report.expired import describe_expired
-from workbench.report.page import describe_slice
+from workbench.report.describe import describe_expired, describe_slice
 from workbench.report.runner import Report
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -14,9 +13,8 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from workbench.address import Address
-from workbench.report.expired import describe_expired
+from workbench.report.describe import describe_expired, describe_slice
 from workbench.report.summary import Summary
-from workbench.source.times import describe_span
 
 #: The forms of an output that a page can show by itself, the best one first.  A widget's own form
 #: is not among them: it would be blank without a kernel.
@@ -72,17 +70,6 @@ def page(executed: Any, summary: Summary, *, show_code: bool) -> str:
         )
         text, _ = exporter.from_notebook_node(notebook, resources={"report": head})
     return str(text)
-
-
-def describe_slice(address: Address) -> str:
-    """The slice in one line: offsets, times, keys."""
-    parts = [address.describe_ranges()]
-    if address.times is not None:
-        parts.append(describe_span(address.times.start_ms, address.times.end_ms, UTC))
-    if address.keys is not None:
-        keys = ", ".join(key.decode(errors="backslashreplace") for key in address.keys)
-        parts.append(f"key {keys}")
-    return "; ".join(parts)
 
 
 def _heading(notebook: Any) -> str | None:

@@ -107,14 +107,14 @@ class Recipe:
         progress: bool = True,
     ) -> Made:
         """Execute it on the slice that was accounted for.  A failure is in the summary."""
-        from workbench.report.execute import execute, printed
+        from workbench.report.execute import execute
 
         address = None if ledger is None else ledger.address
         values = self.values(address)
         began = datetime.now(UTC)
         executed, failure = execute(self.notebook, values, progress=progress)
         executed.metadata["papermill"] |= {"input_path": str(self.path), "output_path": None}
-        alerts = printed(executed, "alerts")
+        alerts = _printed(executed, "alerts")
         code = FAILED if failure else ALERTED if alerts and self.fail_on_alert else 0
         summary = Summary(
             at=stamp(began if at is None else at),
@@ -129,7 +129,7 @@ class Recipe:
             statement=None if ledger is None else ledger.statement,
             expired=expired or {},
             alerts=alerts,
-            findings=printed(executed, "findings"),
+            findings=_printed(executed, "findings"),
             versions=versions(),
         )
         return Made(executed, summary, self.show_code)
@@ -206,6 +206,19 @@ def _account(address: Address, on_expired: OnExpired) -> tuple[Ledger, Expired]:
     with found.log:
         left, expired = what_is_left(found.source, on_expired)
         return left.ledger(), expired
+
+
+def _printed(executed: Any, tag: str) -> list[str]:
+    """The lines that the cells of that tag printed."""
+    return [
+        line.strip()
+        for cell in executed.cells
+        if cell.cell_type == "code" and tag in cell.metadata.get("tags", ())
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+        for line in output.text.splitlines()
+        if line.strip()
+    ]
 
 
 def _read(path: Path) -> Any:
