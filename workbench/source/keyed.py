@@ -2,19 +2,21 @@
 
 Segments are ordered by offset, so that each holds nearly every key and nothing can be left out.
 The index of a segment is a copy of its decoded columns in the order of the hash of one of them:
-the records of a key lie together in it, in one group of rows.  Indexes are files in the private
-folder; they are made as looking without them has cost as much as making them costs, and deleting
-them changes nothing but time.
+the records of a key lie together in it, in one small group of rows, and the hashes that groups
+begin with say in which.  Indexes are files in the private folder; they are made as looking
+without them has cost as much as making them costs, and deleting them changes nothing but time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -26,19 +28,35 @@ from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
-FORMAT = 1
+FORMAT = 2
 
-#: How many records are read to find those of one key.
-GROUP_ROWS = 16_000
+#: How many records of a segment are read to find those of one key.
+GROUP_ROWS = 2_048
 
 #: Looking without an index has to cost so many times what the index costs before it is made.
 WORTH = 1.0
 
-#: An index's own column; its values are good for one version of Polars.
+#: Under this an index's file keeps its bounds; they are good for one version of Polars.
+_METADATA = "workbench"
 _HASH = "_hash"
 
 #: Segments are ordered well enough to be looked up by these.
 _PLACES = ("topic", "partition", "offset", "timestamp")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """A segment's copy; `bounds` is the hash that each group of rows begins with."""
+
+    path: Path
+    bounds: list[int]
+
+    def near(self, hashed: int) -> pl.LazyFrame:
+        """The groups of rows in which records of that hash are, if there are any."""
+        first = max(0, bisect_left(self.bounds, hashed) - 1)
+        last = bisect_right(self.bounds, hashed)
+        rows = pl.scan_parquet(self.path, glob=False)
+        return rows.slice(first * GROUP_ROWS, (last - first) * GROUP_ROWS)
 
 
 class Keyed:
@@ -46,7 +64,7 @@ class Keyed:
 
     def __init__(self, column: str) -> None:
         self._column = column
-        self._checked: dict[str, Path] = {}
+        self._checked: dict[str, _Index] = {}
         self._lock = Lock()
         self._owed = 0.0
         # What a record costs to index, in seconds: a guess until it has been measured.
@@ -59,7 +77,7 @@ class Keyed:
         """
         column = pl.col(self._column)
         wanted = column.is_null() if value.has_nulls() else column == pl.lit(value[0], value.dtype)
-        near = pl.col(_HASH) == pl.lit(value.hash()[0], pl.UInt64)
+        hashed = int(value.hash()[0])
         decoding = source.address.decoding
         stored = {topic: schema.fingerprint for topic, schema in decoding.schemas}
         folder = None if self._column in _PLACES else private_folder("keys")
@@ -69,9 +87,11 @@ class Keyed:
         for indexed, chunk in self._runs(source, stored, folder, missing):
             if indexed:
                 inside = pl.col("offset").is_between(chunk.start, chunk.end, closed="left")
-                typed = pl.scan_parquet(indexed, glob=False).filter(near, inside).sort("offset")
-                chunk = replace(chunk, typed=typed)
-            frames.append(source.decode(chunk, marks=True).filter(wanted))
+                near = pl.concat([index.near(hashed) for index in indexed])
+                chunk = replace(chunk, typed=near.filter(wanted, inside).sort("offset"))
+                frames.append(source.decode(chunk, marks=True))
+            else:
+                frames.append(source.decode(chunk, marks=True).filter(wanted))
         began = time.perf_counter()
         found = pl.concat(frames, how="diagonal").collect().select(schema.names())
         if missing:
@@ -88,12 +108,12 @@ class Keyed:
         stored: Mapping[str, str],
         folder: Path | None,
         missing: list[tuple[Path, Chunk]],
-    ) -> Iterator[tuple[list[Path], Chunk]]:
+    ) -> Iterator[tuple[list[_Index], Chunk]]:
         """Chunks; those that follow each other and have an index are one, with the indexes.
 
         Adds to `missing` those that could have an index.
         """
-        indexed: list[Path] = []
+        indexed: list[_Index] = []
         run: Chunk | None = None
         for chunk in source.chunks():
             index = None
@@ -132,17 +152,18 @@ class Keyed:
         text = repr((FORMAT, pl.__version__, self._column, chunk.typed_path, chunk.typed_schema))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _index(self, folder: Path, name: str) -> Path | None:
+    def _index(self, folder: Path, name: str) -> _Index | None:
         """The index of a segment, if there is one and it is whole; that is looked at once."""
         known = self._checked.get(name)
-        if known is not None and known.exists():
+        if known is not None and known.path.exists():
             return known
         for path in folder.glob(f"{name}-*.parquet"):
             with suppress(OSError):
                 if path.stem == f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()}":
                     path.touch()  # was used just now
-                    self._checked[name] = path
-                    return path
+                    bounds = json.loads(pl.read_parquet_metadata(path)[_METADATA])
+                    self._checked[name] = _Index(path, bounds)
+                    return self._checked[name]
                 path.unlink()
         return None
 
@@ -156,13 +177,18 @@ class Keyed:
         began = time.perf_counter()
         # The whole segment, also where the slice has a part of it.
         whole = pl.read_parquet(chunk.typed_path or "", glob=False)
+        hashed = whole.with_columns(whole[self._column].hash().alias(_HASH)).sort(_HASH)
+        bounds = hashed[_HASH].gather_every(GROUP_ROWS).to_list()
         buffer = io.BytesIO()
-        hashed = whole.with_columns(whole[self._column].hash().alias(_HASH))
-        ordered = hashed.sort(_HASH, maintain_order=True)
-        ordered.write_parquet(buffer, compression="zstd", row_group_size=GROUP_ROWS)
+        hashed.drop(_HASH).write_parquet(
+            buffer,
+            compression="zstd",
+            statistics=False,
+            row_group_size=GROUP_ROWS,
+            metadata={_METADATA: json.dumps(bounds)},
+        )
         content = buffer.getvalue()
         made = path.with_name(f"{path.name}-{hashlib.sha256(content).hexdigest()}.parquet")
-        if write_private(made, content):
-            self._checked[path.name] = made
+        write_private(made, content)
         self._record_cost = (time.perf_counter() - began) / max(whole.height, 1000)
         return True
