@@ -14,7 +14,7 @@ from kafka.record import MemoryRecordsBuilder
 
 from workbench.errors import CorruptData, LogError
 from workbench.log.kafka import codecs, compiled
-from workbench.log.kafka.batches import scan
+from workbench.log.kafka.batches import HEADER, scan
 from workbench.log.kafka.columns import decode
 
 Rows = list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]]
@@ -174,6 +174,18 @@ def test_a_batch_that_was_cut_off_is_left_for_the_next_fetch() -> None:
     for cut in range(len(second)):
         found = scan(memoryview(first + second[:cut]), 0, 2, (), committed=True, hole="compacted")
         assert (found.next, found.records, found.holes) == (1, 1, [])
+
+
+def test_a_marker_that_compaction_emptied() -> None:
+    """The cleaner keeps the header of a producer's last batch, also where that is a marker."""
+    header = bytearray(batch([(0, None, b"v", [])])[: HEADER.size])
+    struct.pack_into(">i", header, 8, HEADER.size - 12)  # length
+    struct.pack_into(">h", header, 21, 0x30)  # attributes: transactional, control
+    struct.pack_into(">i", header, HEADER.size - 4, 0)  # records
+    struct.pack_into(">I", header, 17, codecs.checksum(memoryview(bytes(header))[21:]))
+    data = bytes(header) + batch([(0, None, b"next", [])], base=1)
+    found = scan(memoryview(data), 0, 2, (), committed=True, hole="compacted")
+    assert (found.next, found.records, found.holes) == (2, 1, [(0, 1, "control")])
 
 
 def test_offsets_of_the_walk_are_wide() -> None:

@@ -132,7 +132,9 @@ def scan(
         found.epoch = header.leader_epoch
         upto = min(last + 1, end)
         if header.attributes & _CONTROL:
-            if _is_abort(body):
+            # Compaction leaves a producer's last batch without its records: what a marker said is
+            # then of no transaction that is left.
+            if header.records and _is_abort(body):
                 dropping.discard(header.producer_id)
             _note(found, upto, "control")
         elif committed and header.attributes & _TRANSACTIONAL and header.producer_id in dropping:
