@@ -72,14 +72,15 @@ def _masked_value(value: bytes, paths: list[tuple[str, ...]]) -> bytes:
         for path in paths:
             _hide(found, path)
         return msgspec.json.encode(found)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _OPAQUE
 
 
 def _hide(found: dict[str, msgspec.Raw], path: tuple[str, ...]) -> None:
-    name, rest = path[0], path[1:]
-    if name in found:
-        found[name] = _within(found[name], rest) if rest else _hidden(bytes(found[name]))
+    for cut in range(1, len(path) + 1):  # a name may have dots of its own
+        name, rest = ".".join(path[:cut]), path[cut:]
+        if name in found:
+            found[name] = _within(found[name], rest) if rest else _hidden(bytes(found[name]))
 
 
 def _hidden(text: bytes) -> msgspec.Raw:
