@@ -225,6 +225,27 @@ def test_an_entity_that_did_nothing_has_an_empty_trail(bank: wb.Slice) -> None:
     assert "<img" in trail._repr_mimebundle_()["text/html"]
 
 
+def test_an_entity_may_be_all_that_its_events_name(log: wb.Log) -> None:
+    log.create("names", schema={"account": str})
+    log.append("names", [{"account": "A-1"}, {"account": "B-2"}, {"account": "A-1"}])
+    names = log.stream("names")
+    for table in (None, names.table(by="account", n=pl.len())):
+        found = names.all().trail("A-1", by="account", table=table).frame()
+        assert found["offset"].to_list() == [0, 2]
+        assert found["changed"].to_list() == ([[], []] if table is None else [["n"], ["n"]])
+
+
+@pytest.mark.parametrize("decode", ["bytes", "text"])
+def test_a_trail_of_what_is_not_decoded(log: wb.Log, decode: str) -> None:
+    log.create("plain")
+    append_to = [{"key": b"A-1", "value": b"1"}, {"key": b"A-1", "value": None}]
+    log.append("plain", append_to, encode="bytes")
+    trail = log.stream("plain", decode=decode).all().trail("A-1")
+    value = b"1" if decode == "bytes" else "1"
+    assert trail.frame()["value"].to_list() == [value, None]
+    assert trail.frame()["after"].to_list() == [{"value": value}, {"value": None}]
+
+
 def test_a_trail_is_plain_data(bank: wb.Slice, tmp_path: Path) -> None:
     frame = bank.trail("A-1", by="account", duplicates_by="id").frame()
     frame.write_parquet(tmp_path / "trail.parquet")

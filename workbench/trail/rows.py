@@ -13,13 +13,14 @@ def last_known(events: pl.DataFrame, fields: Sequence[str], tombstone: str) -> p
     return events.select(pl.col(field).forward_fill().over(life) for field in fields)
 
 
-def before_and_after(after: pl.DataFrame) -> pl.DataFrame:
+def before_and_after(after: pl.DataFrame, rows: int) -> pl.DataFrame:
     """`before` and `after` (Struct), and `changed`: the names of the fields that differ."""
-    if after.width == 0:
-        nothing = pl.Schema(
-            {"before": pl.Null(), "after": pl.Null(), "changed": pl.List(pl.String)}
+    if after.width == 0:  # a frame without columns has no rows either
+        return pl.select(
+            before=pl.repeat(None, rows),
+            after=None,
+            changed=pl.lit([], dtype=pl.List(pl.String)),
         )
-        return nothing.to_frame().clear(after.height)
     earlier = pl.all().shift(1)
     changed = [
         pl.when(pl.col(name).ne_missing(pl.col(name).shift(1))).then(pl.lit(name)).alias(name)
@@ -38,7 +39,7 @@ def of_table(events: pl.DataFrame, known: pl.DataFrame, after: pl.DataFrame) -> 
     `known` are the table's events in order, `after` its row after each of them.
     """
     place = ["topic", "partition", "offset"]
-    rows = known.select(place).hstack(before_and_after(after))
+    rows = known.select(place).hstack(before_and_after(after, known.height))
     joined = events.select(place).join(rows, on=place, how="left", maintain_order="left")
     unknown = pl.struct(pl.lit(None, dtype).alias(name) for name, dtype in after.schema.items())
     return joined.select(

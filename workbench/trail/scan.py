@@ -53,8 +53,11 @@ def scan(source: SliceSource, entity: pl.Expr, by: str, time: str) -> Scan:
     for batch in source.batches(raw=not in_payload):
         records = batch.with_columns(pl.lit(False).alias(TOMBSTONE))
         if not in_payload:
-            # Raw columns push aside payload fields of their names, which now come back.
-            records = batch.drop(RAW_COLUMNS)
+            # Raw columns push aside payload fields of their names, which now come back; only bytes
+            # have none beside the raw value.
+            payload = [name for name in batch.columns if name not in RAW_COLUMNS]
+            same = source.address.decoding.value == "bytes"
+            records = batch.select(schema.names() if same else payload)
             records.columns = schema.names()
             records = records.with_columns(batch["value"].is_null().alias(TOMBSTONE))
         records = records.with_columns(epoch_ms(time, schema[time]).alias(TIME))

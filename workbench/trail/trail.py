@@ -179,7 +179,7 @@ def _frame(
     again = pl.col("__id").is_not_null() & (pl.col("__first") != pl.col("__place"))
     plain = ordered.select(events.columns).drop(TIME, LATE)
     if history is None:
-        sides = before_and_after(last_known(plain, fields, TOMBSTONE))
+        sides = before_and_after(last_known(plain, fields, TOMBSTONE), plain.height)
     else:
         sides = of_table(plain, *history)
     plain = plain.drop(TOMBSTONE)
