@@ -1,7 +1,7 @@
 // A Vega-Lite chart whose named data change in the running view.
 
 import { vegaEmbed } from "./vega.js";
-import { onTheme, perFrame } from "./link.js";
+import { onTheme } from "./link.js";
 
 // Nothing is loaded: whatever a specification or an event names, it stays text.
 const refuse = async (uri) => {
@@ -35,6 +35,27 @@ function merge(base, over) {
   return made;
 }
 
+// The charts of a page that have something to draw.  A frame draws as many as fit into it, one
+// after the other: many charts are drawn more seldom, and the page stays as quick as with one.
+const BUDGET_MS = 12;
+const due = new Set();
+let frame = null;
+
+function schedule(chart) {
+  due.add(chart);
+  frame ??= requestAnimationFrame(draw);
+}
+
+async function draw() {
+  const began = performance.now();
+  for (const chart of due) {
+    due.delete(chart);
+    await chart.flush();
+    if (performance.now() - began > BUDGET_MS) break;
+  }
+  frame = due.size ? requestAnimationFrame(draw) : null;
+}
+
 export class Chart {
   // `most`: how many rows each data set holds; the oldest go first.
   constructor(el, { most = Infinity, onView = null, onPainted = null } = {}) {
@@ -44,7 +65,6 @@ export class Chart {
     this.onPainted = onPainted;
     this.data = new Map();
     this.waiting = new Map();
-    this.draw = perFrame(() => this.flush());
     this.endTheme = onTheme(() => this.spec && this.embed());
   }
 
@@ -54,7 +74,7 @@ export class Chart {
     this.data = new Map(Object.entries(datasets));
     if (this.view && JSON.stringify(spec) === JSON.stringify(this.spec)) {
       for (const [name, rows] of this.data) this.waiting.set(name, { all: rows });
-      this.draw();
+      schedule(this);
       return;
     }
     this.spec = spec;
@@ -82,7 +102,7 @@ export class Chart {
       this.view = view;
       this.onView?.(view);
       this.onPainted?.();
-      this.draw();
+      schedule(this);
     } catch (error) {
       if (asked === this.asked) this.el.textContent = `The chart cannot be drawn: ${error.message}`;
     }
@@ -94,7 +114,7 @@ export class Chart {
     if (held.length > this.most) held = held.slice(held.length - this.most);
     this.data.set(name, held);
     this.waiting.set(name, this.queued(name, rows));
-    this.draw();
+    schedule(this);
   }
 
   // Rows that take the place of those with the same `id`, and ids whose rows go.
@@ -106,7 +126,7 @@ export class Chart {
   replace(name, rows) {
     this.data.set(name, rows);
     this.waiting.set(name, { all: rows });
-    this.draw();
+    schedule(this);
   }
 
   queued(name, rows) {
@@ -116,7 +136,7 @@ export class Chart {
   }
 
   // At most once per frame, whatever has come since the last.
-  flush() {
+  async flush() {
     const { view } = this;
     if (!view || !this.waiting.size) return;
     for (const [name, { all, more }] of this.waiting) {
@@ -137,12 +157,18 @@ export class Chart {
       view.change(name, change);
     }
     this.waiting.clear();
-    view.runAsync().then(() => this.onPainted?.());
+    try {
+      await view.runAsync();
+      this.onPainted?.();
+    } catch (error) {
+      this.el.textContent = `The chart cannot be drawn: ${error.message}`;
+    }
   }
 
   close() {
-    this.draw.cancel();
+    due.delete(this);
     this.endTheme();
     this.view?.finalize();
+    this.view = null;
   }
 }
