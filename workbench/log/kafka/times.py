@@ -78,7 +78,14 @@ def _confirmed(stamps: Stamps, partition: int, start: int, end: int, limit_ms: i
     """
 
     def window(at: int) -> list[tuple[int, int]]:
-        return stamps(partition, at, min(at + PROBE_OFFSETS, end))
+        """The first records from there on; where compaction left none, further on."""
+        size = PROBE_OFFSETS
+        while at < end:
+            seen = stamps(partition, at, min(at + size, end))
+            if seen:
+                return seen[:PROBE_OFFSETS]
+            at, size = at + size, size * 2
+        return []
 
     def passed(at: int) -> bool:
         seen = [stamp for _, stamp in window(at)]
