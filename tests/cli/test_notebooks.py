@@ -144,6 +144,8 @@ def test_lab_from_a_wheel_works_on_a_copy(
     for name in ("00-tour", "01-monitor"):
         (source / f"{name}.ipynb").write_text("as it came")
     monkeypatch.setattr(module, "bundled", lambda name: source)
+    (source / "guides").mkdir()
+    (source / "guides" / "task.md").write_text("how to")
     copies = tmp_path / "workbench-notebooks"
     copies.mkdir()
     (copies / "01-monitor.ipynb").write_text("changed by its owner")
@@ -157,6 +159,7 @@ def test_lab_from_a_wheel_works_on_a_copy(
         "--port=1",
     ]
     assert (copies / "00-tour.ipynb").read_text() == "as it came"
+    assert (copies / "guides" / "task.md").read_text() == "how to"
     assert (copies / "01-monitor.ipynb").read_text() == "changed by its owner"
 
 

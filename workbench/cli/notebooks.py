@@ -95,8 +95,8 @@ def lab(
 ) -> None:
     """Open JupyterLab on the tour, or on a notebook or folder of your own.
 
-    The notebooks that come with the package are copied into a folder first, where they are yours
-    to change; what is there already is left alone.  Options after PATH go to JupyterLab.
+    The notebooks and guides that come with the package are copied into a folder first, where they
+    are yours to change; what is there already is left alone.  Options after PATH go to JupyterLab.
     """
     options = list(arguments or ())
     own = bool(options) and not options[0].startswith("-")
@@ -121,7 +121,9 @@ def _tour(into: Path) -> Path:
     if source.parent.name != "_bundled":
         return source / TOUR
     into.mkdir(parents=True, exist_ok=True)
-    for notebook in sorted(source.glob("*.ipynb")):
-        if not (into / notebook.name).exists():
-            shutil.copyfile(notebook, into / notebook.name)
+    for path in sorted(source.rglob("*")):
+        copy = into / path.relative_to(source)
+        if path.is_file() and not copy.exists():
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
     return into.resolve() / TOUR

@@ -41,15 +41,15 @@ def page(executed: Any, summary: Summary, *, show_code: bool) -> str:
     name = summary.notebook
     address = None if summary.address is None else Address.from_dict(summary.address)
     notebook = nbformat.from_dict(executed)
-    title = _heading(notebook)
-    notebook.metadata["title"] = title or name
+    title = _take_heading(notebook) or name
+    notebook.metadata["title"] = title
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             _self_contained(output)
     head = {
         **summary.to_dict(),
         "name": name,
-        "title": None if title else name,
+        "title": title,
         "slice": None if address is None else describe_slice(address),
         "address": None if address is None else json.dumps(address.to_dict(), indent=2),
         "parameters": {n: json.dumps(v) for n, v in summary.parameters.items()},
@@ -72,13 +72,15 @@ def page(executed: Any, summary: Summary, *, show_code: bool) -> str:
     return str(text)
 
 
-def _heading(notebook: Any) -> str | None:
-    """The first heading of the notebook's text."""
+def _take_heading(notebook: Any) -> str | None:
+    """Take the first heading out of the notebook's text: it is the page's title."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            for line in cell.source.splitlines():
+            lines = cell.source.splitlines()
+            for at, line in enumerate(lines):
                 if line.startswith("# "):
-                    return str(line[2:].strip())
+                    cell.source = "\n".join(lines[:at] + lines[at + 1 :])
+                    return re.sub(r"[*`]", "", line[2:]).strip()
     return None
 
 
