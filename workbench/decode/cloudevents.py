@@ -40,7 +40,7 @@ def structured(values: pl.Series, headers: pl.Series) -> pl.Series:
     """Events as structured ones; what is none comes back as it is, for the decoder to refuse."""
     events = [
         None if value is None and not _attributes(listed) else _structured(value, listed)
-        for value, listed in zip(values, headers, strict=True)
+        for value, listed in zip(values, headers.to_list(), strict=True)
     ]
     return pl.Series("value", events, dtype=pl.Binary)
 

@@ -59,7 +59,7 @@ def _decode(values: pl.Series, function: Callable[..., Any], schema: Schema) -> 
     made = fitted(columns, errors, schema, "what the function gave")
     if len(made) < len(values):
         place = present.cast(pl.Int64).cum_sum() - 1
-        made = made[pl.select(pl.when(present).then(place)).to_series()]
+        made = made.select(pl.all().gather(pl.select(pl.when(present).then(place)).to_series()))
     names = list(schema.columns.values())
     return Decoded(made.select(names), made["decode_error"], made["_rest"])
 

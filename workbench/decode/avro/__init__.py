@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from workbench.decode.avro.nodes import parse_avro
+from workbench.decode.avro.nodes import is_by_column, parse_avro
 from workbench.decode.avro.records import decode_one_by_one
 
 __all__ = ["AvroReader"]
+
+#: Fewer records are read one by one sooner than by column.
+_FEW = 200
 
 
 class AvroReader:
@@ -23,7 +26,12 @@ class AvroReader:
         self.fields: Mapping[str, pl.DataType] = {
             name: part.dtype for name, part in zip(self._root.names, self._root.parts, strict=True)
         }
+        self._by_column = is_by_column(self._root)
 
     def read(self, bodies: pl.Series) -> tuple[list[pl.Series], pl.Series]:
         """One column per field, and per record an error or null."""
-        return decode_one_by_one(bodies, self._root)
+        if len(bodies) < _FEW or not self._by_column:
+            return decode_one_by_one(bodies, self._root)
+        from workbench.decode.avro.columns import decode_by_column  # brings NumPy
+
+        return decode_by_column(bodies, self._root)

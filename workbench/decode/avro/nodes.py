@@ -122,6 +122,15 @@ def parse_avro(text: str, references: Mapping[str, str] | None = None) -> Node:
     return Node("record", pl.Struct({"value": root.dtype}), (root,), ("value",))
 
 
+def is_by_column(node: Node) -> bool:
+    """Whether a schema can be read a column at a time."""
+    if node.kind == "recursive" or (node.logical == "uuid" and node.kind == "fixed"):
+        return False
+    if node.logical == "decimal" and node.dtype == pl.String:
+        return False
+    return all(is_by_column(part) for part in node.parts)
+
+
 def _json(text: str) -> Any:
     # A registry may hold the name of a type alone, as `string` or `"string"`.
     return text.strip() if text.strip() in _PRIMITIVES else json.loads(text)

@@ -171,26 +171,30 @@ def _string(cursor: Cursor) -> str:
         raise Misfit(f"a string that is not UTF-8: {e.reason}") from None
 
 
+def integer_range(node: Node) -> tuple[int, int, int, str]:
+    """The least and greatest number of a type, what it is multiplied by, and what others are."""
+    match node.dtype:
+        case pl.Date():
+            return *_DAYS, 1, "a date outside the years 1 to 9999"
+        case pl.Time():
+            factor = 1_000_000 if node.kind == "int" else 1_000
+            return 0, _DAY_NS // factor - 1, factor, "a time of day beyond 24 hours"
+        case pl.Datetime(time_unit=unit):
+            scale = 1_000 if unit == "ms" else 1_000_000
+            low, high = _SECONDS[0] * scale, (_SECONDS[1] + 1) * scale - 1
+            return low, high, 1, "a time outside the years 1 to 9999"
+    bits = 31 if node.kind == "int" else 63
+    return -(1 << bits), (1 << bits) - 1, 1, "a number beyond 32 bits"
+
+
 def _integer(node: Node, plain: bool) -> Read:
-    low, high = (-(1 << 31), (1 << 31) - 1) if node.kind == "int" else (-(1 << 63), (1 << 63) - 1)
-    factor, what = 1, "a number beyond 32 bits"
-    if not plain:
-        match node.dtype:
-            case pl.Date():
-                (low, high), what = _DAYS, "a date outside the years 1 to 9999"
-            case pl.Time():
-                factor = 1_000_000 if node.kind == "int" else 1_000
-                low, high, what = 0, _DAY_NS // factor - 1, "a time of day beyond 24 hours"
-            case pl.Datetime(time_unit=unit):
-                scale = 1_000 if unit == "ms" else 1_000_000
-                low, high = _SECONDS[0] * scale, (_SECONDS[1] + 1) * scale - 1
-                what = "a time outside the years 1 to 9999"
+    low, high, factor, what = integer_range(Node(node.kind, pl.Int64()) if plain else node)
 
     def read(cursor: Cursor) -> int:
         number = cursor.long()
         if not low <= number <= high:
             raise Misfit(what)
-        return number * factor
+        return number if plain else number * factor
 
     return read
 

@@ -1,0 +1,185 @@
+"""Debezium's change events, CloudEvents, and functions, on an embedded log."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import workbench as wb
+from tests.formats.support import Served, framed
+from workbench.errors import SchemaError
+
+
+def change(op: str, before: Any, after: Any, lsn: int = 0) -> dict[str, Any]:
+    source = {"connector": "postgresql", "table": "people", "lsn": lsn}
+    return {"op": op, "before": before, "after": after, "source": source, "ts_ms": 1_000 + lsn}
+
+
+ADA, ADA_2 = {"id": 1, "name": "Ada", "op": "x"}, {"id": 1, "name": "Ada L.", "op": "x"}
+BOB = {"id": 2, "name": "Bob", "op": "y"}
+CHANGES = [
+    change("r", None, ADA, 1),
+    change("c", None, BOB, 2),
+    change("u", ADA, ADA_2, 3),
+    change("d", BOB, None, 4),
+]
+KEYS = ['{"id":1}', '{"id":2}', '{"id":1}', '{"id":2}']
+
+
+def filled(log: wb.Log, rows: list[tuple[str, bytes | None]]) -> None:
+    log.create("people")
+    log.append("people", [{"key": k.encode(), "value": v} for k, v in rows], encode="bytes")
+
+
+@pytest.mark.parametrize("enclosed", [False, True])
+def test_changes_are_a_table(log: wb.Log, enclosed: bool) -> None:
+    values = [
+        {"schema": {"type": "struct"}, "payload": one} if enclosed else one for one in CHANGES
+    ]
+    rows: list[tuple[str, bytes | None]] = [
+        (key, json.dumps(value).encode()) for key, value in zip(KEYS, values, strict=True)
+    ]
+    filled(log, [*rows, ('{"id":2}', None)])
+    stream = log.stream("people", decode="debezium")
+    assert "json" in stream.decided["people"]
+    frame = stream.all().frame()
+    assert frame["op"].to_list() == ["r", "c", "u", "d", None]
+    assert frame["id"].to_list() == [1, 2, 1, 2, None]
+    assert frame["name"].to_list() == ["Ada", "Bob", "Ada L.", "Bob", None]
+    assert frame["row_op"].to_list() == ["x", "y", "x", "y", None]
+    assert frame["before"].to_list()[2] == ADA
+    assert frame["after"].to_list()[3] is None
+    assert frame["source"].struct.field("lsn").to_list() == [1, 2, 3, 4, None]
+    names = stream.table(by="key", name=pl.col("name").last())
+    assert names.now().frame.to_dicts() == [{"key": '{"id":1}', "name": "Ada L."}]
+    assert names.at({0: 2}).frame["name"].to_list() == ["Ada", "Bob"]
+    # The deletion alone ends the row; the tombstone that follows it changes nothing.
+    assert names.at({0: 4}).frame["name"].to_list() == ["Ada L."]
+
+
+def test_changes_in_avro(tmp_path: Path, registry: Served) -> None:
+    row = {
+        "type": "record",
+        "name": "Value",
+        "fields": [
+            {"name": "id", "type": "int"},
+            {"name": "since", "type": {"type": "int", "connect.name": "io.debezium.time.Date"}},
+        ],
+    }
+    key_schema = {"type": "record", "name": "Key", "fields": [{"name": "id", "type": "int"}]}
+    envelope = {
+        "type": "record",
+        "name": "Envelope",
+        "fields": [
+            {"name": "before", "type": ["null", row]},
+            {"name": "after", "type": ["null", "Value"]},
+            {"name": "op", "type": "string"},
+            {"name": "ts_ms", "type": ["null", "long"]},
+        ],
+    }
+    value_id, key_id = registry.add("v", envelope), registry.add("k", key_schema)
+    ada = {"id": 1, "since": 20_000}
+    changes = [("c", None, ada), ("u", ada, {**ada, "since": 20_001}), ("d", ada, None)]
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("people")
+        values = [
+            {"op": op, "before": before, "after": after, "ts_ms": 5}
+            for op, before, after in changes
+        ]
+        key = framed(key_id, key_schema, {"id": 1})
+        rows = [{"key": key, "value": framed(value_id, envelope, one)} for one in values]
+        log.append("people", rows, encode="bytes")
+        stream = log.stream("people", decode="debezium")
+        frame = stream.all().frame()
+        assert frame["since"].dtype == pl.Date
+        assert frame["key"].to_list() == ['{"id":1}'] * 3
+        table = stream.table(by="key", since=pl.col("since").last())
+        assert table.at({0: 2}).frame.rows() == [('{"id":1}', frame["since"][1])]
+        assert table.now().frame.is_empty()
+
+
+def test_what_is_no_change_is_said(log: wb.Log) -> None:
+    filled(log, [("a", json.dumps(change("c", None, ADA)).encode())] * 3)
+    stream = log.stream("people", decode="debezium")
+    assert stream.schema["name"] == pl.String
+    other = json.dumps(change("zap", None, ADA)).encode()
+    log.append("people", [{"value": other}, {"value": b"{}"}, {"value": b"?"}], encode="bytes")
+    errors = stream.all().frame()["decode_error"].to_list()
+    assert errors[:3] == [None] * 3
+    assert "no Debezium envelope" in errors[3]
+    assert "no Debezium envelope" in errors[4]
+    assert "not JSON" in errors[5]
+    log.create("plain")
+    log.append("plain", [{"a": 1}])
+    with pytest.raises(SchemaError, match="no Debezium envelopes.*fields are a"):
+        _ = log.stream("plain", decode="debezium").schema
+
+
+def test_cloudevents_of_both_modes_are_one_frame(log: wb.Log) -> None:
+    log.create("events")
+    event = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/shop",
+        "type": "order.placed",
+        "time": "2026-11-03T12:00:00.123456789Z",
+        "data": {"total": 5},
+    }
+    binary = {
+        "ce_specversion": b"1.0",
+        "ce_id": b"2",
+        "ce_source": b"/shop",
+        "ce_type": b"order.paid",
+    }
+    binary |= {"ce_time": b"2026-11-03T13:00:00Z", "ce_subject": b"o-1"}
+    headers = [{"name": name, "value": value} for name, value in binary.items()]
+    kind = {"name": "content-type", "value": b"application/json; charset=utf-8"}
+    image = [*headers, {"name": "content-type", "value": b"image/png"}]
+    rows = [
+        {"value": json.dumps(event).encode(), "headers": []},
+        {"value": b'{"total":7}', "headers": [*headers, kind]},
+        {"value": b"\x89PNG", "headers": image},
+        {"value": b'1,"id":"forged"', "headers": [*headers, kind]},
+        {"value": None, "headers": []},
+    ]
+    log.append("events", rows, encode="bytes")
+    frame = log.stream("events", decode="cloudevents", time="time").all().frame(rest=True)
+    assert frame["id"].to_list() == ["1", "2", "2", None, None]
+    assert frame["type"].to_list() == ["order.placed", "order.paid", "order.paid", None, None]
+    assert frame["subject"].to_list() == [None, "o-1", "o-1", None, None]
+    assert frame["data"].struct.field("total").to_list() == [5, 7, None, None, None]
+    assert frame["data_base64"].to_list()[2] == "iVBORw=="
+    assert frame["time"].dtype == pl.Datetime("us", "UTC")
+    assert frame["time"][1] == datetime(2026, 11, 3, 13, tzinfo=UTC)
+    # A finer time than a column holds is kept as it was written.
+    assert frame["time"][0] == datetime(2026, 11, 3, 12, 0, 0, 123456, tzinfo=UTC)
+    assert frame["time_text"][0] == "2026-11-03T12:00:00.123456789Z"
+    assert frame["decode_error"].is_null().to_list() == [True, True, True, False, True]
+
+
+def by_column(values: pl.Series) -> pl.DataFrame:
+    """A function over a column: it fails as a whole where one value does."""
+    return values.alias("n").cast(pl.String).cast(pl.Int64).to_frame()
+
+
+def by_value(value: bytes) -> dict[str, Any]:
+    return {"n": int(value)}
+
+
+@pytest.mark.parametrize("function", [by_column, by_value])
+def test_any_function_decodes(log: wb.Log, function: Any) -> None:
+    log.create("numbers")
+    values = [b"1", None, b"3", b"poison", b"5"]
+    log.append("numbers", [{"value": value} for value in values], encode="bytes")
+    numbers = log.stream("numbers", decode=function).all()
+    frame = numbers.frame()
+    assert frame["n"].to_list() == [1, None, 3, None, 5]
+    assert frame["decode_error"].is_null().to_list() == [True, True, True, False, True]
+    # An address names the function, and does not hold it.
+    with pytest.raises(SchemaError, match=function.__name__):
+        wb.open_slice(numbers.address, log).frame()
