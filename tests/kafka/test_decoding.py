@@ -16,6 +16,7 @@ from workbench.errors import CorruptData, LogError
 from workbench.log.kafka import codecs, compiled
 from workbench.log.kafka.batches import HEADER, scan
 from workbench.log.kafka.columns import decode
+from workbench.log.kafka.room import PAGE, room
 
 Rows = list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]]
 
@@ -193,3 +194,22 @@ def test_offsets_of_the_walk_are_wide() -> None:
     found = decoded(batch([(0, None, b"v", [])], base=base), base, base + 1)
     assert found["offset"].to_list() == [base]
     assert found["offset"].dtype == pl.Int64
+
+
+@pytest.mark.parametrize("size", [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
+def test_room_is_as_large_as_asked_for(size: int) -> None:
+    found = room(size)
+    found[:] = 7
+    assert (len(found), found.sum(dtype="int64")) == (size, 7 * size)
+
+
+@given(st.lists(st.none() | st.binary(max_size=14), min_size=1, max_size=40))
+def test_short_values_up_to_the_end_of_the_buffer(values: list[bytes | None]) -> None:
+    """They lie in their views, cut out of whole words where the buffer goes on."""
+    content = batch([(0, value, value, []) for value in values])
+    for few in (0, compiled.FEW):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compiled, "FEW", few)
+            found = scan(memoryview(content), 0, 1 << 40, (), committed=True, hole="unexplained")
+            frame = decode(found.batches, 0, 0, 1 << 40).frame
+        assert frame["key"].to_list() == frame["value"].to_list() == values

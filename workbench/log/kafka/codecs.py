@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import CorruptData, LogError
+from workbench.log.kafka.room import room
 
 cramjam: Any
 checksum: Callable[[memoryview], int]
@@ -29,7 +30,9 @@ NAMES = ("none", "gzip", "snappy", "lz4", "zstd")
 #: Bytes, as numpy has them (uint8).
 Buffer = np.ndarray[Any, Any]
 
-_ROOM = 16 << 20
+#: More than a fetch mostly comes to, so that it stays in one buffer; what is not filled costs
+#: nothing.
+_ROOM = 32 << 20
 
 #: Java's snappy stream: this, two versions, then blocks behind their lengths.
 _XERIAL = b"\x82SNAPPY\x00"
@@ -57,7 +60,7 @@ class Arena:
             )
         expected = int(len(data) * self._ratio * 1.2)
         if len(self._room) - self._filled < expected:
-            self._room, self._filled = np.empty(max(_ROOM, expected), np.uint8), 0
+            self._room, self._filled = room(max(_ROOM, expected)), 0
         start = self._filled
         try:
             size = _INTO[codec](data, self._room[start:])

@@ -56,5 +56,6 @@ def _compiled() -> Any:
     sys.modules[spec.name] = module  # where numba looks for it when it loads its cache
     spec.loader.exec_module(module)
     for name in kernels.NAMES:
-        setattr(module, name, numba.njit(cache=True, nogil=True)(getattr(module, name)))
+        compiled = numba.njit(cache=True, nogil=True, forceinline=name in kernels.INLINED)
+        setattr(module, name, compiled(getattr(module, name)))
     return module

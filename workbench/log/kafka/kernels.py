@@ -10,6 +10,8 @@ from typing import Any
 
 #: All that is compiled.
 NAMES = ("_varint", "_view", "_put", "_size", "walk", "walk_headers", "view", "compact", "encode")
+#: What is put where it is called: a call would cost as much as what it does.
+INLINED = ("_varint", "_view")
 
 #: Columns of a batch's row: where its records begin and end, its base offset, its first timestamp,
 #: the broker's stamp or -1, and how many records it holds.
@@ -30,7 +32,7 @@ HEADER_COLUMNS = 5
 
 def _varint(data: Any, at: int, end: int) -> Any:
     """A zigzag varint at `at`: its value and where it ends; ends at -1 when it does not fit."""
-    if at < end and data[at] < 0x80:  # as nearly all are
+    if 0 <= at < end and data[at] < 0x80:  # as nearly all are
         value = data[at] & 0xFF
         return (value >> 1) ^ -(value & 1), at + 1
     value = 0
@@ -49,17 +51,29 @@ def _view(data: Any, at: int, size: int, out: Any, place: int) -> None:
     """Write the four words of a view at `place`: see `views`."""
     if size < 0:
         out[place] = NULL
+        for word in range(1, 4):
+            out[place + word] = 0
         return
     out[place] = size
     if size > INLINE:
         out[place + 1] = data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+        out[place + 2] = 0
         out[place + 3] = at
         return
-    for word in range((size + 3) // 4):
+    if 0 <= at <= len(data) - INLINE:  # as nearly all are: whole words, cut to size
+        for word in range(1, 4):
+            value = data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+            out[place + word] = value & ((1 << 8 * min(max(size, 0), 4)) - 1)
+            at += 4
+            size -= 4
+        return
+    for word in range(1, 4):
         value = 0
-        for number in range(4 * word, min(4 * word + 4, size)):
-            value |= data[at + number] << (number & 3) * 8
-        out[place + 1 + word] = value
+        for number in range(min(size, 4) - 1, -1, -1):
+            value = value << 8 | data[at + number]
+        out[place + word] = value
+        at += 4
+        size -= 4
 
 
 def walk(
@@ -74,7 +88,7 @@ def walk(
 ) -> int:
     """Fill a row per record: offset, timestamp, views of key and value, headers and their place.
 
-    The views have to be zero.  Returns -1, or the number of the batch that is malformed.
+    Returns -1, or the number of the batch that is malformed.
     """
     row = 0
     for number in range(len(batches)):

@@ -8,6 +8,8 @@ patched.
 
 from __future__ import annotations
 
+import socket
+import sys
 import time
 from ssl import SSLWantReadError, SSLWantWriteError
 from struct import Struct
@@ -20,9 +22,16 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol.parser import KafkaProtocol
 
+from workbench.log.kafka.room import room
 from workbench.log.kafka.wire import FETCH_VERSION, NO_ANSWER, Answer, refusal
 
 _FETCH = 1
+
+#: Within a large frame, how much has to be there before the thread is woken for it: a look at each
+#: packet costs as much as the copy.  Linux has room for it and wakes earlier where it has not.
+_WORTH_WAKING = 512 << 10
+_CAN_SLEEP = sys.platform == "linux"
+
 _LENGTH = Struct(">i")
 _I16, _I32, _TOP = Struct(">h"), Struct(">i"), Struct(">ihi")
 _PARTITION = Struct(">ihqqq")  # index, error, high watermark, last stable offset, log start
@@ -89,6 +98,9 @@ class _Receiving:
     _frame: np.ndarray[Any, Any] | None = None
     _filled = 0
 
+    def _wake_at(self, size: int) -> None:
+        """Be woken when so many bytes of a frame are there, where the system can do that."""
+
     async def _read_from_sock(self: Any) -> None:
         self._header = bytearray(_LENGTH.size)
         self._protocol.parser = _FrameParser(self._protocol.parser)
@@ -96,8 +108,10 @@ class _Receiving:
             await self._net.wait_read(self._sock)
             try:
                 self._receive()
+                self._wake_at(1)
             except (BlockingIOError, InterruptedError, SSLWantReadError, SSLWantWriteError):
-                continue
+                left = 1 if self._frame is None else len(self._frame) - self._filled
+                self._wake_at(min(left, _WORTH_WAKING))
             except kafka_errors.KafkaProtocolError as error:
                 self.abort(error=error)
             except OSError as error:
@@ -122,8 +136,7 @@ class _Receiving:
             if self._frame is None:
                 (size,) = _LENGTH.unpack(self._header)
                 self._protocol.parser.inner._validate_frame_size(size)
-                # numpy's pages are huge where the machine has them; bytes would be zeroed first.
-                self._frame = np.empty(size, np.uint8)
+                self._frame = room(size)
                 if size:
                     continue
             frame, self._frame = self._frame, None
@@ -133,6 +146,13 @@ class _Receiving:
 
 class FastTransport(_Receiving, KafkaTCPTransport):
     """Plain TCP."""
+
+    _awaited = 1
+
+    def _wake_at(self: Any, size: int) -> None:
+        if _CAN_SLEEP and size != self._awaited and not self._closed:
+            self._awaited = size
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
 class FastTLSTransport(_Receiving, KafkaSSLTransport):

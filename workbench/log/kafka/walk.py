@@ -18,6 +18,7 @@ from workbench.log.kafka.kernels import (
     NULL,
     RECORD,
 )
+from workbench.log.kafka.room import room
 
 __all__ = [
     "CONTENT",
@@ -54,11 +55,13 @@ def records(data: Array, batches: Array) -> Walked:
     Raises ValueError with the number of a batch that is malformed.
     """
     count = int(batches[:, COUNT].sum())
+    # What the frame keeps lies together; what is for a moment does not.
+    keys, values, offsets, times = np.split(room(48 * count), count * np.array([16, 32, 40]))
     out = Walked(
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-        np.zeros(4 * count, np.uint32),
-        np.zeros(4 * count, np.uint32),
+        offsets.view(np.int64),
+        times.view(np.int64),
+        keys.view(np.uint32),
+        values.view(np.uint32),
         np.empty(count, np.int32),
         np.empty(count, np.int64),
     )
@@ -78,7 +81,7 @@ def headers(data: Array, counts: Array, places: Array) -> Array:
 
 def pieces(data: Array, starts: Array, sizes: Array) -> Array:
     """Views of pieces of the buffer, null where the size is -1."""
-    out = np.zeros(4 * len(starts), np.uint32)
+    out = np.empty(4 * len(starts), np.uint32)
     run("view", len(starts), (data, starts, sizes), (out,))
     return out
 
