@@ -38,7 +38,6 @@ def eager(patch: pytest.MonkeyPatch, folder: Path) -> Path:
     patch.setenv("WORKBENCH_CACHE", str(folder))
     patch.setattr(snapshots, "LEAST_SECONDS", 0.0)
     patch.setattr(snapshots, "WORTH", 0.0)
-    patch.setattr(snapshots, "SHARE", 1e12)
     patch.setattr(snapshots, "LEAST_STEP", 5)
     return folder
 

@@ -26,7 +26,7 @@ from workbench.table.memory import check_room
 from workbench.table.nodes import Pick, Picked
 from workbench.table.reading import ORDER
 
-#: How many partial rows wait at most, beside twice the rows of the state, before they are merged.
+#: How many partial rows wait at most, beside as many as the state has, before they are merged.
 WAITING_ROWS = 500_000
 
 #: From how many rows on grouping them goes by the streaming engine.
@@ -106,18 +106,13 @@ class Aggregation:
         `reread(keys)` gives all records of some keys, those behind `state` and in `frames`.
         Raises ReadLimitExceeded where the state outgrows the memory.
         """
-        waiting, rows = [state], state.rows.height
+        waiting: list[Partial] = []
         for frame in frames:
-            part = self.partial(frame)
-            waiting.append(part)
-            rows += part.rows.height
-            if rows > WAITING_ROWS + 2 * waiting[0].rows.height:
-                check_room(*self.size(waiting[0]))
-                waiting = [self.merge(*waiting)]
-                rows = waiting[0].rows.height
-        settled = self._settle(self.merge(*waiting), reread)
-        # Rows in order cost little to keep in order, and to look at.
-        return replace(settled, rows=settled.rows.sort(self.by, nulls_last=True))
+            waiting.append(self.partial(frame))
+            if sum(p.rows.height for p in waiting) > WAITING_ROWS + state.rows.height:
+                check_room(*self.size(state))
+                state, waiting = self._add(state, waiting), []
+        return self._settle(self._add(state, waiting), reread)
 
     def pack(self, state: Partial) -> pl.DataFrame:
         """Rows and graves as one frame; no key is torn between folds."""
@@ -195,6 +190,37 @@ class Aggregation:
                 raise DefinitionError(f"{name}: it cannot be computed: {reason}") from error
         return finished
 
+    def _add(self, state: Partial, parts: Sequence[Partial]) -> Partial:
+        """A state whose rows are in order, with more parts: in order again."""
+        if not parts:
+            return state
+        fresh = parts[0] if len(parts) == 1 else self.merge(*parts)
+        if state.rows.is_empty() or state.graves.height or fresh.graves.height:
+            merged = self.merge(state, fresh)
+            return replace(merged, rows=merged.rows.sort(self.by, nulls_last=True))
+        return replace(state, rows=self._update(state.rows, fresh.rows))
+
+    def _update(self, rows: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+        """Rows in order with fresh ones, at the cost of those: no other row is joined or moved."""
+        places = (
+            rows.select(self.by)
+            .with_row_index("_row")
+            .join(fresh.select(self.by).with_row_index("_fresh"), on=self.by, nulls_equal=True)
+        )
+        row = places["_row"]
+        both = pl.concat([rows[row], fresh[places["_fresh"]]])
+        joined = self._join(both.with_columns(_row=pl.concat([row, row])), ["_row"])
+        # Joined rows lie behind the others; each is fetched from there to its key's place.
+        behind = pl.int_range(rows.height, rows.height + joined.height, eager=True)
+        now_at = pl.int_range(rows.height, eager=True).scatter(joined["_row"], behind)
+        values = rows.drop(self.by)
+        values = pl.concat([values, joined.select(values.columns)])[now_at]
+        updated = rows.select(self.by).hstack(values)
+        if places.height == fresh.height:
+            return updated
+        added = fresh.join(rows, on=self.by, how="anti", nulls_equal=True)
+        return pl.concat([updated, added]).sort(self.by, nulls_last=True)
+
     def _settle(self, state: Partial, reread: Reread) -> Partial:
         """Fold torn keys once more; with their graves known, nothing tears them again."""
         if state.torn.is_empty():
@@ -203,7 +229,7 @@ class Aggregation:
         parts = [self.partial(frame, state.graves) for frame in reread(torn)]
         rows = state.rows.join(torn, on=self.by, how="anti", nulls_equal=True)
         rows = self._join(pl.concat([rows, *(part.rows for part in parts)]), self.by)
-        return Partial(rows, state.graves, torn.clear())
+        return Partial(rows.sort(self.by, nulls_last=True), state.graves, torn.clear())
 
     def _graves(self, frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """The newest tombstone per key; one without a key names no row and ends nothing."""

@@ -1,8 +1,9 @@
 """States that a table has been in: the newest in memory, others as files beside the log.
 
 A snapshot holds a partial state, so that a fold can go on from it.  It is a by-product of folds,
-kept where folding has cost more than keeping costs.  It is found only by a table of the same log,
-topics, start, decoding, definition and library; deleting it changes nothing but time.
+kept where to fold it again would cost several times what keeping it costs.  It is found only by a
+table of the same log, topics, start, decoding, definition and library; deleting it changes
+nothing but time.
 """
 
 from __future__ import annotations
@@ -30,14 +31,12 @@ from workbench.table.reading import Counts, Tally
 #: Changes whenever older snapshots would be misread.
 FORMAT = 1
 
-#: A fold that took less than so many seconds is not worth a file.
+#: A state is worth a file when to fold it from the nearest file takes so many seconds at least,
 LEAST_SECONDS = 0.05
-#: A fold is worth a file when it took so many times what the file takes.
-WORTH = 1.0
-#: A long fold stops for snapshots, which may take this share of its time.
-SHARE = 0.1
-#: How many records are folded at least before such a stop.
-LEAST_STEP = 2_000_000
+#: and so many times what the file takes.  A long fold stops as often for files.
+WORTH = 4.0
+#: How many records are folded at least before such a stop, which has a price of its own.
+LEAST_STEP = 500_000
 
 #: What is held in memory, in bytes, beside the newest state.
 MEMORY_BYTES = 256 << 20
@@ -96,10 +95,13 @@ class Snapshots:
     def keep(self, held: Held, records: int, seconds: float) -> None:
         """Take note of a state, and of what it cost to get there from another."""
         self._remember(held)
-        if records >= 100_000:
+        if records >= 100_000 or seconds >= 0.5:  # else it is mostly what any fold costs
             self._record_cost = seconds / records
         rows, _ = self._engine.size(held.state)
-        if seconds >= max(LEAST_SECONDS, WORTH * rows * self._row_cost):
+        ahead = self._files(held.position)
+        known = _told[ahead[0][1]]["tally"]["counts"]["records"] if ahead else 0
+        apart = (held.tally.counts.records - known) * self._record_cost
+        if apart >= max(LEAST_SECONDS, WORTH * rows * self._row_cost):
             self._save(held)
 
     def step(self, held: Held) -> int | None:
@@ -107,7 +109,7 @@ class Snapshots:
         if self._folder() is None:
             return None
         rows, _ = self._engine.size(held.state)
-        return max(LEAST_STEP, int(rows * self._row_cost / SHARE / self._record_cost))
+        return max(LEAST_STEP, int(WORTH * rows * self._row_cost / self._record_cost))
 
     def _remember(self, held: Held) -> None:
         with self._lock:
@@ -182,7 +184,9 @@ class Snapshots:
             "witness": self._witness(held.position),
         }
         buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd", metadata={_METADATA: json.dumps(told)})
+        frame.write_parquet(
+            buffer, compression="zstd", statistics=False, metadata={_METADATA: json.dumps(told)}
+        )
         content = buffer.getvalue()
         name = hashlib.sha256(content).hexdigest()
         if write_private(folder / f"{name}.parquet", content):
