@@ -112,6 +112,30 @@ def test_a_slice_is_fetched_once(
     assert len(fetches) > asked
 
 
+def test_evidence_is_of_the_cluster(
+    connect: Connect, fetches: list[Ask], topic_name: str, tmp_path: Path
+) -> None:
+    """What was read before is no witness of what the cluster holds now."""
+    log = connect(write=True)
+    log.create(topic_name)
+    log.append(topic_name, ({"n": n} for n in range(10)))
+    day = log.stream(topic_name).all()
+
+    def offsets_fetched(deed: Callable[[], object]) -> int:
+        before = len(fetches)
+        assert deed() is not None
+        return sum(ask.offset < 10 for ask in fetches[before:])
+
+    day.frame()
+    assert not offsets_fetched(day.frame)
+    assert offsets_fetched(lambda: day.seal(tmp_path / "bag", purpose="a test"))
+    for _ in range(2):
+        assert offsets_fetched(lambda: wb.verify(tmp_path / "bag", against=log))
+    day.record(tmp_path / "recording")
+    for _ in range(2):
+        assert offsets_fetched(lambda: wb.verify(tmp_path / "recording", against=log))
+
+
 def test_gaps_are_kept_with_the_records(
     cluster: KafkaLog, kafka: Broker, fetches: list[Ask], topic_name: str, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def compare(
 
     Records of aborted transactions, which the kept copy has as gaps, are taken for the same.
     """
+    source = source.uncached()
     found = Comparison(source.hint)
     work = [extent for extent in extents if extent[1] < extent[2]]
     total = sum(end - start for _, start, end in work)

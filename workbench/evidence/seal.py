@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -73,6 +73,7 @@ def seal(
 ) -> Sealed:
     """Seal a slice into a bag; see `Slice.seal`."""
     key = None if sign is None else signing.load_key(sign)
+    source = replace(source, backend=source.backend.uncached())
     source.check_topics()
     whole = source.narrow(source.address.unfiltered())
     with Packing(Path(path)) as packing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import polars as pl
 
@@ -168,6 +168,12 @@ class LogBackend(Protocol):
 
         Each as `read` does, and what that raises is raised when the range's turn comes; ranges
         may be read before their turn, in bounded memory.
+        """
+
+    def uncached(self) -> Self:
+        """The same log, read anew each time: what this user kept of it is no witness of it.
+
+        It is closed with the log that it was made from.
         """
 
     def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:

@@ -275,6 +275,10 @@ class EmbeddedLog(Keeper):
         for topic, partition, start, end in ranges:
             yield from self.read(topic, partition, start, end, isolation)
 
+    def uncached(self) -> Self:
+        """The log itself: its records are read from its folder each time."""
+        return self
+
     def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:
         """The gaps in `[start, end)` with a known reason, from the catalog alone."""
         return read.gaps(self._catalog, self._topic(topic), partition, start, end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -234,6 +235,13 @@ class KafkaLog:
         reads = [partial(self.read, *one, isolation) for one in ranges]
         return ahead(reads, lambda chunk: int(chunk.raw.collect().estimated_size()))
 
+    def uncached(self) -> Self:
+        """The same connection, read from the cluster alone; see `LogBackend.uncached`."""
+        self._open_reader()
+        anew = copy(self)
+        anew._cache = None
+        return anew
+
     def gaps(self, topic: str, partition: int, start: int, end: int) -> list[Gap]:
         """What lies below the log start; every other gap shows when it is read."""
         low = next(p.start for p in self.partitions(topic) if p.partition == partition)
@@ -306,10 +314,11 @@ class KafkaLog:
                 # What is hidden is hidden from the cache too.
                 if self._limits.masked:
                     reader = MaskedReader(reader, self._limits)
-                if self._cache is not None:
-                    reader = CachedReader(reader, self._client, self._cache)
                 self._reader = reader
-            return self._reader
+            reader = self._reader
+        if self._cache is None:
+            return reader
+        return CachedReader(reader, self._client, self._cache)
 
     def _range(
         self, info: TopicInfo, partition: int, start: int, end: int, isolation: Isolation
