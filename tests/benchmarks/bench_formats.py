@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 from confluent_kafka.schema_registry import Schema as ConfluentSchema
+from confluent_kafka.schema_registry import topic_subject_name_strategy
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -78,7 +79,7 @@ def payment(n: int) -> dict[str, Any]:
         "at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=n),
         "risk": n / 7,
         "flagged": n % 97 == 0,
-        "note": f"payment {n} of a customer, by standing order, " + "x" * (n % 60),
+        "note": f"payment {n} of a customer, by standing order, " + "x" * (60 + n % 60),
         "tags": ["card", "abroad"][: n % 3],
         "place": {"city": "Lisbon", "code": n % 1000},
     }
@@ -101,7 +102,8 @@ def main(records: int) -> None:
     ours, decoded = cpu(lambda: decode_framed(column, schema, codebook))
     assert decoded.error.null_count() == records
 
-    deserialise = AvroDeserializer(_Held(), json.dumps(SCHEMA))
+    conf = {"subject.name.strategy": topic_subject_name_strategy}
+    deserialise = AvroDeserializer(_Held(), json.dumps(SCHEMA), conf=conf)
     context = SerializationContext("payments", MessageField.VALUE)
     deserialise(values[0], context)
     theirs, frame = cpu(lambda: pl.DataFrame([deserialise(value, context) for value in values]))

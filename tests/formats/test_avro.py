@@ -184,7 +184,8 @@ def test_hostile_bodies_are_errors_in_bounded_memory(schema: Any, body: bytes, t
         "{}",
         '"unknown"',
         '{"type": "record", "name": "R"}',
-        '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}, {"name": "a", "type": "int"}]}',
+        '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}'
+        ', {"name": "a", "type": "int"}]}',
         '{"type": "fixed", "name": "F", "size": -1}',
         '{"type":"array","items":' * 500 + '"int"' + "}" * 500,
         '{"type":"array","items":' * 50_000 + '"int"' + "}" * 50_000,

@@ -116,7 +116,7 @@ def test_what_is_no_change_is_said(log: wb.Log) -> None:
     assert "not JSON" in errors[5]
     log.create("plain")
     log.append("plain", [{"a": 1}])
-    with pytest.raises(SchemaError, match="no Debezium envelopes.*fields are a"):
+    with pytest.raises(SchemaError, match="no Debezium envelopes"):
         _ = log.stream("plain", decode="debezium").schema
 
 

@@ -12,7 +12,14 @@ import pytest
 
 import workbench as wb
 from tests.formats.support import Served, framed
-from workbench.errors import AccessDenied, ProfileError, SchemaError, UnknownFields, Unreachable
+from workbench.errors import (
+    AccessDenied,
+    AppendRejected,
+    ProfileError,
+    SchemaError,
+    UnknownFields,
+    Unreachable,
+)
 
 V1 = {
     "type": "record",
@@ -253,3 +260,23 @@ def test_registries_that_cannot_be(tmp_path: Path) -> None:
         filled(log, [framed(1, V1, {"id": 1, "note": "a"})])
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
             _ = log.stream("orders").schema
+
+
+def test_rows_are_written_as_avro(tmp_path: Path, registry: Served) -> None:
+    rows = [{"id": 1, "note": "a", "amount": Decimal("12.50")}, None, {"id": 2, "note": None}]
+    rows[2]["amount"] = Decimal("-0.01")  # type: ignore[index]
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("orders")
+        with pytest.raises(SchemaError, match="register="):
+            log.append("orders", rows, encode="avro")
+        assert registry.subjects == {}
+        log.append("orders", rows, encode="avro", register=V2)
+        # Once it is there it is the topic's own; a frame does as well.
+        frame = log.stream("orders").all().frame()
+        assert frame["amount"].to_list() == [Decimal("12.50"), None, Decimal("-0.01")]
+        log.append("orders", frame.select("id", "note", "amount").drop_nulls("id"), encode="avro")
+        assert log.stream("orders").all().frame()["id"].to_list() == [1, None, 2, 1, 2]
+        assert list(registry.subjects) == ["orders-value"]
+        for wrong in ({"id": 1}, {**rows[0], "more": 1}, {**rows[0], "id": "x"}):  # type: ignore[dict-item]
+            with pytest.raises(AppendRejected, match="row 0 is not of the schema 1"):
+                log.append("orders", [wrong], encode="avro")

@@ -26,6 +26,7 @@ from workbench.api.rows import (
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.decode import DECODERS, Codebook
+from workbench.decode.avro.writing import avro_encoder
 from workbench.decode.functions import name_of
 from workbench.errors import SchemaError, UnknownTopic
 from workbench.find import Found, Sought, find
@@ -259,6 +260,7 @@ class Log:
         headers: HeadersOf | None = None,
         partition: str | None = None,
         encode: str = "json",
+        register: Mapping[str, Any] | str | None = None,
         batch_rows: int = 10_000,
         producer: Producer | None = None,
     ) -> Appended:
@@ -281,7 +283,10 @@ class Log:
         encode
             `"json"`: the row becomes a JSON object (None in place of a row: a tombstone).
             `"bytes"`: rows hold `value`, and if wanted `key`, `headers`, `timestamp`,
-            `partition`, taken as they are.
+            `partition`, taken as they are.  `"avro"`: by the newest schema that the registry has
+            for the topic.
+        register
+            An Avro schema that is made the topic's newest first; nothing is registered unasked.
         batch_rows
             Records per commit; each commit is atomic.
         producer
@@ -299,7 +304,11 @@ class Log:
             "timestamp": timestamp,
             "headers": headers,
             "partition": partition,
-            "encode": encode,
+            "encode": (
+                avro_encoder(self._codebook.writable(topic, register))
+                if encode == "avro"
+                else encode
+            ),
             "batch_rows": batch_rows,
             "tz": self._tz,
         }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -58,6 +59,26 @@ class Codebook:
             f"the registry {registry.hint} has no subject {topic}-{part}",
             hint="values without a schema id are read by the schema of their topic",
         )
+
+    def writable(self, topic: str, register: Mapping[str, Any] | str | None = None) -> Registered:
+        """The schema that values of a topic are written by: `register`ed, else the newest.
+
+        Raises SchemaError where there is none, or the registry refuses.
+        """
+        registry = self.named_registry("Avro")
+        subject = f"{topic}-value"
+        if register is not None:
+            text = register if isinstance(register, str) else json.dumps(register)
+            schema = Registered(text)
+            reader(schema)
+            return replace(schema, id=registry.register(subject, schema))
+        found = registry.latest(subject)
+        if found is None:
+            raise SchemaError(
+                f"the registry {registry.hint} has no subject {subject}",
+                hint="register= registers a schema for it",
+            )
+        return found
 
 
 def reader(schema: Registered) -> Reader:

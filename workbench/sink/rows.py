@@ -21,6 +21,8 @@ KeyOf = str | Callable[[Any], str | bytes | int | None]
 TimeOf = str | Callable[[Any], datetime | str | int | None]
 HeadersOf = Sequence[Header] | Callable[[Any], Sequence[Header]]
 Encoding = Literal["json", "bytes"]
+#: Makes a Binary column of some rows.
+Encoder = Callable[[Any], pl.Series]
 
 #: How many rows one commit holds where the caller does not say.
 BATCH_ROWS = 10_000
@@ -34,7 +36,7 @@ def records(
     timestamp: TimeOf | None = None,
     headers: HeadersOf | None = None,
     partition: str | None = None,
-    encode: Encoding = "json",
+    encode: Encoding | Encoder = "json",
     batch_rows: int = BATCH_ROWS,
     tz: tzinfo = UTC,
 ) -> Iterator[pl.DataFrame]:
@@ -48,7 +50,7 @@ def records(
     """
     from workbench.sink.partitioner import partition_for  # brings NumPy
 
-    if encode not in get_args(Encoding):
+    if not callable(encode) and encode not in get_args(Encoding):
         raise AppendRejected(
             f"there is no encoding {encode!r}", hint=f"there are {', '.join(get_args(Encoding))}"
         )
@@ -59,7 +61,7 @@ def records(
         else:
             columns = {
                 "key": made.keys(key),
-                "value": encode_rows(batch),
+                "value": encode(batch) if callable(encode) else encode_rows(batch),
                 "timestamp": made.timestamps(timestamp),
                 "headers": made.headers(headers),
                 "partition": made.column(partition, pl.Int32()),

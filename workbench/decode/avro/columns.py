@@ -218,7 +218,7 @@ class _Reading:
             return next(iter(branches.values()))
         frame = pl.DataFrame([values.alias(name) for name, values in branches.items()])
         if isinstance(node.dtype, pl.Struct):
-            packed = pl.when(pl.Series(given)).then(pl.struct(pl.all()))
+            packed: pl.Expr = pl.when(pl.Series(given)).then(pl.struct(pl.all()))
         else:
             packed = pl.coalesce(pl.all().cast(node.dtype))
         return frame.select(packed).to_series()
