@@ -1,16 +1,23 @@
-"""Searching raw records by a pattern."""
+"""Searching by a pattern and by a condition, and searches that are interrupted."""
 
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import workbench as wb
-from tests.evidence.support import ORDERS
+from tests.evidence.support import ENDS, ORDERS
 from workbench.cli import app
 from workbench.errors import DefinitionError
+from workbench.find import find
+from workbench.records import Chunk
+from workbench.source.slice import cut_rows
 
 
 def test_a_pattern_is_found_in_keys_values_and_headers(source: wb.Log) -> None:
@@ -41,3 +48,111 @@ def test_a_pattern_from_the_shell(source: wb.Log) -> None:
     assert done.exit_code == 0, done.output
     broken = shell.invoke(app, ["find", "[", source.backend.hint, "--pattern"])
     assert broken.exit_code == 2
+
+
+def test_a_condition_has_three_outcomes(source: wb.Log) -> None:
+    day = source.stream("orders").all()
+    frame = day.frame()
+    large = frame.filter(frame["amount"] > 20)
+    broken = frame.filter(frame["decode_error"].is_not_null())
+    assert large.height
+    assert broken.height
+    found = day.find(where="amount > 20 -- a remark")
+    place = ["partition", "offset"]
+    assert found.frame().select(place).rows() == large.select(place).rows()
+    assert found.errors.select(place).rows() == broken.select(place).rows()
+    assert found.errors["error"].to_list() == broken["decode_error"].to_list()
+    assert sum(found.counts.values()) == frame.height
+    assert set(found.frame()["where"]) == {"condition"}
+    # What is asked of the record itself can be judged although the rest does not decode.
+    found = day.find(where="slice.record_offset = 13 AND key = 'A-1'")
+    assert found.counts == {"match": 1, "no_match": frame.height - 1, "error": 0}
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_a_condition_over_several_topics_and_filters(log: wb.Log, seal: bool) -> None:
+    log.create("a", schema={"x": int, "text": str})
+    log.create("b", schema={"y": int})
+    log.append("a", [{"x": n, "text": "t" * n} for n in range(5)])
+    log.append("b", [{"y": n} for n in range(5)])
+    if seal:
+        log.maintain()
+    both = log.stream(["a", "b"]).all()
+    assert both.find(where="x = 3 OR y = 4").frame()["topic"].to_list() == ["a", "b"]
+    assert both.find(where="COLUMNS(['x', 'y']) IS NOT NULL").counts["match"] == 0
+    part = log.stream("a").between({0: 1}, {0: 4})
+    assert part.find(where="X >= 0").frame()["offset"].to_list() == [1, 2, 3]
+    assert part.find("3", by="x").frame()["value"].to_list() == ['{"x":3,"text":"ttt"}']
+    none = log.stream("a").all().key("nobody")
+    assert none.find(where="true").counts == {"match": 0, "no_match": 0, "error": 0}
+    assert none.find("t").counts == {"match": 0, "no_match": 0, "error": 0}
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("amount >", "is no condition"),
+        ("true) OR (true", "is no condition"),
+        ("true LIMIT 1", "is no condition"),
+        ("amount > (SELECT avg(amount) FROM slice)", "more than the record"),
+        ("count(*) > 1", "aggregates"),
+        ("row_number() OVER () = 1", "window"),
+        ("amuont > 1", "amuont"),
+    ],
+)
+def test_what_is_no_condition_on_a_record_is_refused(
+    source: wb.Log, where: str, message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        source.stream("orders").all().find(where=where)
+
+
+def test_a_text_and_a_condition_are_two_searches(source: wb.Log) -> None:
+    with pytest.raises(DefinitionError, match="a text or by a condition"):
+        source.stream("orders").all().find("x", where="true")
+
+
+def test_a_condition_from_the_shell(source: wb.Log) -> None:
+    place = f"{source.backend.hint}#orders"
+    done = CliRunner().invoke(app, ["find", "amount > 20", place, "--where"])
+    assert done.exit_code == 0, done.output
+    both = CliRunner().invoke(app, ["find", "amount > 20", place, "--where", "--pattern"])
+    assert both.exit_code == 2
+
+
+class Stopped:
+    """A log in small pieces; when the last one is due, somebody presses Ctrl-C."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def read_all(self, *args: Any) -> Iterator[Chunk]:
+        for chunk in self._backend.read_all(*args):
+            for piece in cut_rows(chunk, 4):
+                if piece.end == ENDS[2]:
+                    signal.raise_signal(signal.SIGINT)
+                yield piece
+
+
+@pytest.mark.parametrize("how", [{"sought": "A-1"}, {"where": "account = 'A-1'"}])
+def test_an_interrupt_keeps_what_was_found_and_says_how_far_it_got(
+    source: wb.Log, how: dict[str, str]
+) -> None:
+    whole = source.stream("orders").all().source
+    found = find([replace(whole, backend=Stopped(whole.backend))], **how)
+    assert not found.complete
+    assert found.counts["match"]
+    assert found.searched["orders", 0] == ENDS[0]
+    assert 0 < found.searched["orders", 2] < ENDS[2]
+    assert f"INTERRUPTED, searched up to {found.searched.describe()}" in repr(found)
+    # So far it is all there, and from there the rest.
+    done = find([whole.cut(end=found.searched)], **how)
+    assert done.complete
+    assert found.counts == done.counts
+    assert found.frame().equals(done.frame())
+    rest = find([whole.cut(start=found.searched)], **how)
+    both = {name: done.counts[name] + rest.counts[name] for name in done.counts}
+    assert both == find([whole], **how).counts

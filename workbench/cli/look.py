@@ -74,6 +74,7 @@ def _after(before: Position, shown: pl.DataFrame) -> Position:
 @word(
     "workbench find A-1042 sample:bank",
     "workbench find 4711 'prod#order*' --start -7d --by orders=id",
+    "workbench find 'amount > 1000' sample:bank#transactions --where",
 )
 def find(
     text: Annotated[str, typer.Argument(help="A key, or text inside a value or header.")],
@@ -86,6 +87,9 @@ def find(
     ] = None,
     pattern: Annotated[
         bool, typer.Option("--pattern", help="TEXT is a regular expression over raw bytes.")
+    ] = False,
+    where: Annotated[
+        bool, typer.Option("--where", help="TEXT is a condition of SQL on decoded columns.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -100,11 +104,15 @@ def find(
         if not (topic and sign and field):
             raise typer.BadParameter(f"{pair!r} is not TOPIC=FIELD", param_hint="--by")
         fields[topic] = field
+    if where and (pattern or by):
+        raise typer.BadParameter("--where goes with neither --pattern nor --by")
     sought = _pattern(text) if pattern else text
+    topics = place.topics or "*"
     with opened(place.log) as log:
-        found = log.find(
-            sought, topics=place.topics or "*", start=when(start), end=when(end), by=fields
-        )
+        if where:
+            found = log.stream(topics).between(when(start), when(end)).find(where=text)
+        else:
+            found = log.find(sought, topics=topics, start=when(start), end=when(end), by=fields)
     if as_json:
         for row, hit in enumerate(found.frame().iter_rows(named=True)):
             show_object({"outcome": "match", **hit, "address": found.address(row).to_dict()})
@@ -117,7 +125,7 @@ def find(
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in found.counts.items())
     note(counts.replace("_", " "))
     if not found.complete:
-        note(f"interrupted; judged up to {found.scanned.describe()}")
+        note(f"interrupted; judged up to {found.searched.describe()}")
         raise typer.Exit(FAILED)
     if not found.hits.height:
         raise typer.Exit(NOTHING)

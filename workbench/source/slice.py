@@ -232,6 +232,7 @@ def cut_rows(chunk: Chunk, rows: int) -> Iterator[Chunk]:
             end=last,
             raw=chunk.raw.filter(inside),
             typed=None if chunk.typed is None else chunk.typed.filter(inside),
+            rows=None,
         )
 
 

@@ -78,7 +78,7 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> 
         con.register(name, ArrowStream(relation.lazy().collect()))
         return
     schema = relation.schema
-    _check_names(schema)
+    check_names(schema)
     # Companions keep keys as text or as bytes, segment by segment: one scan holds one kind.
     stored: dict[tuple[str, int, bool], list[Chunk]] = {}
     frames = [pl.DataFrame(schema=schema)]
@@ -124,7 +124,7 @@ def _scan(relation: SliceSource, schema: pl.Schema, topic: str, chunks: list[Chu
     )
 
 
-def _check_names(schema: pl.Schema) -> None:
+def check_names(schema: pl.Schema) -> None:
     """Raise DefinitionError for columns that SQL, which ignores case, cannot tell apart."""
     seen = {"record_offset": "record_offset"}
     for name in schema:

@@ -1,0 +1,155 @@
+"""The search: several chunks at a time, in order, interrupted without loss."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import takewhile
+from typing import NamedTuple
+
+import polars as pl
+
+from workbench.errors import DefinitionError
+from workbench.find.found import COLUMNS, Found
+from workbench.find.judges import Condition, Field, Judge, Pattern, Text
+from workbench.positions import Position
+from workbench.records import Chunk
+from workbench.source.progress import progress
+from workbench.source.slice import SliceSource
+
+#: What is looked for: a text, bytes, or a pattern of either.
+Sought = str | bytes | re.Pattern[str] | re.Pattern[bytes]
+
+#: How many chunks are searched at once; the engines take several threads for each.
+_MOST_THREADS = min(4, os.cpu_count() or 1)
+
+
+class _Judged(NamedTuple):
+    chunk: Chunk
+    records: int
+    hits: pl.DataFrame
+    errors: pl.DataFrame
+
+
+def find(
+    slices: Sequence[SliceSource],
+    sought: Sought | None = None,
+    *,
+    by: Mapping[str, str] | None = None,
+    where: str | None = None,
+) -> Found:
+    """Judge every record of the slices.
+
+    A record matches when its raw key equals the text, or the text occurs in its raw value or in a
+    header's value.  Where `by` names a field for its topic, that decoded field must equal what the
+    text says instead: 10, 10.0 and 10.00 are one number, 12:00Z and 13:00+01:00 one time (without
+    an offset it is UTC).  A record that does not decode can then not be judged, and is an error.
+    A pattern (`re.compile(…)`) matches where it is found in the raw key, value, or a header's
+    value; it is one of bytes, and a pattern of text is taken as its UTF-8.
+
+    Instead of a text, `where` is a condition in DuckDB's SQL over the columns of the slice, such
+    as `"amount > 1000"`.  It is judged record by record: a record matches where it is true, and
+    is an error where it is null because the record does not decode.
+
+    Several chunks are searched at once.  An interrupt (Ctrl-C) returns what was found so far.
+    Raises DefinitionError for a field that the topic does not have, and for what is no condition.
+    """
+    judges = _judges(slices, sought, dict(by or {}), where)
+    work = ((part, judge, chunk) for part, judge in judges for chunk in part.chunks())
+    searched = Position({tp: at for s in slices for tp, at in s.start.items()})
+    begun: list[Future[_Judged]] = []
+    judged: list[_Judged] = []
+    complete = True
+    pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="workbench-find")
+    try:
+        try:
+            _run(pool, work, begun, sum(s.address.most_records for s in slices))
+            searched = searched.merge({tp: at for s in slices for tp, at in s.end.items()})
+        except KeyboardInterrupt:
+            complete = False
+        # In order, up to the first that had not begun, or that Polars itself has interrupted.
+        with suppress(KeyboardInterrupt):
+            for future in takewhile(lambda future: not future.cancel(), begun):
+                judged.append(future.result())  # noqa: PERF401 - keeps what came before
+    finally:
+        pool.shutdown(cancel_futures=True)
+    places = {(one.chunk.topic, one.chunk.partition): one.chunk.end for one in judged}
+    hits = pl.concat([pl.DataFrame(schema=COLUMNS), *(one.hits for one in judged)])
+    errors = pl.concat([pl.DataFrame(schema=COLUMNS), *(one.errors for one in judged)])
+    return Found(
+        sought=where or (sought if isinstance(sought, str) else repr(sought)),
+        addresses=tuple(source.address for source in slices),
+        hits=hits,
+        errors=errors,
+        unmatched=sum(one.records for one in judged) - hits.height - errors.height,
+        searched=searched.merge(places),
+        complete=complete,
+    )
+
+
+def _judges(
+    slices: Sequence[SliceSource],
+    sought: Sought | None,
+    fields: Mapping[str, str],
+    where: str | None,
+) -> list[tuple[SliceSource, Judge]]:
+    """What is searched, and who judges it.  Raises DefinitionError."""
+    if where is not None:
+        if sought is not None or fields:
+            raise DefinitionError(
+                "a search is for a text or by a condition",
+                hint="leave out where=, or give nothing but where=",
+            )
+        return [(source, Condition(source, where)) for source in slices]
+    if isinstance(sought, re.Pattern):
+        if fields:
+            raise DefinitionError(
+                "a pattern is for raw records, and by= compares a field",
+                hint="leave out by=, or use where=\"regexp_matches(field, '…')\"",
+            )
+        pattern = Pattern(sought)
+        return [(source, pattern) for source in slices]
+    needle = sought.encode() if isinstance(sought, str) else sought or b""
+    if not needle and not fields:
+        raise DefinitionError("there is nothing to find: the text is empty")
+    parts = [(topic, part) for source in slices for topic, part in source.by_topic().items()]
+    topics = [topic for topic, _ in parts]
+    unknown = next((topic for topic in fields if topic not in topics), None)
+    if unknown is not None:
+        raise DefinitionError(
+            f"by= names the topic {unknown!r}, which is not searched",
+            hint=f"searched are {', '.join(topics)}",
+        )
+    return [
+        (part, Field(part, fields[topic], needle) if topic in fields else Text(needle))
+        for topic, part in parts
+    ]
+
+
+def _run(
+    pool: ThreadPoolExecutor,
+    work: Iterable[tuple[SliceSource, Judge, Chunk]],
+    begun: list[Future[_Judged]],
+    total: int,
+) -> None:
+    """Begin each chunk in order, and wait for all of them; few at a time are under way."""
+    with progress(total, "offsets") as bar:
+        for part, judge, chunk in work:
+            begun.append(pool.submit(_judge, part, judge, chunk))
+            if len(begun) > _MOST_THREADS:
+                done = begun[-1 - _MOST_THREADS].result().chunk
+                bar.update(done.end - done.start)
+        for future in begun:
+            future.result()
+
+
+def _judge(part: SliceSource, judge: Judge, chunk: Chunk) -> _Judged:
+    hits, errors = judge(part, chunk)
+    records = chunk.rows
+    if records is None or part.address.times is not None or part.address.keys is not None:
+        kept = part.as_bytes().decode(chunk).select(pl.len())
+        records = kept.collect().item()
+    return _Judged(chunk, records, hits, errors)
