@@ -262,16 +262,40 @@ def test_a_partition_added_later_is_read_from_its_first_record(log: wb.Log) -> N
 
 
 def test_a_start_pins_and_its_expiry_raises(log: wb.Log) -> None:
+    table = log_with_old_records(log).table(by="account", n=pl.len())
+    let_them_expire(log)
+    for ask in (table.now, lambda: table.at({0: 2}), lambda: table.explain("A")):
+        with pytest.raises(OffsetOutOfRange, match=r"starts at tx 0:0.*expired.*begins at 3 now"):
+            ask()
+    assert log.stream("tx").table(by="account", n=pl.len()).now().frame.rows() == [("A", 1)]
+
+
+def test_a_table_whose_start_has_expired_goes_on_from_what_it_held_and_says_so(
+    log: wb.Log,
+) -> None:
+    table = log_with_old_records(log).table(by="account", n=pl.len())
+    before = table.now()
+    assert "expired" not in before.as_of
+    let_them_expire(log)
+    state = table.now()
+    assert state.frame.rows() == [("A", 4)]
+    assert state.as_of == "now, from a snapshot: older records have expired"
+    assert state.counts.records == 4
+    assert table.at(before.position).frame.equals(before.frame)
+    with pytest.raises(OffsetOutOfRange, match=r"starts at tx 0:0.*expired.*begins at 3 now"):
+        table.at({0: 2})
+
+
+def log_with_old_records(log: wb.Log) -> wb.Stream:
     log.create("tx", schema={"account": pl.String, "at": pl.Int64}, retention="1d")
     old = [{"account": "A", "at": 1_000 + n} for n in range(3)]
     log.append("tx", old, timestamp="at")
-    table = log.stream("tx").table(by="account", n=pl.len())
-    assert table.now().frame.rows() == [("A", 3)]
+    return log.stream("tx")
+
+
+def let_them_expire(log: wb.Log) -> None:
     log.backend.maintain()
     log.append("tx", [{"account": "A", "at": 0}])
-    with pytest.raises(OffsetOutOfRange, match=r"starts at tx 0:0.*expired.*begins at 3 now"):
-        table.now()
-    assert log.stream("tx").table(by="account", n=pl.len()).now().frame.rows() == [("A", 1)]
 
 
 def test_the_past_of_a_compacted_topic_is_refused_unless_asked_for(

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
+from workbench.errors import OffsetOutOfRange
 from workbench.source.private import private_folder
 from workbench.table import Table, plain, snapshots
 
@@ -328,6 +329,23 @@ def test_a_log_that_was_put_back_and_went_another_way_has_no_snapshots(
             state = balances(log.stream("tx")).now()
         assert state.frame.filter(account="B")["total"].to_list() == [20]
         assert state.frame["total"].sum() == sum(range(20)) + 20
+
+
+def test_a_snapshot_whose_last_records_have_expired_is_left_alone(
+    log: wb.Log, folder: Path
+) -> None:
+    """Nobody can say any more whether it is of this log."""
+    log.create("tx", schema={"account": pl.String, "qty": pl.Int64, "at": pl.Int64}, retention="1d")
+    log.append("tx", [{"account": "A", "qty": 1, "at": 1_000}] * 4, timestamp="at")
+    start = log.stream("tx").source.start()
+    make = lambda: log.stream("tx").table(by="account", start=start, total=qty.sum())  # noqa: E731
+    make().now()
+    assert len(files(folder)) == 1
+    log.backend.maintain()
+    log.append("tx", [{"account": "A", "qty": 1, "at": 0}])
+    with pytest.raises(OffsetOutOfRange, match="which has expired"):
+        make().now()
+    assert len(files(folder)) == 1
 
 
 def test_a_folder_that_others_can_read_is_not_used(tx: wb.Stream, folder: Path) -> None:

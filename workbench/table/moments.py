@@ -44,19 +44,26 @@ class Moments:
             starts |= {tp: 0 for tp in asked if tp not in starts and tp not in self._left_out}
         return Position({tp: max(first, asked.get(tp, first)) for tp, first in starts.items()})
 
+    def pinned(self, end: Position) -> Position:
+        """Where the records before `end` begin, whether or not they are still there."""
+        return Position({tp: self.start.get(tp, 0) for tp in end})
+
     def starts(self, end: Position) -> Position:
         """Where the records before `end` begin.  Raises OffsetOutOfRange when that has expired."""
-        left = self.stream.start()
-        starts = Position({tp: self.start.get(tp, 0) for tp in end})
-        for tp, first in starts.items():
-            if first < left[tp] and first < end[tp]:
-                raise OffsetOutOfRange(
-                    f"the table starts at {tp[0]} {tp[1]}:{first}, which has expired: partition "
-                    f"{tp[1]} of {tp[0]!r} begins at {left[tp]} now",
-                    hint="make the table again to start from what is left, or read a recording "
-                    "that still holds it",
-                )
+        starts = self.pinned(end)
+        for tp, left in self.expired(starts, end).items():
+            raise OffsetOutOfRange(
+                f"the table starts at {tp[0]} {tp[1]}:{starts[tp]}, which has expired: partition "
+                f"{tp[1]} of {tp[0]!r} begins at {left} now",
+                hint="make the table again to start from what is left, or read a recording "
+                "that still holds it",
+            )
         return starts
+
+    def expired(self, start: Position, end: Position) -> dict[tuple[str, int], int]:
+        """The partitions that lack some records of `[start, end)`, and where they begin now."""
+        left = self.stream.start()
+        return {tp: left[tp] for tp, first in start.items() if first < left[tp] and first < end[tp]}
 
     def toward(self, start: Position, end: Position, records: int | None) -> Position:
         """A position about so many offsets after `start` on the way to `end`; None: the end.
@@ -78,12 +85,17 @@ class Moments:
                 return cut
         return Position(even)
 
-    def witness(self, position: Position) -> str:
-        """A text about the newest records before a position, in a few of its partitions."""
+    def witness(self, position: Position) -> str | None:
+        """A text about the newest records before a position, in a few of its partitions.
+
+        None where they have expired.
+        """
         newest = sorted(position, key=lambda tp: (-position[tp], tp))[:_WITNESSES]
         end = Position({tp: position[tp] for tp in newest})
-        left = self.stream.start()
-        start = Position({tp: max(end[tp] - _WITNESSES, min(left[tp], end[tp])) for tp in newest})
+        first = self.pinned(end)
+        start = Position({tp: max(end[tp] - _WITNESSES, first[tp]) for tp in newest})
+        if self.expired(start, end):
+            return None
         columns = ["topic", "partition", "offset", "timestamp", "key"]
         rows = self.stream.slice(start, end).lazy().select(columns).collect().rows()
         return sha256(repr(rows).encode()).hexdigest()

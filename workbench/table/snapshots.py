@@ -59,14 +59,15 @@ class Snapshots:
         it cannot be named, and states are then kept in memory only.
     witness
         Gives a text about the newest records before a position, by which a log that was put
-        back, and then went another way, is told from the one that the snapshot was made of.
+        back, and then went another way, is told from the one that the snapshot was made of;
+        None where they have expired.
     """
 
     def __init__(
         self,
         engine: Engine,
         recipe: Mapping[str, Any] | None,
-        witness: Callable[[Position], str],
+        witness: Callable[[Position], str | None],
     ) -> None:
         self._engine = engine
         self._witness = witness
@@ -159,7 +160,10 @@ class Snapshots:
             return None
         told = _told[path]
         position, tally = told["position"], told["tally"]
-        if told["witness"] != self._witness(position):
+        witness = self._witness(position)
+        if witness is None:  # nobody can say
+            return None
+        if told["witness"] != witness:
             _ignore(path, "the log holds other records than it was made from")
             return None
         try:

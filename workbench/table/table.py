@@ -164,7 +164,9 @@ class Table:
         Raises
         ------
         OffsetOutOfRange
-            When records of the table have expired; the message says what is left.
+            When records of the table have expired, and no snapshot of what they came to is
+            left; the message says what is left.  Where there is one, `as_of` of the State says
+            so.
         CompactedTopic
             When a topic is compacted and `as_of` is not `"latest surviving"`.
         InvalidRange
@@ -316,11 +318,14 @@ class Table:
 
     def _read(self, end: Position) -> Held:
         """The state at a position: from the nearest snapshot, with what came after it."""
-        begin = self._moments.starts(end)
         # What compaction leaves of a topic changes, and with it what is true of a position.
         if self._moments.compacted:
             return self._fold(self._nothing(end), end)
-        held = self._snapshots.nearest(end) or self._nothing(end)
+        held = self._snapshots.nearest(end)
+        if held is None or self._moments.expired(held.position, end):
+            held = self._nothing(end)
+        # A partition that was added since is read from its first record.
+        begin = self._moments.pinned(end)
         held = replace(held, position=Position({**begin, **held.position}))
         while held.position != end:
             stop = self._moments.toward(held.position, end, self._snapshots.step(held))
@@ -362,11 +367,14 @@ class Table:
     ) -> State:
         counts = held.tally.counts.with_arrivals(late)
         surviving = "latest surviving records, " if self._moments.compacted else ""
+        begin = self._moments.pinned(held.position)
+        gone = self._moments.expired(begin, held.position)
+        expired = ", from a snapshot: older records have expired" if gone else ""
         return State(
             frame=self._engine.finalise(held.state),
             position=held.position,
             counts=counts,
-            address=self._slice(self._moments.starts(held.position), held.position, times).address,
-            as_of=surviving + as_of,
+            address=self._slice(begin, held.position, times).address,
+            as_of=surviving + as_of + expired,
             by=self.by,
         )
