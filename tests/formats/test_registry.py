@@ -280,3 +280,22 @@ def test_rows_are_written_as_avro(tmp_path: Path, registry: Served) -> None:
         for wrong in ({"id": 1}, {**rows[0], "more": 1}, {**rows[0], "id": "x"}):  # type: ignore[dict-item]
             with pytest.raises(AppendRejected, match="row 0 is not of the schema 1"):
                 log.append("orders", [wrong], encode="avro")
+
+
+def test_recordings_and_bags_keep_the_schemas(tmp_path: Path, registry: Served) -> None:
+    key_id, value_id = registry.add("k", "string"), registry.add("orders-value", V1)
+    key, value = framed(key_id, "string", "A-1"), framed(value_id, V1, {"id": 1, "note": "a"})
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("orders")
+        log.append("orders", [{"key": key, "value": value}] * 3, encode="bytes")
+        orders = log.stream("orders").all()
+        frame = orders.frame()
+        orders.record(tmp_path / "recording")
+        orders.seal(tmp_path / "bag", purpose="a test")
+    for name in ("recording", "bag"):
+        # Nobody names a registry, and the one that there was is not asked.
+        asked = len(registry.asked)
+        with wb.connect(tmp_path / name) as kept:
+            assert kept.stream("orders").all().frame().equals(frame)
+        assert len(registry.asked) == asked
+    assert wb.verify(tmp_path / "bag").ok

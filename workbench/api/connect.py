@@ -20,16 +20,16 @@ from workbench.evidence.against import compare
 from workbench.evidence.check import BagReport, is_bag
 from workbench.evidence.check import check as check_bag
 from workbench.evidence.log import SealedLog
+from workbench.evidence.seal import ENCLOSED
 from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
 from workbench.log.protocol import LogBackend
+from workbench.sink.record import SCHEMAS
 from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 from workbench.source.times import zone
 
 #: Where recordings are looked for when an address names a log that is not at its hint.
 RECORDINGS = "recordings"
-#: The folder, in that of a log, of the schemas that its records name.
-SCHEMAS = "schemas"
 
 
 def connect(
@@ -162,8 +162,9 @@ def _registry(settings: str | Path | Mapping[str, Any] | None, place: str) -> Re
     """The registry that is named, else the folder of schemas that lies in the log's own."""
     if settings:
         return open_registry(settings)
-    own = Path(place.removeprefix("file://")).expanduser() / SCHEMAS
-    return open_registry(own) if "://" not in place and own.is_dir() else None
+    folder = Path(place.removeprefix("file://")).expanduser()
+    own = folder / (ENCLOSED if is_bag(folder) else SCHEMAS)
+    return open_registry(own) if own.is_dir() else None
 
 
 def _cluster(

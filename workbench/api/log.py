@@ -159,7 +159,7 @@ class Log:
             A topic or several; a pattern such as `"order*"` names all that match.
         decode
             `"auto"`: by a sample, once; `stream.decided` says what and why.  Or `"json"`,
-            `"text"`, `"bytes"`, `"avro"`, `"protobuf"`, `"jsonschema"`, `"debezium"`,
+            `"text"`, `"bytes"`, `"avro"`, `"jsonschema"`, `"debezium"`,
             `"cloudevents"`; or a function of a Binary Series that gives a frame as long, or of the
             bytes of a value that gives a dict.
         decode_key

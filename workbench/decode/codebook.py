@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+import polars as pl
+
 from workbench.decode.avro import AvroReader
+from workbench.decode.framing import unframe
 from workbench.decode.protocol import Reader
 from workbench.decode.registry import Registered, Registry
 from workbench.errors import SchemaError
@@ -47,6 +50,15 @@ class Codebook:
         if found is None:
             raise SchemaError(f"the registry {registry.hint} has no schema {schema_id}")
         return reader(found)
+
+    def used(self, columns: Iterable[pl.Series]) -> Iterator[Registered]:
+        """The schemas that some values or keys name, as far as the registry has them."""
+        if self.registry is not None:
+            for column in columns:
+                for schema_id in unframe(column).ids.drop_nulls().unique().sort():
+                    found = self.registry.by_id(schema_id)
+                    if found is not None:
+                        yield replace(found, id=schema_id)
 
     def subject_reader(self, topic: str, part: str = "value") -> Reader:
         """What reads values without an id: by the newest schema of the topic's subject."""

@@ -1,9 +1,8 @@
 """Formats by name, and the choice between them.
 
-What an address says is one of: `json`, `text`, `bytes`; `avro`, `protobuf` and `jsonschema`, framed
-by a schema registry; `avro-raw` and `protobuf-raw`, by the schema of the topic's subject;
-`avro-file`, an object container per value; `cloudevents`; `debezium+` and one of these;
-`function:` and the name of a function.
+What an address says is one of: `json`, `text`, `bytes`; `avro` and `jsonschema`, framed by a schema
+registry; `avro-raw`, by the schema of the topic's subject; `avro-file`, an object container per
+value; `cloudevents`; `debezium+` and one of these; `function:` and the name of a function.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ ASKED = (
     "text",
     "bytes",
     "avro",
-    "protobuf",
     "jsonschema",
     "debezium",
     "cloudevents",
@@ -46,7 +44,7 @@ PLAIN = {"text": pl.String(), "bytes": pl.Binary()}
 
 #: How many values a guess looks at.
 _SAMPLE = 1_000
-_KINDS = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "jsonschema"}
+_KINDS = {"AVRO": "avro", "JSON": "jsonschema"}
 _NOTHING = Codebook()
 
 
@@ -85,7 +83,7 @@ def decoder(
     if format == "bytes":
         return decode_bytes
     outer, _, inner = format.partition("+")
-    known = {"json", "cloudevents", "avro", "protobuf", "jsonschema", "avro-raw", "protobuf-raw"}
+    known = {"json", "cloudevents", "avro", "jsonschema", "avro-raw"}
     if not ({outer, inner or outer} <= {*known, "debezium", "avro-file"} or _function(format)):
         raise ValueError(f"no format {format!r} (there are: {', '.join(ASKED[1:])})")
     if schema is None:
@@ -96,9 +94,9 @@ def decoder(
     match format:
         case "json" | "cloudevents":
             return partial(decode_json, schema=schema)
-        case "avro" | "protobuf":
+        case "avro":
             return partial(decode_framed, schema=schema, codebook=codebook)
-        case "avro-raw" | "protobuf-raw":
+        case "avro-raw":
             return partial(decode_bare, schema=schema, reader=codebook.subject_reader(topic))
         case "avro-file":
             return partial(container.decode, schema=schema)
@@ -156,9 +154,9 @@ def _schema_of(
     match format:
         case "json":
             return infer_schema(values)
-        case "avro" | "protobuf":
+        case "avro":
             return framed_schema(values, codebook)
-        case "avro-raw" | "protobuf-raw":
+        case "avro-raw":
             return reader_schema(codebook.subject_reader(topic))
         case "avro-file":
             return container.schema_of(values)
@@ -182,9 +180,9 @@ def _narrowed(asked: str, values: pl.Series, codebook: Codebook) -> Choice:
             return Choice("avro", f"as asked; {framed} of {count} sampled values name a schema")
         case "avro" if _containers(sample) * 2 > count:
             return Choice("avro-file", "as asked; the sampled values are Avro object containers")
-        case "avro" | "protobuf" if framed * 2 <= count:
+        case "avro":
             return Choice(
-                f"{asked}-raw",
+                "avro-raw",
                 f"as asked; {count - framed} of {count} sampled values name no schema, so that of "
                 "the topic's subject is used",
             )
@@ -242,6 +240,8 @@ def _choose_framed(sample: pl.Series, codebook: Codebook) -> Choice | str:
     if kinds.total() * 2 <= len(sample):
         return f"; {said} look framed for a schema registry, and {registry.hint} has no such ids"
     [(kind, number)] = kinds.most_common(1)
+    if kind not in _KINDS:
+        return f"; {said} look framed, by schemas of the type {kind}, which are not read"
     reason = f"{number} of {len(sample)} sampled values name {kind} schemas of {registry.hint}"
     return Choice(_KINDS[kind], f"{_KINDS[kind]}, since {reason}")
 

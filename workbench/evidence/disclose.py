@@ -83,7 +83,7 @@ def _pack(
             readable += shown
             withheld += lines.count(b"\n") - shown
     copied = [SLICES, signing.TEXT, signing.SIGNATURE, signing.SIGNER]
-    copied += [path.relative_to(bag).as_posix() for path in sorted((bag / SCHEMAS).glob("*.json"))]
+    copied += [path.relative_to(bag).as_posix() for path in sorted((bag / SCHEMAS).rglob("*.json"))]
     for name in copied:
         if (bag / name).is_file():
             packing.write(name, (bag / name).read_bytes())

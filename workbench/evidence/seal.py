@@ -25,6 +25,8 @@ from workbench.source.slice import SliceSource
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+#: The folder of the schemas that a registry has for the records.
+ENCLOSED = "data/schemas/registry"
 QUERY, SCHEMAS, RESULTS = "data/query.json", "data/schemas", "data/results"
 
 _ERRORS = "records that do not decode are kept, with decode_error; no filter drops them for it"
@@ -135,10 +137,22 @@ def ends(source: SliceSource) -> dict[TopicPartition, PartitionInfo]:
 
 def add_schemas(packing: Packing, source: SliceSource) -> None:
     """Enclose the schemas that the records are decoded with."""
+    decoding = source.address.decoding
     for topic in source.address.topics:
-        schema = source.address.decoding.schema(topic) or source.backend.topic(topic).schema
+        # What another format was decoded to is in the query; a topic's own schema is of JSON.
+        stated = decoding.schema(topic) if decoding.value == "json" else None
+        schema = stated or source.backend.topic(topic).schema
         if schema is not None:
             packing.write(f"{SCHEMAS}/{topic}.json", schema.to_json())
+    if source.codebook.registry is None:
+        return
+    used: dict[int | None, str] = {}
+    for chunk in source.chunks():
+        frame = chunk.raw.select("value", "key").collect()
+        for found in source.codebook.used((frame["value"], frame["key"])):
+            used[found.id] = found.to_json()
+    for number, text in used.items():
+        packing.write(f"{ENCLOSED}/{number}.json", text)
 
 
 def add_results(packing: Packing, source: SliceSource, stated: str, purpose: str) -> int:

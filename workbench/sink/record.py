@@ -21,6 +21,9 @@ from workbench.source.progress import progress
 from workbench.source.slice import BATCH_ROWS, SliceSource, cut_rows
 from workbench.source.stream import StreamSource
 
+#: The folder, in that of a recording, of the schemas that its records name.
+SCHEMAS = "schemas"
+
 #: How long a continuous recording waits for new records before it looks again, in seconds.
 WAIT_SECONDS = 1.0
 
@@ -37,7 +40,7 @@ def record(slices: Sequence[SliceSource], into: str | Path) -> Appended:
     the slice begins before the recording does.
     """
     with _opened(slices[0], into) as recording, progress(0, "offsets") as bar:
-        done = _record(slices, recording, bar)
+        done = _record(slices, recording, bar, Path(into))
         recording.seal(force=True)
         return done
 
@@ -52,7 +55,7 @@ def follow_and_record(streams: Sequence[StreamSource], into: str | Path) -> Appe
         total = Appended(0, Position(), Position())
         with suppress(KeyboardInterrupt):
             while True:
-                done = _record([_everything(stream) for stream in streams], recording, bar)
+                done = _record([_everything(one) for one in streams], recording, bar, Path(into))
                 total = Appended(
                     total.records + done.records,
                     done.start.merge(total.start),
@@ -68,7 +71,9 @@ def _opened(source: SliceSource, into: str | Path) -> EmbeddedLog:
     return EmbeddedLog.create_recording(into, backend.id, backend.kind)
 
 
-def _record(slices: Sequence[SliceSource], recording: EmbeddedLog, bar: Any) -> Appended:
+def _record(
+    slices: Sequence[SliceSource], recording: EmbeddedLog, bar: Any, folder: Path
+) -> Appended:
     """Record what is not recorded yet, and show how much of it is done."""
     start: dict[tuple[str, int], int] = {}
     end: dict[tuple[str, int], int] = {}
@@ -81,7 +86,9 @@ def _record(slices: Sequence[SliceSource], recording: EmbeddedLog, bar: Any) -> 
         rest = source.cut(start=Position(todo), end=Position({tp: source.end[tp] for tp in todo}))
         for chunk in rest.chunks():
             for window in cut_rows(chunk, BATCH_ROWS):
-                records += _record_window(window, recording)
+                frame = _record_window(window, recording)
+                records += frame.height
+                _keep_schemas(source, frame, folder / SCHEMAS)
                 tp = (window.topic, window.partition)
                 start.setdefault(tp, window.start)
                 end[tp] = window.end
@@ -113,7 +120,16 @@ def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition,
     return starts
 
 
-def _record_window(window: Chunk, recording: EmbeddedLog) -> int:
+def _keep_schemas(source: SliceSource, frame: pl.DataFrame, folder: Path) -> None:
+    """Keep the schemas that records name with them: a registry may forget."""
+    for schema in source.codebook.used((frame["value"], frame["key"])):
+        path = folder / f"{schema.id}.json"
+        if not path.exists():
+            folder.mkdir(exist_ok=True)
+            path.write_text(schema.to_json(), encoding="utf-8")
+
+
+def _record_window(window: Chunk, recording: EmbeddedLog) -> pl.DataFrame:
     now = pl.lit(datetime.now(UTC), dtype=TIMESTAMP)
     frame = window.raw.with_columns(pl.col("recorded_at").fill_null(now)).collect()
     inside = [
@@ -124,7 +140,7 @@ def _record_window(window: Chunk, recording: EmbeddedLog) -> int:
     recording.record_batch(
         window.topic, window.partition, frame, window.end, inside, start=window.start
     )
-    return frame.height
+    return frame
 
 
 def _make_topics(source: SliceSource, recording: EmbeddedLog) -> None:
