@@ -142,13 +142,16 @@ def report(
     """
     asked = _Asked(stream, start, end, key, address, out, on_expired, as_json)
     _check(asked, since=since, every=every, first=first, at=at, name=name, parameters=parameter)
+    if since is None and (keep is not None or keep_days is not None):
+        raise typer.BadParameter("--keep and --keep-days go with --since-last")
     values = dict(_parameter(text) for text in parameter or ())
     with _exit_codes():
         if at is not None:
             series = Series(out, since or name or notebook.stem)
             with series.lock:
-                moment = parse_instant(at, tz=UTC, base_ms=int(time.time() * 1000))
-                _end(again(series, past(series, from_ms(moment))), as_json)
+                now_ms = int(time.time() * 1000)
+                at_ms = now_ms if at == "now" else parse_instant(at, tz=UTC, base_ms=now_ms)
+                _end(again(series, past(series, from_ms(at_ms))), as_json)
             return
         recipe = Recipe.read(notebook, values, show_code=show_code, fail_on_alert=fail_on_alert)
         if since is not None:
