@@ -17,6 +17,7 @@ help:
 	@echo "make test    set up, check style and types, run all tests"
 	@echo "make bench   set up, measure speed and memory"
 	@echo "make bench-kafka   the same from a Kafka broker, beside other clients"
+	@echo "make bench-table   of that, tables of 20 million events"
 	@echo "make soak    all tests at their full counts (hours)"
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove everything that the words above have made"
@@ -42,6 +43,9 @@ bench: $(VENV)/installed-dev
 bench-kafka: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m tests.benchmarks kafka
+
+bench-table: $(VENV)/installed-dev
+	$(BIN)/python -m tests.benchmarks table
 
 soak: $(VENV)/installed-dev
 	WORKBENCH_SOAK=1 $(BIN)/pytest --timeout=0
