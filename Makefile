@@ -1,7 +1,7 @@
 # What a clone needs, in one word each.  Set-up happens by itself: the first word that needs the
 # virtual environment makes it, and makes it again when pyproject.toml has changed.
 .POSIX:
-.PHONY: help demo lab test bench bench-kafka soak wheel clean
+.PHONY: help demo lab test bench bench-kafka bench-table soak wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
