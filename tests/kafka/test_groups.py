@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 
 import workbench as wb
 from tests.conftest import SOAK
@@ -22,6 +23,8 @@ from workbench.errors import GroupError, GroupInUse, LeaseLost
 from workbench.log.kafka import KafkaLog, groups
 from workbench.log.protocol import TopicSpec
 from workbench.positions import Position
+from workbench.source.follow import follow
+from workbench.source.stream import Asked, StreamSource
 
 pytestmark = pytest.mark.kafka
 
@@ -278,3 +281,30 @@ def test_a_group_of_another_tool_is_refused(
     member = second.join(topic, start, join_existing=True)
     assert member.assignment()[topic, 0] == 3
     member.leave()
+
+
+@pytest.mark.parametrize("group", [None, "grows"])
+def test_a_partition_that_is_added_is_read_from_its_first_record(
+    cluster: KafkaLog,
+    admin: KafkaAdminClient,
+    topic: str,
+    group: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that the caller has left out stays out."""
+    monkeypatch.setattr(groups, "LOOK_SECONDS", 0.5)
+    start = Position({(topic, n): 0 for n in range(PARTITIONS - 1)})
+    for number in range(PARTITIONS):
+        cluster.append(topic, frame(numbered(2, partition=number)))
+    stream = StreamSource(cluster, (topic,), Asked("bytes"))
+    batches = follow(stream, start, group=group and f"{group}-{topic}", timeout=60)
+    seen = set(next(batches).select("partition", "offset").rows())
+    admin.create_partitions({topic: PARTITIONS + 1})
+    admin.wait_for_topics([topic])
+    cluster.append(topic, frame(numbered(2, partition=PARTITIONS)))
+    for batch in batches:
+        seen |= set(batch.select("partition", "offset").rows())
+        if (PARTITIONS, 1) in seen:
+            break
+    wanted = [*range(PARTITIONS - 1), PARTITIONS]
+    assert seen == {(partition, at) for partition in wanted for at in range(2)}

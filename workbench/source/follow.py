@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.errors import LeaseLost
 from workbench.log.protocol import Membership
-from workbench.positions import Position
+from workbench.positions import Position, TopicPartition
 from workbench.source.stream import StreamSource
 
 #: How many offsets per partition one batch covers at most.
@@ -35,7 +35,8 @@ def follow(
 
     With a group, the position is committed when the loop body has finished and asks for the next
     batch; after a `break`, an error or a crash in the body that batch comes again (at-least-once).
-    Ends when `until` is reached or nothing came for `timeout` seconds; by default never.
+    A partition that is added to a topic meanwhile is read from its first record.  Ends when `until`
+    is reached or nothing came for `timeout` seconds; by default never.
 
     For one thread; several processes of one group share the partitions.
     """
@@ -44,19 +45,28 @@ def follow(
         if group is None
         else stream.backend.join(group, start, join_existing=join_existing)
     )
+    # Alone, what is added to a topic is ours; a group gives it to one of its members.
+    known = frozenset(stream.end()) if group is None else None
     try:
-        yield from _consume(stream, member, until, timeout)
+        yield from _consume(stream, member, known, until, timeout)
     finally:
         member.leave()
 
 
 def _consume(
-    stream: StreamSource, member: Membership, until: Position | None, timeout: float | None
+    stream: StreamSource,
+    member: Membership,
+    known: frozenset[TopicPartition] | None,
+    until: Position | None,
+    timeout: float | None,
 ) -> Iterator[pl.DataFrame]:
     quiet_since = time.monotonic()
     while True:
         position = member.assignment()
         end = stream.end()
+        if known is not None:
+            added = {tp: 0 for tp in end if tp not in known and tp not in position}
+            position = position.merge(added)
         stop = Position(
             {
                 tp: max(min(end[tp], offset + BATCH_OFFSETS, *_limit(until, tp)), offset)
@@ -77,7 +87,7 @@ def _consume(
                 _log.warning("%s", error)
             quiet_since = time.monotonic()
             continue
-        if until is not None and all(position[tp] >= until[tp] for tp in position if tp in until):
+        if until is not None and all(position[tp] >= until.get(tp, 0) for tp in position):
             return
         patience = WAIT_SECONDS
         if timeout is not None:
@@ -87,8 +97,8 @@ def _consume(
         stream.backend.wait(position, patience)
 
 
-def _limit(until: Position | None, tp: tuple[str, int]) -> tuple[int, ...]:
-    return () if until is None or tp not in until else (until[tp],)
+def _limit(until: Position | None, tp: TopicPartition) -> tuple[int, ...]:
+    return () if until is None else (until.get(tp, 0),)
 
 
 class _Alone:

@@ -25,6 +25,8 @@ LEASE_SECONDS = 10.0
 BODY_SECONDS = 300.0
 #: How long joining may take: the other members' bodies, and the leases of the dead, in seconds.
 JOIN_SECONDS = BODY_SECONDS + 3 * LEASE_SECONDS
+#: How soon a partition that is added to a topic is given to a member, in seconds.
+LOOK_SECONDS = 60.0
 _ANSWER_MS = int(CONNECT_SECONDS * 1000)
 
 
@@ -107,19 +109,29 @@ class KafkaMembership:
                 session_timeout_ms=int(LEASE_SECONDS * 1000),
                 heartbeat_interval_ms=int(LEASE_SECONDS * 100),
                 max_poll_interval_ms=int(BODY_SECONDS * 1000),
+                metadata_max_age_ms=int(LOOK_SECONDS * 1000),
             ),
         )
         self._consumer = consumer
         self._coordinator = consumer._coordinator
         self._left = False
-        consumer.subscribe(sorted(start.by_topic()))
+        topics = sorted(start.by_topic())
+        #: What the caller does not want; a partition that is added later is not one of these.
+        self._left_out = {
+            (topic["name"], part["partition_index"])
+            for topic in client.describe(topics)
+            for part in topic["partitions"]
+        } - set(start)
+        consumer.subscribe(topics)
         # Metadata that comes while the group forms would make its leader start all over.
         client.call("describe topics", consumer.topics)
 
     def assignment(self) -> Position:
         """What this member holds now; see `Membership.assignment`."""
         self._settle()
-        mine = [p for p in self._consumer.assignment() if (p.topic, p.partition) in self._start]
+        mine = [
+            p for p in self._consumer.assignment() if (p.topic, p.partition) not in self._left_out
+        ]
         found = self._client.call(
             f"read positions of the group {self._group!r}",
             lambda: self._coordinator.fetch_committed_offsets(mine, timeout_ms=_ANSWER_MS),
@@ -127,7 +139,7 @@ class KafkaMembership:
         return Position(
             {
                 (p.topic, p.partition): (
-                    found[p].offset if p in found else self._start[p.topic, p.partition]
+                    found[p].offset if p in found else self._start.get((p.topic, p.partition), 0)
                 )
                 for p in mine
             }
