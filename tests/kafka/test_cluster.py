@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +167,11 @@ def test_three_hundred_topics_cost_as_much_as_one(
     cluster.append(names[7], frame(numbered(3)))
     cluster.details(names)  # by then every partition has its leader
     requests.clear()
-    with wb.connect(cluster.hint) as log:
-        log._backend = cluster
-        assert log.topics(f"{topic_name}*")["topic"].to_list() == names
-        assert requests == ["Metadata"]
-        requests.clear()
-        found = log.topics(f"{topic_name}*", details=True)
+    log = wb.Log(cluster, tz=UTC, max_read=None)  # others use the cluster too: it stays open
+    assert log.topics(f"{topic_name}*")["topic"].to_list() == names
+    assert requests == ["Metadata"]
+    requests.clear()
+    found = log.topics(f"{topic_name}*", details=True)
     assert found["topic"].to_list() == names
     assert found["offsets"].to_list() == [3 if n == 7 else 0 for n in range(300)]
     assert found["last"].drop_nulls().len() == 1
