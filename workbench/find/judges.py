@@ -9,14 +9,12 @@ from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
-import duckdb
 import polars as pl
 
 from workbench.errors import DefinitionError
 from workbench.find.found import COLUMNS
 from workbench.records import Chunk
 from workbench.source.slice import SliceSource
-from workbench.source.sql import check_names, query
 
 
 class Judge(Protocol):
@@ -128,6 +126,8 @@ class Condition:
         return _outcomes(chunk, self._asked(records), "condition")
 
     def _asked(self, records: pl.DataFrame) -> pl.DataFrame:
+        from workbench.source.sql import query
+
         frame = records.with_columns(record_offset="offset")
         return query(self._sql, {"slice": frame}).rename({"record_offset": "offset"})
 
@@ -137,6 +137,10 @@ def _columns(where: str, schema: pl.Schema) -> list[str]:
 
     Raises DefinitionError for what is no condition on one record alone.
     """
+    import duckdb
+
+    from workbench.source.sql import check_names
+
     check_names(schema)
     trees = []
     for text in (f"SELECT 1 FROM slice WHERE {where}\n", f"SELECT 1 FROM slice WHERE ({where}\n)"):
