@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -250,6 +252,93 @@ def test_a_trail_is_plain_data(bank: wb.Slice, tmp_path: Path) -> None:
     frame = bank.trail("A-1", by="account", duplicates_by="id").frame()
     frame.write_parquet(tmp_path / "trail.parquet")
     assert pl.read_parquet(tmp_path / "trail.parquet").equals(frame)
+
+
+def test_actors_are_counted_and_shown_beside_the_times(bank: wb.Slice) -> None:
+    trail = bank.trail("A-1", by="account", actor="kind")
+    counted = trail.actors()
+    assert counted.columns == ["kind", "events", "first", "last"]
+    assert counted.rows() == [
+        ("deposit", 1, at(0), at(0)),
+        ("fee", 1, at(2), at(2)),
+        ("card", 3, at(4), at(9)),
+    ]
+    html = trail._repr_mimebundle_()["text/html"]
+    assert "Who acted" in html
+    assert html.index(">timestamp<") < html.index(">kind<") < html.index(">topic<")
+    two = bank.trail("A-1", by="account", actor=["kind", "partition"]).actors()
+    assert two.select("kind", "partition").rows() == [("deposit", 0), ("fee", 1), ("card", 0)]
+    with pytest.raises(DefinitionError, match="no actor is named"):
+        bank.trail("A-1", by="account").actors()
+    with pytest.raises(DefinitionError, match="did you mean 'kind'"):
+        bank.trail("A-1", by="account", actor="kin")
+
+
+LONG = "x" * 5000
+
+
+@pytest.fixture
+def hostile(log: wb.Log) -> wb.Slice:
+    """Text that a spreadsheet or a browser would take for more than text; large numbers."""
+    schema = {"text": str, "big": int, "exact": pl.Decimal(30, 2), "seen": str, "late": bool}
+    log.create("bank", partitions=1, schema=schema)
+    texts = ["=1+1", "'quoted", "-", "<script>alert(1)</script>", 'a,"b"\n', "", None, LONG]
+    whole = "12345678901234567890"
+    for n, text in enumerate(texts):
+        seen = f"2026-11-03T11:00:{n:02}Z"
+        body = json.dumps({"text": text, "big": 2**63 - 1 - n, "seen": seen, "late": True})
+        value = f'{body[:-1]}, "exact": {whole}.25}}'.encode()
+        append(log, {"at": 60 - n, "key": b"K", "value": value})
+    return log.stream("bank", time="seen").all()
+
+
+def test_a_csv_for_spreadsheets_loses_nothing(hostile: wb.Slice, tmp_path: Path) -> None:
+    trail = hostile.trail("K")
+    trail.to_csv(tmp_path / "trail.csv")
+    with (tmp_path / "trail.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    frame = trail.frame()
+    assert list(rows[0]) == frame.columns
+    for row in rows:
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+        # What a spreadsheet would take for a number, it keeps whole.
+        assert not any(len(cell) > 15 for cell in row.values() if cell.isdecimal())
+
+    def own(cell: str) -> str:
+        return cell.removeprefix("'")
+
+    assert [own(row["text"]) for row in rows] == [text or "" for text in frame["text"]]
+    assert [int(own(row["big"])) for row in rows] == frame["big"].to_list()
+    assert [Decimal(own(row["exact"])) for row in rows] == frame["exact"].to_list()
+    after = [json.loads(row["after"]) for row in rows]
+    assert [one["big"] for one in after] == [str(big) for big in frame["big"]]
+    assert [row["timestamp"] for row in rows] == [
+        time.isoformat() for time in frame["timestamp"].to_list()
+    ]
+
+
+def test_a_parquet_file_is_the_frame(hostile: wb.Slice, tmp_path: Path) -> None:
+    trail = hostile.trail("K")
+    trail.to_parquet(tmp_path / "trail.parquet")
+    assert pl.read_parquet(tmp_path / "trail.parquet").equals(trail.frame())
+
+
+def test_a_page_holds_every_event_and_value_as_text(hostile: wb.Slice, tmp_path: Path) -> None:
+    trail = hostile.trail("K", actor="text")
+    trail.to_html(tmp_path / "trail.html")
+    page = (tmp_path / "trail.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "@page" in page
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert LONG in page
+    assert all(str(2**63 - 1 - n) in page for n in range(8))
+    assert "In the order of seen, which the event says itself" in page
+    assert "timestamp is the record&#x27;s own, stamped by the producer" in page
+    assert page.index(">seen<") < page.index(">timestamp<") < page.index(">text<")
+    plain = hostile.trail("K", time="timestamp")
+    plain.to_html(tmp_path / "plain.html")
+    assert "In the order of timestamp" in (tmp_path / "plain.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

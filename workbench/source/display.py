@@ -59,11 +59,13 @@ def html_table(
     *,
     caption: str,
     rows: int = SHOWN_ROWS,
+    characters: int | None = SHOWN_CHARACTERS,
     marks: Mapping[int, str] | None = None,
 ) -> str:
     """A frame as an HTML table in which every cell is escaped text.
 
-    Long tables and long cells are cut, and say so.  `marks` gives a background colour per row.
+    Long tables and long cells are cut, and say so; `characters=None` cuts no cell.  `marks` gives
+    a background colour per row.
     """
     numeric = [dtype.is_numeric() for dtype in frame.dtypes]
     shown = frame.head(rows)
@@ -81,7 +83,7 @@ def html_table(
         colour = (marks or {}).get(number)
         lines.append(f'<tr style="background:{colour};color:#000">' if colour else "<tr>")
         lines += [
-            f'<td style="text-align:{_side(right)}">{_cell(value)}</td>'
+            f'<td style="text-align:{_side(right)}">{_cell(value, characters)}</td>'
             for value, right in zip(row, numeric, strict=True)
         ]
         lines.append("</tr>")
@@ -93,7 +95,25 @@ def html_block(title: str, parts: Iterable[str]) -> str:
     return f"<div><strong>{escape(title)}</strong>{''.join(parts)}</div>"
 
 
-def text(value: object) -> str:
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 12px/1.4 sans-serif; margin: 2em }} td, th {{ padding: 1px 6px; text-align: left;
+border-bottom: 1px solid #ccc; vertical-align: top; overflow-wrap: anywhere }}
+th, td[style*="right"] {{ overflow-wrap: normal }}
+table {{ border-collapse: collapse }} thead {{ display: table-header-group }}
+tr {{ break-inside: avoid }} img {{ max-width: 100%; height: auto }}
+@page {{ size: A4 landscape; margin: 12mm }}
+@media print {{ body {{ font-size: 8px; margin: 0; print-color-adjust: exact }} }}
+</style></head><body><h1>{title}</h1>{body}</body></html>
+"""
+
+
+def html_page(title: str, body: str) -> str:
+    """A page of its own that prints well; `body` is HTML."""
+    return _PAGE.format(title=escape(title), body=body)
+
+
+def text(value: object, characters: int | None = SHOWN_CHARACTERS) -> str:
     """One value as people read it: null, times to the millisecond, long text cut and marked."""
     if value is None:
         return "null"
@@ -101,13 +121,13 @@ def text(value: object) -> str:
         form = "milliseconds" if value.microsecond else "seconds"
         return value.replace(tzinfo=None).isoformat(" ", form)
     plain = f"{value:,.6g}" if isinstance(value, float) else str(value)
-    if len(plain) > SHOWN_CHARACTERS:
-        return f"{plain[:SHOWN_CHARACTERS]}… ({len(plain):,} characters)"
+    if characters is not None and len(plain) > characters:
+        return f"{plain[:characters]}… ({len(plain):,} characters)"
     return plain
 
 
-def _cell(value: object) -> str:
-    return "<em>null</em>" if value is None else escape(text(value))
+def _cell(value: object, characters: int | None) -> str:
+    return "<em>null</em>" if value is None else escape(text(value, characters))
 
 
 def _side(right: bool) -> str:

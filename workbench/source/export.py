@@ -15,6 +15,12 @@ from workbench.errors import DefinitionError
 #: The largest integer up to which JSON numbers are exact everywhere.
 _EXACT = 2**53
 
+#: What makes a spreadsheet take the text of a cell for a formula, and what marks such a text.
+_FORMULA = r"^['=+\-@\t\r]"
+
+#: How many characters of a number a spreadsheet keeps.
+_KEPT = 15
+
 _TIME = "%Y-%m-%dT%H:%M:%S%.f"
 
 
@@ -54,6 +60,28 @@ def flat(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(
         [_flat_column(frame[name], dtype) for name, dtype in frame.schema.items()]
     )
+
+
+def harmless(frame: pl.DataFrame) -> pl.DataFrame:
+    """What `flat` gives, so that a spreadsheet keeps it as it is.
+
+    An apostrophe stands before text that it would take for a formula (or that begins with one),
+    and before numbers that it would round; whoever takes one off again has the value.
+    """
+    return frame.with_columns(
+        pl.when(_spoilt(name, dtype))
+        .then(pl.concat_str(pl.lit("'"), name))
+        .otherwise(pl.col(name).cast(pl.String))
+        .alias(name)
+        for name, dtype in frame.schema.items()
+        if dtype == pl.String or dtype.is_decimal() or dtype.is_integer()
+    )
+
+
+def _spoilt(name: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.String:
+        return pl.col(name).str.contains(_FORMULA)
+    return pl.col(name).cast(pl.String).str.len_bytes() > _KEPT
 
 
 def _exact(value: Any) -> Any:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from workbench.source.display import html_block, html_table, text
+from workbench.source.display import (
+    SHOWN_CHARACTERS,
+    SHOWN_ROWS,
+    html_block,
+    html_page,
+    html_table,
+    text,
+)
 
 if TYPE_CHECKING:
     from workbench.trail.trail import Trail
@@ -33,7 +41,7 @@ def describe(trail: Trail) -> str:
     return "\n".join([*lines, trail.completeness.statement])
 
 
-def changes(row: dict[str, object]) -> str:
+def changes(row: dict[str, object], characters: int | None = SHOWN_CHARACTERS) -> str:
     """`balance 100.00 → 40.00`: what one event changed."""
     before, after = row["before"] or {}, row["after"] or {}
     assert isinstance(before, dict)
@@ -41,9 +49,9 @@ def changes(row: dict[str, object]) -> str:
     names = row["changed"]
     assert isinstance(names, list)
     return ", ".join(
-        f"{name} {text(before[name])} → {text(after[name])}"
+        f"{name} {text(before[name], characters)} → {text(after[name], characters)}"
         if name in before
-        else f"{name} {text(after[name])}"
+        else f"{name} {text(after[name], characters)}"
         for name in names
     )
 
@@ -51,28 +59,54 @@ def changes(row: dict[str, object]) -> str:
 def as_html(trail: Trail, picture: str = "") -> str:
     """What a saved notebook shows: the statement, the picture, the events, what is missing."""
     title, *facts = describe(trail).splitlines()
+    tables = _tables(trail, SHOWN_ROWS, SHOWN_CHARACTERS)
+    return html_block(title, [f"<p>{'<br>'.join(map(escape, facts))}</p>", picture, *tables])
+
+
+def page(trail: Trail) -> str:
+    """A page for printing: every event, and every value whole."""
+    title, *facts = describe(trail).splitlines()
+    facts += [clocks(trail), f"Log {trail.source.address.log_id}"]
+    told = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
+    return html_page(title, told + "".join(_tables(trail, max(trail.frame().height, 1), None)))
+
+
+def clocks(trail: Trail) -> str:
+    """Whose clock each time is of, and which one orders the events."""
+    names = {"create": "the producer", "append": "the log", "none": "nobody"}
+    source = trail.source
+    stamped = sorted({names[source.backend.topic(t).timestamp_type] for t in source.address.topics})
+    told = f"timestamp is the record's own, stamped by {' or '.join(stamped)}"
+    if trail.time == "timestamp":
+        return f"In the order of timestamp; {told}"
+    return f"In the order of {trail.time}, which the event says itself; {told}"
+
+
+def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
+    """The events, with both clocks and then the actors first; what is odd, and what is missing."""
     events = trail.frame()
-    fields = [name for name in trail.source.schema if name not in ("key", trail.by, "decode_error")]
-    shown = events.select(pl.col(name) for name in fields if name in events.columns)
-    told = {"row changes": changes} if trail.has_rows else {}
-    told["remark"] = _remark
-    shown = shown.with_columns(
-        pl.Series(name, [tell(row) for row in events.iter_rows(named=True)], dtype=pl.String)
-        for name, tell in told.items()
-    )
+    first = dict.fromkeys([trail.time, "timestamp", *trail.actor])
+    others = [n for n in trail.source.schema if n not in ("key", trail.by, "decode_error", *first)]
+    shown = events.select(name for name in (*first, *others) if name in events.columns)
+    told = {"remark": [_remark(row) for row in events.iter_rows(named=True)]}
+    if trail.has_rows:
+        told["row changes"] = [changes(row, characters) for row in events.iter_rows(named=True)]
+    shown = shown.with_columns(pl.Series(n, lines, dtype=pl.String) for n, lines in told.items())
     marks = {
         n: _LATE if late else _DUPLICATE
         for n, (late, again) in enumerate(events.select("late", "duplicate_of").iter_rows())
         if late or again
     }
     caption = "Events, in display order: there is no order across partitions"
-    parts = [f"<p>{'<br>'.join(map(escape, facts))}</p>", picture]
-    parts.append(html_table(shown, caption=caption, marks=marks))
+    table = partial(html_table, rows=rows, characters=characters)
+    parts = [table(shown, caption=caption, marks=marks)]
+    if trail.actor:
+        parts.append(table(trail.actors(), caption="Who acted"))
     if trail.undecodable.height:
         parts.append(html_table(trail.undecodable, caption="Did not decode; may be about it"))
     if trail.gaps.height:
         parts.append(html_table(trail.gaps, caption="Offsets without a record"))
-    return html_block(title, parts)
+    return parts
 
 
 def _remark(row: dict[str, object]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
@@ -12,10 +14,11 @@ from workbench.positions import Position
 from workbench.records import COORDINATES
 from workbench.source import display
 from workbench.source.event_time import time_column
+from workbench.source.export import flat, harmless
 from workbench.source.slice import SliceSource
 from workbench.trail.rows import before_and_after, last_known, of_table
 from workbench.trail.scan import LATE, TIME, TOMBSTONE, scan
-from workbench.trail.show import as_html, describe
+from workbench.trail.show import as_html, describe, page
 
 #: What a trail adds to the columns of its slice; a payload field of such a name is `value_<name>`.
 ADDED = ("late", "duplicate_of", "before", "after", "changed")
@@ -58,6 +61,9 @@ class Trail:
         nulls for an event that is not in the table.  By default the row is the last known value
         of each payload field; a null leaves what was known, a tombstone (where `by` is the key)
         clears it.
+    actor
+        The column, or columns, that say who did it, such as `"booked_by"`: shown beside the
+        times, and counted by `actors()`.
 
     Attributes
     ----------
@@ -91,9 +97,11 @@ class Trail:
         duplicates_by: str | None = None,
         time: str | None = None,
         table: Rows | None = None,
+        actor: str | Sequence[str] = (),
     ) -> None:
         schema = source.schema
-        for name in (by, duplicates_by):
+        self.actor = (actor,) if isinstance(actor, str) else tuple(actor)
+        for name in (by, duplicates_by, *self.actor):
             if name is not None and name not in schema:
                 raise DefinitionError(f"no column {name!r}", hint=did_you_mean(name, schema))
         if table is not None and table.by != (by,):
@@ -128,6 +136,42 @@ class Trail:
         There is no order across partitions; within one, the offsets are authoritative.
         """
         return self._frame
+
+    def actors(self) -> pl.DataFrame:
+        """A row per actor, in the order in which they first acted.
+
+        Columns: those of `actor`, `events` (UInt32), `first` and `last` (the times of their first
+        and last event).  Raises DefinitionError where the trail has not been told the actor.
+        """
+        if not self.actor:
+            raise DefinitionError("no actor is named", hint='trail(…, actor="booked_by")')
+        names = {name: f"value_{name}" if name in ADDED else name for name in self.actor}
+        time = pl.col(f"value_{self.time}" if self.time in ADDED else self.time)
+        who = [pl.col(column).alias(name) for name, column in names.items()]
+        return self._frame.group_by(who, maintain_order=True).agg(
+            events=pl.len(), first=time.min(), last=time.max()
+        )
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write `frame()` as CSV for spreadsheets, nothing lost.
+
+        Times are RFC 3339, bytes Base64, lists and rows JSON in which integers beyond 2^53 are
+        text.  An apostrophe stands before text that a spreadsheet would take for a formula (or
+        that begins with one), and before numbers that it would round.
+        """
+        harmless(flat(self._frame)).write_csv(path)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write `frame()` as Parquet, types and all."""
+        self._frame.write_parquet(path)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write one page for printing (A4, landscape): every event, every value whole.
+
+        What is known of the clocks, of missing offsets and of records that did not decode is
+        there too.
+        """
+        Path(path).write_text(page(self), encoding="utf-8")
 
     def chart(self) -> Any:
         """The events on a time line as an `altair.Chart`; late ones and duplicates are marked."""
