@@ -75,7 +75,8 @@ class TopicInfo:
 
     `id` is the topic's own identity: a topic that was deleted and made again has another one.
     Retention is null for "forever", and where the cleanup policy is `"unknown"`.  `source_log` is
-    set on recordings: the id of the log that the records came from.
+    set on recordings: the id of the log that the records came from.  `masked` are the fields that
+    an administrator hides here: what is read is then not what is stored.
     """
 
     name: str
@@ -87,6 +88,7 @@ class TopicInfo:
     timestamp_type: TimestampType = "create"
     schema: Schema | None = None
     source_log: str | None = None
+    masked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

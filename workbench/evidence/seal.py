@@ -77,6 +77,7 @@ def seal(
     key = None if sign is None else signing.load_key(sign)
     source = replace(source, backend=source.backend.uncached())
     source.check_topics()
+    _refuse_masked(source)
     whole = source.narrow(source.address.unfiltered())
     with Packing(Path(path)) as packing:
         before = ends(whole)
@@ -124,6 +125,18 @@ def seal(
         missing=sum(gap.end - gap.start for part in parts for gap in part.gaps),
         signature=signature,
     )
+
+
+def _refuse_masked(source: SliceSource) -> None:
+    """Raise EvidenceError where what is read is not what the log holds."""
+    for topic in source.address.topics:
+        masked = source.backend.topic(topic).masked
+        if masked:
+            raise EvidenceError(
+                f"the settings hide {', '.join(masked)} of topic {topic!r}, so that what could be "
+                "sealed is not what the log holds",
+                hint="seal it where nothing is hidden, and hand on a disclosed copy",
+            )
 
 
 def ends(source: SliceSource) -> dict[TopicPartition, PartitionInfo]:

@@ -136,17 +136,17 @@ class KafkaLog:
     def topics(self) -> list[TopicInfo]:
         """All topics but Kafka's own, by name, in one request: without their settings."""
         known = topics.infos(self._client)
-        return [self._with_schema(info) for info in known if self._limits.allows(info.name)]
+        return [self._as_known(info) for info in known if self._limits.allows(info.name)]
 
     def topic(self, name: str) -> TopicInfo:
         """One topic.  Raises `UnknownTopic`, `AccessDenied`."""
         self._limits.check(name)
-        return self._with_schema(topics.info(self._client, name))
+        return self._as_known(topics.info(self._client, name))
 
     def details(self, names: Sequence[str]) -> list[tuple[TopicInfo, list[PartitionInfo]]]:
         """Topics with their settings and partitions; see `LogBackend.details`."""
         found = topics.details(self._client, [n for n in names if self._limits.allows(n)])
-        return [(self._with_schema(info), parts) for info, parts in found]
+        return [(self._as_known(info), parts) for info, parts in found]
 
     def partitions(self, topic: str) -> list[PartitionInfo]:
         """The ends of each partition, now: one round trip to each leader."""
@@ -167,7 +167,7 @@ class KafkaLog:
         info = self.topic(spec.name)
         if spec.schema is not None:
             self._schemas.keep(info.id, spec.schema)
-        return self._with_schema(info)
+        return self._as_known(info)
 
     def pin_schema(self, topic: str, schema: Schema) -> bool:
         """Keep a schema in a file of the user's, since a cluster cannot; see `Schemas`."""
@@ -326,9 +326,10 @@ class KafkaLog:
         compacted = "compact" in info.cleanup_policy
         return Range(info.name, info.id, partition, start, end, isolation, compacted)
 
-    def _with_schema(self, info: TopicInfo) -> TopicInfo:
-        schema = self._schemas.get(info.id)
-        return info if schema is None else replace(info, schema=schema)
+    def _as_known(self, info: TopicInfo) -> TopicInfo:
+        """With what the cluster does not say: its pinned schema, and what is hidden of it."""
+        schema, masked = self._schemas.get(info.id), self._limits.hidden(info.name)
+        return replace(info, schema=info.schema if schema is None else schema, masked=masked)
 
     def _check_writable(self) -> None:
         if not self._writable:
