@@ -121,9 +121,16 @@ def test_a_notebook_finds_its_stories_from_an_address_alone(
 
 @each
 @pytest.mark.filterwarnings("ignore::workbench.errors.UnknownFields")
-def test_a_notebook_runs_over_a_quiet_day(path: Path, elsewhere: wb.Log) -> None:
+@pytest.mark.parametrize(
+    "hours",
+    [("2026-11-08T06:00", "2026-11-08T18:00"), ("2026-10-08", "2026-10-09")],
+    ids=["quiet", "empty"],
+)
+def test_a_notebook_runs_where_nothing_happened(
+    path: Path, hours: tuple[str, str], elsewhere: wb.Log
+) -> None:
     """In this process, which is many times faster; nothing is shown."""
-    day = elsewhere.stream("transactions").between("2026-11-08T06:00", "2026-11-08T18:00")
+    day = elsewhere.stream("transactions").between(*hours)
     space: dict[str, Any] = {}
     with pl.Config():
         for cell in nbformat.read(path, as_version=4).cells:
