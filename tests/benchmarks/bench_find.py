@@ -64,8 +64,8 @@ def run() -> list[dict[str, Any]]:
         files = [path for path in Path(folder).rglob("*.parquet") if ".typed." not in path.name]
         listed = ", ".join(f"'{os.fspath(path)}'" for path in files)
         like = f"contains(decode(value), '{TEXT}')"
-        sql = f"SELECT * FROM read_parquet([{listed}]) WHERE {like}"
-        rows = pl.DataFrame(duckdb.sql(sql).fetchall(), orient="row").height
+        sql = f"SELECT key, value FROM read_parquet([{listed}]) WHERE {like}"
+        rows = len(duckdb.sql(sql).fetchall())
         assert rows == whole.find(TEXT).counts["match"]
         works: dict[str, Callable[[], object]] = {
             "DuckDB, text in the values": lambda: duckdb.sql(sql).fetchall(),
