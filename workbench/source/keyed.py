@@ -50,12 +50,14 @@ class _Index:
 
     path: Path
     bounds: list[int]
+    schema: pl.Schema
 
     def near(self, hashed: int) -> pl.LazyFrame:
         """The groups of rows in which records of that hash are, if there are any."""
         first = max(0, bisect_left(self.bounds, hashed) - 1)
         last = bisect_right(self.bounds, hashed)
-        rows = pl.scan_parquet(self.path, glob=False)
+        # With its schema known a file is opened once, when it is read.
+        rows = pl.scan_parquet(self.path, glob=False, schema=self.schema)
         return rows.slice(first * GROUP_ROWS, (last - first) * GROUP_ROWS)
 
 
@@ -162,7 +164,8 @@ class Keyed:
                 if path.stem == f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()}":
                     path.touch()  # was used just now
                     bounds = json.loads(pl.read_parquet_metadata(path)[_METADATA])
-                    self._checked[name] = _Index(path, bounds)
+                    schema = pl.Schema(pl.read_parquet_schema(path))
+                    self._checked[name] = _Index(path, bounds, schema)
                     return self._checked[name]
                 path.unlink()
         return None

@@ -36,7 +36,7 @@ LEAST_SECONDS = 0.05
 #: and so many times what the file takes.  A long fold stops as often for files.
 WORTH = 4.0
 #: How many records are folded at least before such a stop, which has a price of its own.
-LEAST_STEP = 500_000
+LEAST_STEP = 2_000_000
 
 #: What is held in memory, in bytes, beside the newest state.
 MEMORY_BYTES = 256 << 20
