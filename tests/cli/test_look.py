@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import re
 import subprocess
@@ -147,6 +149,35 @@ def test_query_writes_files(log: Path, command: Command, tmp_path: Path) -> None
     assert [json.loads(line)["big"] for line in lines] == [str(BIG)] * 2
     assert command("query", "log#orders", sql, "--out", "all.xls").code == 1
     assert command("query", "log#orders", sql, "--csv", "--json").code == 2
+
+
+def test_query_loses_nothing_in_any_form(log: Path, command: Command, tmp_path: Path) -> None:
+    sql = """SELECT 18446744073709551615::UBIGINT AS u, -9223372036854775807 AS i,
+        1234567890123456789012345678.0123456789::DECIMAL(38, 10) AS d, NULL AS n, '' AS e,
+        {'raw': 'x'::BLOB, 'big': 9007199254740993} AS s,
+        TIMESTAMP '2026-01-01 00:00:00.123456' AS t
+    """
+    exact = {
+        "u": "18446744073709551615",
+        "i": "-9223372036854775807",
+        "d": "1234567890123456789012345678.0123456789",
+        "t": "2026-01-01T00:00:00.123456",
+    }
+    nested = {"raw": "eA==", "big": "9007199254740993"}
+    (row,) = command("query", "log#orders", sql, "--json").rows
+    assert row == {**exact, "n": None, "e": "", "s": nested}
+    for name in ("all.csv", "all.json", "all.parquet"):
+        assert command("query", "log#orders", sql, "--out", name).code == 0
+    assert json.loads((tmp_path / "all.json").read_text()) == row
+    written = (tmp_path / "all.csv").read_text()
+    (cells,) = csv.DictReader(io.StringIO(written))
+    assert {name: cells[name] for name in exact} == exact
+    assert json.loads(cells["s"]) == nested
+    assert ',,"",' in written
+    frame = pl.read_parquet(tmp_path / "all.parquet")
+    assert frame["u"].to_list() == [2**64 - 1]
+    assert frame["d"].to_list() == [Decimal(exact["d"])]
+    assert frame["s"].to_list() == [{"raw": b"x", "big": 2**53 + 1}]
 
 
 def test_groups(log: Path, command: Command) -> None:
