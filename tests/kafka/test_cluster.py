@@ -20,6 +20,7 @@ from workbench.errors import (
     OutOfSequence,
     ProfileError,
     ReadOnly,
+    TopicChanged,
     TopicExists,
     UnknownTopic,
     Unreachable,
@@ -303,3 +304,20 @@ def test_the_best_rung_is_taken(cluster: KafkaLog, topic_name: str) -> None:
     found, _ = read(cluster, topic_name)
     assert found.schema["value"] == pl.Binary
     assert isinstance(cluster._reader, FetchReader)
+
+
+def test_a_table_of_a_topic_that_was_made_again(
+    kafka: Broker, admin: KafkaAdminClient, eventually: Patience, topic_name: str
+) -> None:
+    """Also where the new one ends where the old one did, so that nothing has to be read."""
+    with wb.connect(f"kafka://{kafka.bootstrap}", write=True) as log:
+        log.create(topic_name, schema={"n": int})
+        log.append(topic_name, {"n": 1})
+        table = log.stream(topic_name).table(by="n", events=pl.len())
+        assert table.now().frame.rows() == [(1, 1)]
+        admin.delete_topics([topic_name])
+        eventually(lambda: topic_name not in log.topics()["topic"])
+        log.create(topic_name, schema={"n": int})
+        log.append(topic_name, {"n": 2})
+        with pytest.raises(TopicChanged):
+            table.now()

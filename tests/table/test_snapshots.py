@@ -331,6 +331,23 @@ def test_a_log_that_was_put_back_and_went_another_way_has_no_snapshots(
         assert state.frame["total"].sum() == sum(range(20)) + 20
 
 
+def test_a_log_that_was_put_back_may_differ_in_values_alone(tmp_path: Path, folder: Path) -> None:
+    at = {"at": "2026-11-03T12:00"}
+    with wb.connect(tmp_path / "log", create=True) as log:
+        log.create("tx", schema={"account": pl.String, "qty": pl.Int64, "at": pl.String})
+    shutil.copytree(tmp_path / "log", tmp_path / "backup")
+    with wb.connect(tmp_path / "log") as log:
+        log.append("tx", [{"account": "A", "qty": 1, **at}] * 40, timestamp="at")
+        balances(log.stream("tx")).now()
+    shutil.rmtree(tmp_path / "log")
+    shutil.move(tmp_path / "backup", tmp_path / "log")
+    with wb.connect(tmp_path / "log") as log:
+        log.append("tx", [{"account": "A", "qty": 2, **at}] * 40, timestamp="at")
+        with pytest.warns(RuntimeWarning, match="other records than it was made from"):
+            state = balances(log.stream("tx")).now()
+        assert state.frame["total"].to_list() == [80]
+
+
 def test_a_snapshot_whose_last_records_have_expired_is_left_alone(
     log: wb.Log, folder: Path
 ) -> None:

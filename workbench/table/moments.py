@@ -36,13 +36,18 @@ class Moments:
         self._left_out = frozenset(tp for tp in known if tp not in self.start)
 
     def position(self, when: When) -> Position:
-        """Where `when` is in each partition of the table; not before its start."""
+        """Where `when` is in each partition of the table; not before its start.
+
+        Raises TopicChanged when a topic was made again: what is held is not of that one.
+        """
         asked = self.stream.resolve(when)
         starts = dict(self.start)
         if not isinstance(when, Mapping):
             # A partition that was added since is read from its first record.
             starts |= {tp: 0 for tp in asked if tp not in starts and tp not in self._left_out}
-        return Position({tp: max(first, asked.get(tp, first)) for tp, first in starts.items()})
+        found = Position({tp: max(first, asked.get(tp, first)) for tp, first in starts.items()})
+        self.stream.slice(found, found).check_topics()
+        return found
 
     def pinned(self, end: Position) -> Position:
         """Where the records before `end` begin, whether or not they are still there."""
@@ -96,8 +101,8 @@ class Moments:
         start = Position({tp: max(end[tp] - _WITNESSES, first[tp]) for tp in newest})
         if self.expired(start, end):
             return None
-        columns = ["topic", "partition", "offset", "timestamp", "key"]
-        rows = self.stream.slice(start, end).lazy().select(columns).collect().rows()
+        newest_records = self.stream.slice(start, end).as_bytes()
+        rows = newest_records.lazy(raw=True).collect().rows()
         return sha256(repr(rows).encode()).hexdigest()
 
     def instant(self, when: When) -> datetime | None:
