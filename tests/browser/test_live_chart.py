@@ -24,6 +24,7 @@ def feed():
     return {"n": made, "value": made % 17}
 
 broken_at = None
+gate = threading.Event()
 line = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="n:Q", y="value:Q")
 line = line.properties(width=500, height=120)
 
@@ -37,7 +38,7 @@ while not any(view.paused for view in _views.values()) and time.monotonic() < de
     time.sleep(0.02)
 print("paused" if any(view.paused for view in _views.values()) else "never paused")
 """
-ONE_FEED = ["workbench-feed", "workbench-view-live.js"]
+ONE_FEED = ["workbench-beat", "workbench-feed", "workbench-view-live.js"]
 
 
 def wait_for_seq(notebook: Notebook, least: int) -> int:
@@ -114,6 +115,14 @@ def test_threads_end_and_what_is_lost_is_told(open_notebook: Open) -> None:
     banner.get_by_role("button", name="Resume").click()
     wait_for_seq(notebook, at + 5)
     assert banner.is_hidden()
+
+    # A read that takes long is told, and is no sign that the kernel is gone.
+    notebook.ask("[setattr(v, 'news', lambda: gate.wait() and None) for v in _views.values()]")
+    page.wait_for_selector(".wb-view[data-condition=busy]", timeout=60_000)
+    page.wait_for_timeout(5_000)
+    assert banner.inner_text() == "Still reading."
+    notebook.ask("gate.set()")
+    banner.wait_for(state="hidden")
 
     # A kernel that has gone leaves no frozen lie.
     notebook.restart()

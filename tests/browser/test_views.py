@@ -38,6 +38,16 @@ trail = player.trail("A-1042", by="account")
 player
 """
 
+#: How many points of a canvas have the colour of bars and dots.
+DRAWN = """
+(canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let drawn = 0;
+  for (let n = 0; n < data.length; n += 4) drawn += data[n] < 90 && data[n + 2] > 150;
+  return drawn;
+}
+"""
+
 
 def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Open) -> None:
     notebook = open_notebook(BANK, LIVE)
@@ -45,12 +55,19 @@ def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Op
     notebook.run(0)
     notebook.run(1)
     page.wait_for_selector(".wb-view canvas", timeout=60_000)
+    canvas = page.locator(".wb-view canvas")
+    empty = canvas.bounding_box()
     notebook.ask("[own.append('readings', {'n': n}).records for n in (5, 95, 7)]")
     alert = page.locator(".wb-alerts tbody tr")
     figures = page.locator(".wb-figures")
     page.locator(".wb-figures", has_text=re.compile(r"3events(?!/)")).wait_for()
     notebook.ask("monitor.stop()")
     notebook.ask("monitor.finish()")
+    # The axes of the rows that have come need more room.
+    page.wait_for_function(
+        "height => document.querySelector('.wb-view canvas').clientHeight > height",
+        arg=empty["height"] if empty else 0,
+    )
     alert.first.wait_for(timeout=30_000)
     assert "critical" in alert.first.inner_text()
     assert "event to screen" in figures.inner_text()
@@ -89,9 +106,19 @@ def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None
         " and state.state.frame.equals(balances.at(day.source.end).frame)"
         " and trail.frame().height == trail.trail.frame().height"
     )
+    pictures = page.locator(".wb-view canvas")
+    pictures.nth(1).wait_for()
+    drawn = [pictures.nth(n).evaluate(DRAWN) for n in range(2)]
+    assert min(drawn) > 0
     page.keyboard.press("Home")
     page.wait_for_function("document.querySelectorAll('.wb-future').length > 40")
     assert notebook.ask("player.played") == 0
+    # Nothing is drawn of what has been unplayed; the trail keeps its legend.
+    page.wait_for_function(
+        f"([, dots]) => {{ const [a, b] = [...document.querySelectorAll('.wb-view canvas')]"
+        f".map({DRAWN}); return a === 0 && b < dots / 2; }}",
+        arg=drawn,
+    )
 
 
 def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:

@@ -18,7 +18,7 @@ import workbench as wb
 from workbench.errors import DefinitionError
 from workbench.player import PlayedTrail
 from workbench.widgets import assets
-from workbench.widgets.view import View
+from workbench.widgets.view import LONGEST_S, View, rest_s
 
 LINE = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="n:Q", y="n:Q")
 
@@ -41,6 +41,8 @@ class Counter(View):
         self.n = 0
         self.done: list[Any] = []
         self.broken = False
+        self.slow = threading.Event()
+        self.slow.set()
         self.messages: list[tuple[str, int, Any]] = []
         self.begun = self.over = 0
         super().__init__("Counter")
@@ -60,6 +62,7 @@ class Counter(View):
     def news(self) -> Any:
         if self.broken:
             raise wb.WorkbenchError("it broke", hint="mend it")
+        self.slow.wait()
         self.n += 1
         return {"n": self.n}
 
@@ -123,6 +126,28 @@ def test_an_error_is_one_sentence_and_can_be_gone_on_from(counter: Counter) -> N
     until(lambda: counter.n > at)
     assert counter.error is None
     assert (counter.begun, counter.over) == (2, 1)
+
+
+def test_a_long_read_is_told_while_it_lasts(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.widgets.view.BEAT_S", 0.05)
+    monkeypatch.setattr("workbench.widgets.view.BUSY_S", 0.2)
+    counter.slow.clear()
+    counter.say(kind="hello", page="a")
+    until(lambda: {"busy": True} in counter.told("beat"))
+    assert not counter.told("news")
+    assert counter.told("beat")[0] == {"busy": False}
+    counter.slow.set()
+    until(lambda: bool(counter.told("news")))
+    counter.say(kind="pause")
+    until(lambda: counter.told("beat")[-1] == {"busy": False})
+
+
+def test_what_costs_much_is_looked_at_seldom_but_is_looked_at() -> None:
+    assert rest_s(0.001, 0.1, 0.25) == 0.25
+    assert rest_s(0.1, 0.1, 0.25) == pytest.approx(1)
+    assert rest_s(60, 0.1, 0.25) == LONGEST_S
 
 
 def test_a_command_that_fails_changes_nothing(counter: Counter) -> None:

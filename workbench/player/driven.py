@@ -81,6 +81,12 @@ class PlayedTable:
                     self._state = state
         return state
 
+    @property
+    def position(self) -> Position:
+        """Per partition the next offset."""
+        with self._lock:
+            return self._position
+
     def rewind(self) -> None:
         """Nothing is held of what was fed."""
 
@@ -95,7 +101,7 @@ class PlayedTable:
 
     def explain(self, key: Any) -> pl.DataFrame:
         """The events that made a row, up to the position."""
-        return self.table.explain(key, at=self._position)
+        return self.table.explain(key, at=self.position)
 
     def __repr__(self) -> str:
         return repr(self.state)

@@ -58,7 +58,7 @@ def table(shown: Table | PlayedTable) -> dict[str, Any]:
     look, moment = (
         (shown.now, shown.end)
         if isinstance(shown, Table)
-        else (lambda: shown.state, lambda: shown.player.position)
+        else (lambda: shown.state, lambda: shown.position)
     )
     first = look()
     still = {"text/plain": repr(first), "text/html": first._repr_html_()}

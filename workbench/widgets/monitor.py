@@ -24,14 +24,14 @@ from workbench.widgets.charts.monitor import (
     live_panels,
     live_points,
 )
-from workbench.widgets.view import PERIOD_S, View
+from workbench.widgets.view import PERIOD_S, View, rest_s
 
 #: How many rows are drawn and how many alerts are listed: the newest.
 SHOWN_ROWS = 1200
 SHOWN_ALERTS = 200
 #: How often the end of the log is asked for, in seconds.
 STATUS_S = 0.5
-#: Looking at the rows again takes at most this share of the time.
+#: Looking at the rows again takes this share of the time.
 SHARE = 0.05
 
 
@@ -106,7 +106,7 @@ class MonitorView(View):
         if now_s >= self._rows_due_s:
             found |= self._rows()
             took_s = time.monotonic() - now_s
-            self._rows_due_s = now_s + max(PERIOD_S, took_s / SHARE)
+            self._rows_due_s = now_s + rest_s(took_s, SHARE, PERIOD_S)
         return found or None
 
     def act(self, command: str, details: Mapping[str, Any]) -> None:

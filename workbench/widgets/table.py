@@ -13,7 +13,7 @@ from workbench.positions import Position
 from workbench.source.display import text
 from workbench.table import State
 from workbench.widgets.ordered import Look, cells, columns
-from workbench.widgets.view import View
+from workbench.widgets.view import View, rest_s
 
 #: How many rows a page may ask for at a time, and how many events explain a row at most.
 MOST_ROWS = 400
@@ -72,7 +72,8 @@ class TableView(View):
         if self._moment is None or now_s < self._due_s or self._moment() == self._at:
             return None
         self._refresh()
-        self._due_s = time.monotonic() + max(AGAIN_S, (time.monotonic() - now_s) / SHARE)
+        done_s = time.monotonic()
+        self._due_s = done_s + rest_s(done_s - now_s, SHARE, AGAIN_S)
         return {**self._shown(), "flash": True}
 
     def act(self, command: str, details: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ class TrailView(View):
     def __init__(self, shown: Trail | PlayedTrail) -> None:
         self._played = shown if isinstance(shown, PlayedTrail) else None
         self._trail = shown.trail if isinstance(shown, PlayedTrail) else shown
-        self._told: list[bool] = []
+        self._told: Position | None = None
         super().__init__(describe(self._trail).split("\n", 1)[0])
 
     def picture(self) -> Mapping[str, Any]:
@@ -38,7 +38,6 @@ class TrailView(View):
         for unneeded in ("$schema", "description", "title"):
             spec.pop(unneeded, None)
         listed = trail.frame().head(MOST_EVENTS)
-        self._told = self._future()
         return {
             "title": title,
             "facts": facts,
@@ -47,15 +46,13 @@ class TrailView(View):
             "total": trail.frame().height,
             "events": [_event(row, trail) for row in listed.iter_rows(named=True)],
             "gaps": {"columns": columns(trail.gaps), "rows": cells(trail.gaps)},
-            "future": self._told,
+            "played": self._played_to(),
         }
 
     def news(self) -> Mapping[str, Any] | None:
-        future = self._future()
-        if future == self._told:
+        if self._played is None or self._played.position == self._told:
             return None
-        self._told = future
-        return {"future": future}
+        return {"played": self._played_to()}
 
     def act(self, command: str, details: Mapping[str, Any]) -> None:
         row = self._trail.frame().row(int(details["number"]), named=True)
@@ -67,13 +64,12 @@ class TrailView(View):
         elif command == "raw":
             self.post("news", {"raw": {"number": details["number"], **_raw(record.as_bytes())}})
 
-    def _future(self) -> list[bool]:
-        """Per event listed, whether it is still to be played."""
+    def _played_to(self) -> dict[str, str] | None:
+        """Per partition the next offset to be played; None where all is shown."""
         if self._played is None:
-            return []
-        position = self._played.position
-        listed = self._trail.frame().head(MOST_EVENTS).select("topic", "partition", "offset")
-        return [offset >= position.get((topic, p), 0) for topic, p, offset in listed.iter_rows()]
+            return None
+        self._told = position = self._played.position
+        return {f"{topic} {p}": str(offset) for (topic, p), offset in position.items()}
 
 
 def _event(row: Mapping[str, Any], trail: Trail) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 A view is fed by its own daemon thread, so that a running cell does not hold it up.  All that it
 tells a page goes through `View.post`, under one lock, as binary messages that are counted; a page
 that misses one asks for the whole picture again, as does a page that was loaded anew.  What a page
-says only enters a queue, which the thread empties.
+says only enters a queue, which the thread empties.  A second thread tells that the view is alive,
+also while the first one waits for a long read.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar
@@ -27,6 +28,10 @@ from workbench.widgets import assets, frontend
 PERIOD_S = 0.05
 #: How often a page hears from a view that has nothing to tell.
 BEAT_S = 1.0
+#: From how long on a page is told that what it waits for is being read.
+BUSY_S = 3.0
+#: However much a look costs, the next one comes after this time.
+LONGEST_S = 1.5
 #: How long a view lives that no page has spoken of, and after its last page said good-bye.
 FORGOTTEN_S = 60.0
 GRACE_S = 5.0
@@ -66,6 +71,8 @@ class View(anywidget.AnyWidget):
     def __init__(self, title: str) -> None:
         self._sending = threading.RLock()
         self._sent = 0
+        self._sent_s = 0.0
+        self._round_s: float | None = None
         self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
         self._wake = threading.Event()
         self._ended = threading.Event()
@@ -112,6 +119,7 @@ class View(anywidget.AnyWidget):
         with self._sending:
             if self.comm is not None:
                 self._sent += 1
+                self._sent_s = time.monotonic()
                 self.send({"kind": kind, "seq": self._sent}, [body, *(buffers or [])])
 
     def close(self, reason: str = "closed") -> None:
@@ -148,24 +156,43 @@ class View(anywidget.AnyWidget):
             thread.join(timeout=10)
 
     def _live(self) -> None:
-        with self._turn:
+        with self._turn, self._beating():
+            self._round_s = due_s = time.monotonic()
             self._try(self.begin)
-            due_s = told_s = time.monotonic()
             while not self._finished():
+                self._round_s = None
                 self._wake.wait(max(due_s - time.monotonic(), 0.001))
                 self._wake.clear()
+                self._round_s = time.monotonic()
                 self._listen()
                 now_s = time.monotonic()
                 if now_s < due_s:
                     continue
                 due_s = max(due_s + PERIOD_S, now_s)
-                told = self.error is None and not self.paused and self._try(self._tell)
-                if not told and now_s - told_s > BEAT_S:
-                    self.post("beat", {})
-                    told = True
-                if told:
-                    told_s = now_s
+                if self.error is None and not self.paused:
+                    self._try(self._tell)
             self._try(self.end)
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Have a thread that lets pages hear from the view, however long a read takes."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_S / 4):
+                now_s = time.monotonic()
+                if now_s - self._sent_s > BEAT_S:
+                    since_s = self._round_s
+                    busy = since_s is not None and now_s - since_s > BUSY_S
+                    self.post("beat", {"busy": busy})
+
+        thread = threading.Thread(target=beat, name="workbench-beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _finished(self) -> bool:
         """Whether the thread ends; who speaks after that starts another."""
@@ -175,13 +202,11 @@ class View(anywidget.AnyWidget):
                 return True
             return False
 
-    def _tell(self) -> bool:
+    def _tell(self) -> None:
         """Post the news, if there are any."""
         found = self.news()
-        if found is None:
-            return False
-        self.post("news", found)
-        return True
+        if found is not None:
+            self.post("news", found)
 
     def _listen(self) -> None:
         """Do what the pages have asked for."""
@@ -232,19 +257,26 @@ class View(anywidget.AnyWidget):
     def _state(self) -> dict[str, Any]:
         return {"paused": self.paused, "error": self.error}
 
-    def _try(self, step: Any) -> bool:
+    def _try(self, step: Callable[[], None]) -> None:
         """Take a step; an error is shown in one sentence, until a page resumes."""
         try:
-            return bool(step())
+            step()
         except Exception as error:
             self.error = _sentence(error)
             self.post("state", self._state())
-            return True
 
     def _forgotten(self) -> bool:
         """Whether no page looks any more."""
         silent_s = min(time.monotonic() - self._heard_s, _cells().idle_s())
         return silent_s > (FORGOTTEN_S if self._pages else GRACE_S)
+
+
+def rest_s(took_s: float, share: float, least_s: float) -> float:
+    """For how long not to look again after a look that took so long, to keep to a share of time.
+
+    It ends soon in any case: what is shown is then never far behind what is there.
+    """
+    return min(max(least_s, took_s / share), LONGEST_S)
 
 
 def _sentence(error: Exception) -> str:

@@ -125,7 +125,12 @@ def _lanes(values: list[dict[str, Any]], *, alone: bool) -> Any:
         .encode(
             x=time_axis("time", "time (UTC)" if alone else None),
             y=alt.Y("lane:N", title="partition"),
-            color=alt.Color("note:N", title="event", scale=alt.Scale(domain=notes, range=colours)),
+            # Where the trail is played, what is to come is grey.
+            color=alt.condition(
+                "datum.future",
+                alt.value("#bbb"),
+                alt.Color("note:N", title="event", scale=alt.Scale(domain=notes, range=colours)),
+            ),
             shape=alt.Shape("note:N", title="event", scale=alt.Scale(domain=notes, range=shapes)),
             tooltip=[
                 alt.Tooltip("place:N", title="at"),

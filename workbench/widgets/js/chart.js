@@ -158,6 +158,7 @@ export class Chart {
     }
     this.waiting.clear();
     try {
+      view.resize(); // Labels grow and shrink with the data, and the canvas with them.
       await view.runAsync();
       this.onPainted?.();
     } catch (error) {

@@ -65,6 +65,7 @@ export class Link {
       hideStills(this.el);
       return;
     }
+    if (content.kind === "beat") this.busy(body.busy);
     if (this.seq === null) {
       // The picture is on its way; ask again if it got lost.
       if (now - this.asked > 3000) this.hello();
@@ -75,12 +76,22 @@ export class Link {
       return;
     }
     this.seq = content.seq;
+    if (content.kind === "news") this.busy(false);
     if (content.kind === "state") this.state(body);
     if (content.kind === "note") {
       this.tell("note", body.sentence);
       setTimeout(() => this.el.dataset.condition === "note" && this.tell(null), 8000);
     }
     if (content.kind === "news" && !this.paused) this.show.news(body, content.seq);
+  }
+
+  // What is asked for is being read: the last picture stands, and need not be asked for again.
+  busy(busy) {
+    if (busy) this.asked = performance.now();
+    if (this.error || this.over) return;
+    const told = this.el.dataset.condition === "busy";
+    if (busy && !told) this.tell("busy", "Still reading.");
+    if (!busy && told) this.tell(null);
   }
 
   // The picture is held at once, whatever the kernel is busy with.

@@ -8,6 +8,9 @@ const count = new Intl.NumberFormat("en");
 
 export function render({ model, el }) {
   let lines = [];
+  let events = [];
+  let datasets = {};
+  let drawnFuture = null;
   let pause = null;
   let shownRaw = null;
   const heading = node("strong", { class: "wb-title" });
@@ -33,7 +36,7 @@ export function render({ model, el }) {
     );
   }
 
-  function drawEvents({ events, total }) {
+  function drawEvents(total) {
     const head = ["time", "record", "changes", ""].map((name) => node("th", { scope: "col" }, name));
     lines = events.map((event, number) => {
       const marks = event.marks.map(([kind, words]) => node("span", { class: "wb-mark", "data-mark": kind }, words));
@@ -48,7 +51,23 @@ export function render({ model, el }) {
     list.replaceChildren(node("table", { "aria-label": "Events" }, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...lines)), ...cut);
   }
 
-  const future = (marks) => lines.forEach((line, n) => line.classList.toggle("wb-future", Boolean(marks[n])));
+  // Up to where a player has come: what is to come is grey, and its numbers are not drawn.
+  function play(played) {
+    if (!played) return;
+    const coming = ({ place }) => {
+      const cut = place.lastIndexOf(":");
+      return BigInt(place.slice(cut + 1)) >= BigInt(played[place.slice(0, cut)] ?? 0);
+    };
+    events.forEach((event, n) => lines[n].classList.toggle("wb-future", coming(event)));
+    // The position passes many records between two of these.
+    const left = datasets.events.filter(coming).length;
+    if (left === drawnFuture) return;
+    drawnFuture = left;
+    for (const [name, rows] of Object.entries(datasets)) {
+      const drawn = name === "events" ? rows.map((row) => ({ ...row, future: coming(row) })) : rows.filter((row) => !coming(row));
+      chart.replace(name, drawn);
+    }
+  }
 
   async function copy(address) {
     try {
@@ -84,14 +103,16 @@ export function render({ model, el }) {
       fit(body.spec);
       body.spec.config.legend = { ...body.spec.config.legend, orient: "top" };
       chart.show(body.spec, body.datasets);
-      drawEvents(body);
-      future(body.future);
+      ({ events, datasets } = body);
+      drawnFuture = null;
+      drawEvents(body.total);
+      play(body.played);
       gaps.replaceChildren();
       if (body.gaps.rows.length) gaps.append(node("p", { class: "wb-facts" }, "Offsets without a record:"), grid({ ...body.gaps, label: "Gaps" }));
       el.dataset.seq = seq;
     },
     news(body, seq) {
-      if (body.future) future(body.future);
+      play(body.played);
       if (body.raw) drawRaw(body.raw);
       if (body.address) copy(body.address);
       el.dataset.seq = seq;
