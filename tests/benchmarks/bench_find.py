@@ -65,10 +65,10 @@ def run() -> list[dict[str, Any]]:
         listed = ", ".join(f"'{os.fspath(path)}'" for path in files)
         like = f"contains(decode(value), '{TEXT}')"
         sql = f"SELECT key, value FROM read_parquet([{listed}]) WHERE {like}"
-        rows = len(duckdb.sql(sql).fetchall())
+        rows = len(duckdb.execute(sql).fetchall())
         assert rows == whole.find(TEXT).counts["match"]
         works: dict[str, Callable[[], object]] = {
-            "DuckDB, text in the values": lambda: duckdb.sql(sql).fetchall(),
+            "DuckDB, text in the values": lambda: duckdb.execute(sql).fetchall(),
             "find, text in keys, values, headers": lambda: whole.find(TEXT),
             "find, pattern": lambda: whole.find(re.compile(TEXT)),
             "find, a field": lambda: whole.find(TEXT, by="n"),
