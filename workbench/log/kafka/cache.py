@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 
 import polars as pl
 
@@ -111,7 +111,8 @@ class PieceCache:
     def keep(self, key: str, piece: Piece) -> int:
         """Keep a piece, drop the ones that were not used for longest; returns its size."""
         path = self._folder / f"{key}-{piece.start}-{piece.end}.arrow"
-        part = path.with_suffix(f".{os.getpid()}")
+        # Two readers may come by the same piece at once.
+        part = path.with_suffix(f".{os.getpid()}-{get_ident()}")
         try:
             if piece.gaps:
                 holes = [(gap.start, gap.end, gap.reason) for gap in piece.gaps]
