@@ -28,10 +28,10 @@ from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
-FORMAT = 2
+FORMAT = 3
 
 #: How many records of a segment are read to find those of one key.
-GROUP_ROWS = 2_048
+GROUP_ROWS = 8_192
 
 #: Looking without an index has to cost so many times what the index costs before it is made.
 WORTH = 1.0
@@ -89,8 +89,10 @@ class Keyed:
         for indexed, chunk in self._runs(source, stored, folder, missing):
             if indexed:
                 inside = pl.col("offset").is_between(chunk.start, chunk.end, closed="left")
-                near = pl.concat([index.near(hashed) for index in indexed])
-                chunk = replace(chunk, typed=near.filter(wanted, inside).sort("offset"))
+                # One by one these are found sooner than as one frame with a filter.
+                near = [index.near(hashed).filter(wanted, inside) for index in indexed]
+                ordered = pl.concat(pl.collect_all(near)).sort("offset")
+                chunk = replace(chunk, typed=ordered.lazy())
                 frames.append(source.decode(chunk, marks=True))
             else:
                 frames.append(source.decode(chunk, marks=True).filter(wanted))
