@@ -251,3 +251,17 @@ def test_a_cleanly_closed_log_is_one_plain_file_and_its_segments(tmp_path: Path)
     names = {p.name for p in (tmp_path / "log").iterdir()}
     assert "catalog.db" in names
     assert not names & {"catalog.db-wal", "catalog.db-shm", "catalog.db-journal"}
+
+
+def test_a_log_that_is_being_made_is_not_there_yet(tmp_path: Path) -> None:
+    """Between the file and its first commit there is a catalog without tables."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    connection = apsw.Connection(str(folder / "catalog.db"))
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE meta (name)")
+    with pytest.raises(LogNotFound, match="holds no log yet"):
+        EmbeddedLog.open(folder)
+    connection.execute("ROLLBACK")
+    connection.close()

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import apsw
 import apsw.sqlite_extra
 
-from workbench.errors import LogBusy, LogError, NotALog, ReadOnly
+from workbench.errors import LogBusy, LogError, LogNotFound, NotALog, ReadOnly
 from workbench.log.embedded import files
 from workbench.log.embedded.doorbell import Doorbell
 from workbench.log.embedded.failures import named_errors, raise_named
@@ -179,7 +179,7 @@ class Catalog:
         return True
 
     def meta(self) -> dict[str, Any]:
-        """The log's own facts.  Raises `NotALog`."""
+        """The log's own facts.  Raises `NotALog`, and `LogNotFound` before it is made."""
         try:
             with named_errors(self.root):
                 version = self.connection.pragma("user_version")
@@ -188,6 +188,11 @@ class Catalog:
                         f"{self.root} is a log of format {version}, and this library reads "
                         f"up to {FORMAT_VERSION}",
                         hint="upgrade stream-workbench",
+                    )
+                if not fetch(self.connection, "SELECT 1 FROM sqlite_master"):
+                    raise LogNotFound(
+                        f"{self.root} holds no log yet",
+                        hint="one that is being made is there in a moment",
                     )
                 return dict(fetch(self.connection, "SELECT name, value FROM meta"))
         except (apsw.SQLError, apsw.CantOpenError) as error:
