@@ -77,7 +77,8 @@ export function render({ model, el }) {
     lines.replaceChildren(top, ...made, bottom);
     table.setAttribute("aria-rowcount", String(height));
     const rowsText = height === body.total ? count.format(height) : `${count.format(height)} of ${count.format(body.total)}`;
-    facts.textContent = `${rowsText} rows · as of ${body.as_of} · ${body.position} · ${body.counts}`;
+    const position = body.position === body.as_of ? "" : `${body.position} · `;
+    facts.textContent = `${rowsText} rows · as of ${body.as_of} · ${position}${body.counts}`;
     facts.title = facts.textContent;
   }
 
