@@ -11,7 +11,7 @@ from workbench.schema import Schema
 
 TimestampType = Literal["create", "append", "none"]
 Isolation = Literal["read_committed", "read_uncommitted"]
-#: Why there is no record at an offset; `withheld` where a disclosed copy of evidence keeps one back.
+#: Why there is no record at an offset; `withheld` where a disclosed copy of evidence has none.
 GapReason = Literal["control", "aborted", "compacted", "expired", "unexplained", "withheld"]
 LogKind = Literal["embedded", "kafka"]
 

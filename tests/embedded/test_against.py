@@ -162,7 +162,7 @@ def test_another_topic_of_that_name(log: wb.Log, tmp_path: Path) -> None:
 def test_many_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neighbours are told in one piece, however the work was divided."""
     monkeypatch.setattr("workbench.evidence.against.WINDOW_ROWS", 3)
-    copy = kept(tmp_path / "copy", raw({n: b"x" for n in range(20)}), 20)
+    copy = kept(tmp_path / "copy", raw(dict.fromkeys(range(20), b"x")), 20)
     source = kept(
         tmp_path / "source", raw({n: b"y" if 4 <= n < 17 else b"x" for n in range(20)}), 20
     )

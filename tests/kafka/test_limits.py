@@ -398,7 +398,7 @@ def test_masked_fields_are_in_nothing(
     shown.append(str(slice_.frame(raw=True).to_dicts()))
     shown.append(str(slice_.sql("SELECT * FROM slice").to_dicts()))
     assert slice_.find(SECRET).hits.is_empty()
-    with pytest.raises(EvidenceError, match="hide amount, .*, iban, key"):
+    with pytest.raises(EvidenceError, match=r"hide amount, .*, iban, key"):
         slice_.seal(tmp_path / "case", purpose="tests")
     assert not (tmp_path / "case").exists()
     slice_.record(tmp_path / "recording")

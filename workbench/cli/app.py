@@ -32,8 +32,8 @@ START and END are ISO times, durations back such as -1h, earliest, now, or offse
   workbench lab
 
 Exit codes: 0 done; 1 an error, told in one sentence; 2 the command was not understood; 3 find found
-nothing; report has more of them, in its help. With --json, rows are JSON lines that lose nothing: bytes are Base64, decimals and
-integers beyond 2^53 are text, times are UTC.
+nothing; report has more of them, in its help. With --json, rows are JSON lines that lose nothing:
+bytes are Base64, decimals and integers beyond 2^53 are text, times are UTC.
 """
 
 

@@ -128,9 +128,11 @@ class _Run:
             self._answered = None
             found = self._scan(answer)
             if found.next == self._position:
-                # Nothing at or after the position, though the log goes on: twice, to be sure.
+                # Nothing at or after the position, though the log goes on.  Compaction may have
+                # emptied it, which two answers say; otherwise it is a broker that is late.
                 empty += not answer.throttle_ms
-                if empty < 2:
+                late = time.monotonic() - self._progress < LAG_SECONDS
+                if empty < 2 or (late and not wanted.compacted):
                     self._wait()
                     self._pending = self._ask()
                     continue
