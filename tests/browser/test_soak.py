@@ -1,0 +1,92 @@
+"""Views left open: what they hold stays the same, for as long as one looks at them.
+
+Seconds by default; two minutes in a soak, or as many as WORKBENCH_SOAK_SECONDS says (28800 is a
+working day).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Open
+from tests.conftest import SOAK
+
+pytestmark = pytest.mark.browser
+
+SECONDS = float(os.environ.get("WORKBENCH_SOAK_SECONDS", "120" if SOAK else "8"))
+
+#: By how much the second half may hold more than the first: what allocators keep, and no leak.
+KERNEL_BYTES = PAGE_BYTES = 48 * 2**20
+FILES = 4
+
+SETUP = """
+import gc, tempfile, threading
+import altair as alt
+import polars as pl
+import psutil
+import workbench as wb
+log = wb.connect(tempfile.mkdtemp() + "/log", create=True)
+log.create("readings", schema={"kind": str, "n": int}, retention="10m")
+readings = log.stream("readings")
+over = threading.Event()
+
+def produce():
+    while not over.wait(0.1):
+        log.append("readings", [{"kind": f"k{n % 5}", "n": n} for n in range(20)])
+
+producer = threading.Thread(target=produce, daemon=True)
+producer.start()
+me = psutil.Process()
+
+def held():
+    gc.collect()
+    return {
+        "kernel": me.memory_info().rss,
+        "threads": threading.active_count(),
+        "files": me.num_fds(),
+    }
+"""
+MONITOR = 'readings.monitor(window="10s", every="5s", by="kind", n=pl.len(), sum=pl.col("n").sum())'
+CHART = """
+line = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="offset:Q", y="n:Q")
+wb.live(line.properties(width=500, height=120), readings, points=500)
+"""
+TABLE = 'readings.table(by="kind", events=pl.len())'
+
+
+def test_what_views_hold_does_not_grow(open_notebook: Open) -> None:
+    notebook = open_notebook(SETUP, MONITOR, CHART, TABLE)
+    page = notebook.page
+    notebook.run()
+    page.wait_for_function(
+        "document.querySelectorAll('.wb-view[data-seq]').length >= 3", timeout=90_000
+    )
+    devtools = page.context.new_cdp_session(page)
+    samples: list[dict[str, Any]] = []
+    began = time.monotonic()
+    while time.monotonic() < began + SECONDS or len(samples) < 8:
+        page.wait_for_timeout(1000 * min(SECONDS / 20, 60))
+        devtools.send("HeapProfiler.collectGarbage")
+        sample = notebook.ask("held()")
+        sample["page"] = devtools.send("Runtime.getHeapUsage")["usedSize"]
+        sample["seqs"] = page.evaluate(
+            "[...document.querySelectorAll('.wb-view')].map((view) => Number(view.dataset.seq))"
+        )
+        samples.append(sample)
+    notebook.ask("[over.set(), producer.join()]")
+    half = len(samples) // 2
+    most = {
+        name: [max(sample[name] for sample in part) for part in (samples[:half], samples[half:])]
+        for name in ("kernel", "page", "threads", "files")
+    }
+    print(f"{SECONDS:g} s, {len(samples)} samples, most in the first and second half: {most}")
+    assert most["kernel"][1] - most["kernel"][0] < KERNEL_BYTES
+    assert most["page"][1] - most["page"][0] < PAGE_BYTES
+    assert most["threads"][1] <= most["threads"][0]
+    assert most["files"][1] - most["files"][0] <= FILES
+    # All that time every view went on.
+    assert all(a < b for a, b in zip(samples[half]["seqs"], samples[-1]["seqs"], strict=True))
