@@ -40,9 +40,7 @@ def seal(
     start: Start = "earliest",
     end: End = "now",
     key: Keys = None,
-    salted: Annotated[
-        bool, typer.Option("--salted", help="To disclose a part later.")
-    ] = False,
+    salted: Annotated[bool, typer.Option("--salted", help="To disclose a part later.")] = False,
     sign: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Sign with this Ed25519 key (PEM)."),
