@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 _POLL_SECONDS = 0.05
 _LOOK_ANYWAY_SECONDS = 0.5
@@ -24,6 +27,8 @@ class Doorbell:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._watcher: Any = None
+        self._watching = threading.Lock()
 
     def ring(self) -> None:
         """Wake whoever waits.  Called with the write lock held or not; never fails a commit."""
@@ -53,14 +58,32 @@ class Doorbell:
         return True
 
     def _watch(self, stack: ExitStack) -> Callable[[float], object] | None:
-        """A pause that the bell ends, or None where the file cannot be watched."""
+        """A pause that the bell ends, or None where the file cannot be watched.
+
+        One watcher is kept: the kernel takes some 20 ms to close one.  A second thread that waits
+        at the same time has its own.
+        """
         if sys.platform != "linux":
             return None
         from inotify_simple import INotify, flags
 
-        try:  # no bell in a read-only folder; the system bounds the number of watchers
-            watcher = stack.enter_context(INotify())
-            watcher.add_watch(self._path, flags.MODIFY)
-        except OSError:
-            return None
+        kept = self._watching.acquire(blocking=False)
+        if kept:
+            stack.callback(self._watching.release)
+        watcher = self._watcher if kept else None
+        if watcher is None:
+            try:  # the system bounds the number of watchers
+                watcher = INotify()
+            except OSError:
+                return None
+            close = weakref.finalize(self, watcher.close)
+            try:  # no bell in a read-only folder
+                watcher.add_watch(self._path, flags.MODIFY)
+            except OSError:
+                close()
+                return None
+            if kept:
+                self._watcher = watcher
+            else:
+                stack.callback(close)
         return lambda left: watcher.read(timeout=int(min(left, _LOOK_ANYWAY_SECONDS) * 1000) + 1)
