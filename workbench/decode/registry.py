@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,7 @@ def open_registry(settings: str | Path | Mapping[str, Any]) -> Registry:
     return FolderRegistry(folder)
 
 
-class _Kept:
+class _Kept(ABC):
     """What was looked up, found or not.  Thread-safe."""
 
     def __init__(self) -> None:
@@ -133,11 +134,13 @@ class _Kept:
             self._subjects.pop(subject, None)
             self._ids = {n: one for n, one in self._ids.items() if one is not None}
 
+    @abstractmethod
     def _look_up_id(self, schema_id: int) -> Registered | None:
-        raise NotImplementedError
+        """A schema by its id, asked anew."""
 
+    @abstractmethod
     def _look_up_subject(self, subject: str) -> Registered | None:
-        raise NotImplementedError
+        """The newest schema of a subject, asked anew."""
 
 
 class FolderRegistry(_Kept):
