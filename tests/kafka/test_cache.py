@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from workbench.log.kafka.cache import PieceCache
-from workbench.log.kafka.reader import Piece
+from workbench.log.kafka.ranges import Piece
 from workbench.records import RAW
 
 

@@ -27,7 +27,7 @@ import polars as pl
 from workbench.errors import ProfileError
 from workbench.log.kafka.client import Client
 from workbench.log.kafka.limits import Caching
-from workbench.log.kafka.reader import Piece, Range, Reader, check_range, current_topic
+from workbench.log.kafka.ranges import Piece, Range, Reader, check_range, current_topic
 from workbench.records import RAW, Gap
 
 #: How much one cache holds at most, in bytes; and never more than this share of the free space.

@@ -22,7 +22,8 @@ from workbench.log.kafka.limits import Limits
 from workbench.log.kafka.masking import MaskedReader
 from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.produce import Appender
-from workbench.log.kafka.reader import FetchReader, Piece, Range, Reader
+from workbench.log.kafka.ranges import Piece, Range, Reader
+from workbench.log.kafka.reader import FetchReader
 from workbench.log.kafka.schemas import Schemas
 from workbench.log.kafka.settings import Settings
 from workbench.log.kafka.wire import Wire, open_wire

@@ -12,7 +12,7 @@ import polars as pl
 
 from workbench.errors import Masked
 from workbench.log.kafka.limits import Limits
-from workbench.log.kafka.reader import Piece, Range, Reader
+from workbench.log.kafka.ranges import Piece, Range, Reader
 
 
 class MaskedReader:

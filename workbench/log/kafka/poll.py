@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from workbench.errors import CorruptData, LogError, OffsetOutOfRange, Unreachable
 from workbench.log.kafka.client import Client, translate
 from workbench.log.kafka.columns import NO_TIME, Plain, frame_of
-from workbench.log.kafka.reader import (
+from workbench.log.kafka.ranges import (
     PATIENCE_SECONDS,
     Piece,
     Range,

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from itertools import pairwise
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import kafka.errors as kafka_errors
 import polars as pl
-from kafka.protocol.producer import InitProducerIdRequest, ProduceRequest
+from kafka.protocol.producer import InitProducerIdRequest
 
 from workbench.errors import (
     AppendRejected,
@@ -28,49 +26,22 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.log.kafka.client import Client, passes, translate
-from workbench.log.kafka.encode import SEQUENCES, encode
+from workbench.log.kafka.outgoing import (
+    DELIVERY_SECONDS,
+    Batch,
+    Session,
+    cut,
+    encoded,
+    produce_request,
+    ranges,
+)
 from workbench.log.kafka.wire import Wire, open_wire
 from workbench.log.protocol import Producer
-from workbench.records import APPEND, TIMESTAMP, TopicInfo
+from workbench.records import APPEND, TopicInfo
 
-#: A batch of a partition, before its records are acknowledged; well below the usual limit.
-BATCH_BYTES = 512 << 10
-#: How long a batch may take, retries included, in seconds.
-DELIVERY_SECONDS = 60.0
-
-_ACKS_ALL = -1
-_VERSION = 9  # the newest that names topics
 _PAUSE_SECONDS = 0.1
-_LISTED = 10  # ranges of rows that an error names
 
 Offsets = dict[int, tuple[int, int]]
-
-
-class _Session(NamedTuple):
-    """A producer as the cluster knows it, and the next sequence number of each partition."""
-
-    id: int
-    epoch: int
-    next: dict[tuple[str, int], int]
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Some rows of one partition; `base_offset` is None until they are acknowledged.
-
-    `records` are the rows themselves, for a batch that has to be made smaller.
-    """
-
-    partition: int
-    rows: list[int]
-    sequence: int
-    records: pl.DataFrame | None
-    data: bytes | None
-    base_offset: int | None = None
-
-    def acknowledge(self, base_offset: int) -> None:
-        self.base_offset = base_offset
-        self.records = self.data = None
 
 
 @dataclass(slots=True)
@@ -80,11 +51,11 @@ class _Newest:
     epoch: int
     sequence: int
     counts: Counter[int]
-    session: _Session | None = None
-    batches: list[_Batch] = field(default_factory=list)
+    session: Session | None = None
+    batches: list[Batch] = field(default_factory=list)
 
     @property
-    def missing(self) -> list[_Batch]:
+    def missing(self) -> list[Batch]:
         return [batch for batch in self.batches if batch.base_offset is None]
 
     def taken(self) -> Offsets:
@@ -116,7 +87,7 @@ class Appender:
         self._client = client
         self._lock = Lock()
         self._wire: Wire | None = None
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, Session] = {}
         self._newest: dict[tuple[str, str], _Newest] = {}
 
     def append(self, info: TopicInfo, records: pl.DataFrame, producer: Producer | None) -> Offsets:
@@ -137,7 +108,7 @@ class Appender:
             newest = self._call_of(info.id, counts, producer)
             if not newest.batches:
                 session = self._session(producer)
-                newest.batches = list(_cut(records, info, session))
+                newest.batches = list(cut(records, info, session))
                 newest.session = session
             self._deliver(info, newest)
             return newest.taken()
@@ -170,7 +141,7 @@ class Appender:
         self._newest[producer.id, topic_id] = made
         return made
 
-    def _session(self, producer: Producer | None) -> _Session:
+    def _session(self, producer: Producer | None) -> Session:
         name = "" if producer is None else producer.id
         if name not in self._sessions:
             answer = self._ask(
@@ -182,14 +153,14 @@ class Appender:
                     max_version=4,
                 )
             )
-            self._sessions[name] = _Session(answer.producer_id, answer.producer_epoch, {})
+            self._sessions[name] = Session(answer.producer_id, answer.producer_epoch, {})
         return self._sessions[name]
 
     def _deliver(self, info: TopicInfo, newest: _Newest) -> None:
         """Send what is missing: one batch at a time per partition, all partitions at once."""
         deadline = time.monotonic() + DELIVERY_SECONDS
         while newest.missing:
-            heads: dict[int, _Batch] = {}
+            heads: dict[int, Batch] = {}
             for batch in newest.missing:
                 heads.setdefault(batch.partition, batch)
             failure: Exception | None
@@ -216,22 +187,22 @@ class Appender:
         assert batch.records is not None
         at = newest.batches.index(batch)
         limit = len(batch.data or b"") // 2
-        parts = _encoded(batch.records, batch.partition, batch.rows, session, batch.sequence, limit)
+        parts = encoded(batch.records, batch.partition, batch.rows, session, batch.sequence, limit)
         newest.batches[at : at + 1] = parts
         return True
 
-    def _send(self, info: TopicInfo, batches: list[_Batch]) -> Exception | None:
+    def _send(self, info: TopicInfo, batches: list[Batch]) -> Exception | None:
         """Send one batch of each partition; note what was acknowledged, return what failed."""
         [found] = self._client.describe([info.name])
         if str(found["topic_id"]) != info.id:
             return kafka_errors.UnknownTopicOrPartitionError()
         leaders = {p["partition_index"]: p["leader_id"] for p in found["partitions"]}
-        shares: dict[int, list[_Batch]] = defaultdict(list)
+        shares: dict[int, list[Batch]] = defaultdict(list)
         for batch in batches:
             shares[leaders[batch.partition]].append(batch)
         wire = self._open()
         sent = [
-            (share, wire.send(_request(info.name, share), leader))
+            (share, wire.send(produce_request(info.name, share), leader))
             for leader, share in shares.items()
         ]
         failure: Exception | None = None
@@ -262,7 +233,7 @@ class Appender:
             lost[batch.partition] += batch.rows
         count = sum(map(len, lost.values()))
         named = "; ".join(
-            f"rows {_ranges(rows)} (partition {partition})" for partition, rows in lost.items()
+            f"rows {ranges(rows)} (partition {partition})" for partition, rows in lost.items()
         )
         written = ", ".join(
             f"partition {partition} [{first}, {last})"
@@ -299,65 +270,9 @@ class Appender:
 class _TooLargeError(Exception):
     """The topic refuses a batch for its size."""
 
-    def __init__(self, batch: _Batch) -> None:
+    def __init__(self, batch: Batch) -> None:
         super().__init__()
         self.batch = batch
 
 
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
-
-
-def _cut(records: pl.DataFrame, info: TopicInfo, session: _Session) -> Iterator[_Batch]:
-    """The records as batches, numbered for their producer."""
-    now = pl.lit(time.time_ns() // 1_000_000).cast(TIMESTAMP)
-    stamped = records.with_columns(pl.col("timestamp").fill_null(now)).with_row_index("row")
-    for part in stamped.partition_by("partition", maintain_order=True):
-        partition, rows = part["partition"][0], part["row"].to_list()
-        place = (info.id, partition)
-        sequence = session.next.get(place, 0)
-        session.next[place] = (sequence + len(rows)) % SEQUENCES
-        yield from _encoded(part, partition, rows, session, sequence, BATCH_BYTES)
-
-
-def _encoded(
-    records: pl.DataFrame,
-    partition: int,
-    rows: list[int],
-    session: _Session,
-    sequence: int,
-    limit: int,
-) -> Iterator[_Batch]:
-    for first, last, data in encode(records, (session.id, session.epoch), sequence, limit):
-        held = records.slice(first, last - first)
-        number = (sequence + first) % SEQUENCES
-        yield _Batch(partition, rows[first:last], number, held, data)
-
-
-def _ranges(rows: list[int]) -> str:
-    """Ascending numbers as ranges, the first few."""
-    ends = [at for at in range(1, len(rows)) if rows[at] != rows[at - 1] + 1]
-    parts = [
-        str(rows[a]) if b == a + 1 else f"{rows[a]} to {rows[b - 1]}"
-        for a, b in pairwise([0, *ends, len(rows)])
-    ]
-    return ", ".join(parts[:_LISTED]) + (", …" if len(parts) > _LISTED else "")
-
-
-def _request(topic: str, batches: list[_Batch]) -> Any:
-    data = ProduceRequest.TopicProduceData
-    return ProduceRequest(
-        transactional_id=None,
-        acks=_ACKS_ALL,
-        timeout_ms=int(DELIVERY_SECONDS * 1000),
-        topic_data=[
-            data(
-                name=topic,
-                partition_data=[
-                    data.PartitionProduceData(index=batch.partition, records=batch.data)
-                    for batch in batches
-                ],
-            )
-        ],
-        min_version=3,
-        max_version=_VERSION,
-    )

@@ -12,24 +12,21 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
 
 import kafka.errors as kafka_errors
-import polars as pl
 
 from workbench.errors import (
     AccessDenied,
     CorruptData,
     OffsetOutOfRange,
-    TopicChanged,
-    UnknownTopic,
     Unreachable,
 )
 from workbench.log.kafka.batches import Scan, scan
 from workbench.log.kafka.client import Client, translate
 from workbench.log.kafka.columns import decode
+from workbench.log.kafka.ranges import PATIENCE_SECONDS, Piece, Range, check_range, current_topic
 from workbench.log.kafka.wire import Answer, Ask, Wire
-from workbench.records import Gap, GapReason, Isolation
+from workbench.records import Gap
 
 #: The most that one fetch is to be in memory, decompressed.  A reader holds at most two: the one
 #: that is being used, and the one that was asked for meanwhile; a slow consumer stops the fetching.
@@ -40,49 +37,10 @@ _GUESSED_GROWTH = 8.0
 _SMALLEST_FETCH = 64 << 10
 _GUESSED_RECORD_BYTES = 1 << 10
 
-#: How long a read goes on without any progress, through restarts and elections, in seconds.
-PATIENCE_SECONDS = 60.0
 #: How long a leader may lag behind an end that was pinned elsewhere.
 LAG_SECONDS = 5.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-
-
-class Range(NamedTuple):
-    """What is to be read."""
-
-    topic: str
-    topic_id: str
-    partition: int
-    start: int
-    end: int
-    isolation: Isolation
-    compacted: bool
-
-    @property
-    def place(self) -> str:
-        return f"topic {self.topic}, partition {self.partition}"
-
-    @property
-    def hole(self) -> GapReason:
-        """What a missing offset is put down to where nothing else explains it."""
-        return "compacted" if self.compacted else "unexplained"
-
-
-class Piece(NamedTuple):
-    """Records and known gaps of the offsets `[start, end)`."""
-
-    start: int
-    end: int
-    raw: pl.DataFrame
-    gaps: tuple[Gap, ...]
-
-
-class Reader(Protocol):
-    """One rung."""
-
-    def pieces(self, wanted: Range) -> Iterator[Piece]:
-        """Read a range; what cannot be read raises at once, not with the first piece."""
 
 
 class FetchReader:
@@ -320,39 +278,3 @@ class _Run:
                 if time.monotonic() - self._progress > PATIENCE_SECONDS:
                     raise
                 self._wait()
-
-
-def current_topic(client: Client, wanted: Range) -> dict[str, Any]:
-    """The topic's metadata.  Raises UnknownTopic when it is gone, TopicChanged when it is new."""
-    [found] = client.describe([wanted.topic])
-    if found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
-        raise UnknownTopic(
-            wanted.topic, [t["name"] for t in client.describe()], log=client.settings.hint
-        )
-    if str(found["topic_id"]) != wanted.topic_id:
-        raise TopicChanged(
-            f"topic {wanted.topic!r} was deleted and made again while it was read: its id was "
-            f"{wanted.topic_id} and is {found['topic_id']}",
-            hint="what was read of it is not in the new one",
-        )
-    return found
-
-
-def check_range(wanted: Range, position: int, low: int, high: int, readable: int) -> None:
-    """Raise OffsetOutOfRange when `[position, end)` is not within what can be read."""
-    if position < low:
-        raise OffsetOutOfRange(
-            f"{wanted.place}: offset {position} has expired; what is left is [{low}, {readable})",
-            hint=f"start at {low} or later",
-        )
-    if wanted.end > high:
-        raise OffsetOutOfRange(
-            f"{wanted.place}: the range ends at {wanted.end}, beyond the log's end {high}",
-            hint=f"what can be read is [{low}, {readable})",
-        )
-    if wanted.end > readable:
-        raise OffsetOutOfRange(
-            f"{wanted.place}: the range ends at {wanted.end}, beyond {readable}, where a "
-            "transaction is open",
-            hint='wait for it, or read with isolation="read_uncommitted"',
-        )
