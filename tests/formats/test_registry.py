@@ -49,6 +49,14 @@ def filled(log: wb.Log, values: list[bytes | None], topic: str = "orders", **how
     log.append(topic, [{"value": value} for value in values], encode="bytes", **how)
 
 
+def test_the_log_of_a_slice_knows_the_same_registry(tmp_path: Path, registry: Served) -> None:
+    number = registry.add("orders-value", V1)
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, [framed(number, V1, {"id": 1, "note": "a"})])
+        again = log.stream("orders").all().log.stream("orders").all()
+        assert again.frame()["note"].to_list() == ["a"]
+
+
 def test_three_versions_of_a_schema_are_one_frame(tmp_path: Path, registry: Served) -> None:
     ids = [registry.add("orders-value", schema) for schema in (V1, V2, V3)]
     values = [

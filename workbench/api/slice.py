@@ -58,6 +58,7 @@ class Slice:
             tz=self._tz,
             max_read=self._source.max_read,
             max_read_bytes=self._source.max_read_bytes,
+            codebook=self._source.codebook,
         )
 
     def key(self, key: str | bytes | Sequence[str | bytes]) -> Slice:
