@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 
 import polars as pl
 import pytest
@@ -118,3 +119,10 @@ def test_a_schema_that_does_not_fit_its_fingerprint_is_refused() -> None:
     data["decoding"]["schemas"]["t"]["fields"]["a"] = "String"
     with pytest.raises(InvalidRange, match="fingerprint"):
         Address.from_dict(data)
+
+
+def test_the_types_of_python_are_taken() -> None:
+    schema = Schema({"n": int, "on": date, "at": datetime})
+    assert schema["on"] == pl.Date()
+    # What `datetime.now(UTC)` gives fits.
+    assert schema["at"] == pl.Datetime("us", "UTC")

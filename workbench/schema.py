@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from typing import Any, Self, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -46,6 +47,9 @@ _PYTHON_TYPES: dict[type, pl.DataType] = {
     int: pl.Int64(),
     float: pl.Float64(),
     bool: pl.Boolean(),
+    date: pl.Date(),
+    # Finer than a log's own milliseconds: `datetime.now(UTC)` has microseconds.
+    datetime: pl.Datetime("us", "UTC"),
 }
 
 
@@ -55,9 +59,9 @@ class Schema(Mapping[str, pl.DataType]):
     Parameters
     ----------
     fields
-        Field name to Polars type, or to `str`, `int`, `float`, `bool`.  Offered are Boolean,
-        the integers, Float64, Decimal, String, Date, Datetime with a time zone, and List and
-        Struct of these.
+        Field name to Polars type, or to `str`, `int`, `float`, `bool`, `date`, `datetime`.
+        Offered are Boolean, the integers, Float64, Decimal, String, Date, Datetime with a time
+        zone, and List and Struct of these.
 
     Raises
     ------

@@ -27,6 +27,8 @@ DEMO_TOPIC = "transactions"
 DEMO_WEEK = ("2026-11-02", "2026-11-09")
 
 TOUR = "00-tour.ipynb"
+#: What `workbench lab` opens by name: the first notebook of a track.
+TRACKS = {"tour": TOUR, "workshop": "10-why-a-log.ipynb"}
 
 
 @word(
@@ -80,6 +82,7 @@ def _bank(place: str | None) -> Iterator[Log]:
 
 @word(
     "workbench lab",
+    "workbench lab workshop",
     "workbench lab my-analysis.ipynb",
     "workbench lab --no-browser --port=8899",
     context_settings={"ignore_unknown_options": True},
@@ -87,20 +90,26 @@ def _bank(place: str | None) -> Iterator[Log]:
 def lab(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH OPTION", help="A notebook or folder of your own."),
+        typer.Argument(
+            metavar="[PATH] [OPTION]...",
+            help="tour, workshop, or a notebook or folder of your own; then JupyterLab's options.",
+        ),
     ] = None,
     into: Annotated[
         Path, typer.Option(file_okay=False, help="Where the notebooks are copied to.")
     ] = Path("workbench-notebooks"),
 ) -> None:
-    """Open JupyterLab on the tour, or on a notebook or folder of your own.
+    """Open JupyterLab on the tour, the workshop, or a notebook or folder of your own.
 
     The notebooks and guides that come with the package are copied into a folder first, where they
-    are yours to change; what is there already is left alone.  Options after PATH go to JupyterLab.
+    are yours to change; what is there already is left alone.  It needs no network.
     """
     options = list(arguments or ())
-    own = bool(options) and not options[0].startswith("-")
-    place = Path(options.pop(0)).resolve(strict=True) if own else _tour(into)
+    named = options.pop(0) if options and not options[0].startswith("-") else "tour"
+    if named in TRACKS:
+        place = _notebooks(into) / TRACKS[named]
+    else:
+        place = Path(named).resolve(strict=True)
     root, target = (place, "") if place.is_dir() else (place.parent, place.name)
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     if target:
@@ -113,17 +122,17 @@ def lab(
     raise typer.Exit(subprocess.call([*command, *options], env=environment))
 
 
-def _tour(into: Path) -> Path:
-    """The tour: in a checkout where it is, from a wheel as a copy."""
+def _notebooks(into: Path) -> Path:
+    """The folder of the notebooks: in a checkout where it is, from a wheel a copy."""
     source = bundled("notebooks")
     if not (source / TOUR).is_file():
         raise LogNotFound(f"the notebooks are not part of this installation: {source}")
     if source.parent.name != "_bundled":
-        return source / TOUR
+        return source
     into.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.rglob("*")):
         copy = into / path.relative_to(source)
         if path.is_file() and not copy.exists():
-            copy.parent.mkdir(exist_ok=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    return into.resolve() / TOUR
+    return into.resolve()
