@@ -43,3 +43,6 @@ __all__ = [
     "verify",
     "widgets",
 ]
+
+# What `wb.<Tab>` and `dir(wb)` list: the names above, and not the rooms that they come from.
+__dir__ = __all__.copy

@@ -175,14 +175,3 @@ def test_verify_finds_damage(command: Command, tmp_path: Path) -> None:
         path.write_bytes(b"not Parquet")
     assert command("verify", "log").code == 1
     assert command("verify", "log", "--json").rows[0]["ok"] is False
-
-
-def test_doctor(command: Command, tmp_path: Path) -> None:
-    ran = command("doctor", "--json")
-    found = {row["what"]: row for row in ran.rows}
-    assert ran.code == 0
-    assert found["polars"]["detail"] == pl.__version__
-    assert str(tmp_path) in found["disk"]["detail"]
-    (tmp_path / "workbench.toml").write_text("[profiles.x]\nurl = 'a'\nurk = 1\n")
-    found = {row["what"]: row for row in command("doctor", "--json").rows}
-    assert found["workbench.toml"]["state"] == "warning"

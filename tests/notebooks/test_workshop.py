@@ -117,7 +117,7 @@ def last_balance(state: dict[str, Decimal], event: dict[str, Any]) -> dict[str, 
 tx = wb.sample("bank").stream("transactions")
 payments = pl.col("amount").filter(pl.col("kind") == "card_payment")
 WRONG: list[tuple[str, Any, str]] = [
-    ("10.1", 10, "now; the question is about then"),
+    ("10.1", 10, "that is how many there are now"),
     ("10.1", 11, "add up the changes"),
     ("10.1", "nine", "the answer is a number of cups; this is str 'nine'"),
     ("10.1", True, "this is bool"),
@@ -195,7 +195,7 @@ def test_what_was_appended_and_sealed_is_looked_at(tmp_path: Path) -> None:
         tx.between({1: start}, {1: end}).seal(tmp_path / name, purpose="an exercise")
         assert said in check("15.4", str(tmp_path / name)).text
     records = tmp_path / "right" / "data" / "records.jsonl"
-    records.write_bytes(records.read_bytes().replace(b"A-1007", b"A-1008"))
+    records.write_bytes(records.read_bytes().replace(b"transactions", b"transactiqns", 1))
     assert "was changed since" in check("15.4", tmp_path / "right").text
 
 

@@ -144,11 +144,23 @@ class Slice:
         return enrich(self._source, table, on=on, as_of=as_of)
 
     def trail(self, entity: Any, *, by: str = "key", **options: Any) -> Trail:
-        """Every event of one entity, with before and after: see `Trail`."""
+        """Every event of one entity, with what it changed, and what may be missing.
+
+        `table` gives the rows before and after each event, `actor` names the columns that say who
+        did it, `duplicates_by` a business id, `time` the column that orders.  All of it:
+        `help(workbench.trail.Trail)`.
+        """
         return Trail(self._source, entity, by=by, **options)
 
     def monitor(self, *, window: str, every: str | None = None, **definition: Any) -> Monitor:
-        """Windowed metrics and alerts over this slice: see `Monitor`."""
+        """Windowed metrics and alerts over this slice.
+
+        `by` is a column or columns to group by in each window, `alerts` maps names to conditions on
+        the rows, `late` says how far times may step back, `on_late` what becomes of late records,
+        `time` which column decides, `idle` when a quiet partition holds nothing open.  Every other
+        name is a metric, a Polars expression: `volume=pl.col("amount").sum()`.  All of it:
+        `help(workbench.monitor.Monitor)`.
+        """
         return Monitor(self._source, window=window, every=every, **definition)
 
     def play(self, *, speed: float | None = 1.0) -> Player:

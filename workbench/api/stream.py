@@ -128,7 +128,14 @@ class Stream:
         return self.all().enrich(table, on=on, as_of=as_of)
 
     def monitor(self, *, window: str, every: str | None = None, **definition: Any) -> Monitor:
-        """Windowed metrics and alerts over what comes: see `Monitor`."""
+        """Windowed metrics and alerts over what comes.
+
+        `by` is a column or columns to group by in each window, `alerts` maps names to conditions on
+        the rows, `late` says how far times may step back, `on_late` what becomes of late records,
+        `time` which column decides, `idle` when a quiet partition holds nothing open.  Every other
+        name is a metric, a Polars expression: `volume=pl.col("amount").sum()`.  All of it:
+        `help(workbench.monitor.Monitor)`.
+        """
         return Monitor(self._source, window=window, every=every, **definition)
 
     def follow(

@@ -51,7 +51,7 @@ class _Words(TyperGroup):
         except BrokenPipeError:
             raise
         except (WorkbenchError, OSError) as error:
-            complain(_sentence(error))
+            complain(sentence(error))
             raise typer.Exit(FAILED) from None
 
 
@@ -97,7 +97,8 @@ def _told(message: Warning | str, *_: object, **__: object) -> None:
     note(f"workbench: {message}")
 
 
-def _sentence(error: WorkbenchError | OSError) -> str:
+def sentence(error: WorkbenchError | OSError) -> str:
+    """What went wrong, in the words of the shell."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error).replace("create=True makes one", "`workbench append --create` makes one")
