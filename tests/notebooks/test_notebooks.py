@@ -123,8 +123,12 @@ def test_a_notebook_finds_its_stories_from_an_address_alone(
 @pytest.mark.filterwarnings("ignore::workbench.errors.UnknownFields")
 @pytest.mark.parametrize(
     "hours",
-    [("2026-11-08T06:00", "2026-11-08T18:00"), ("2026-10-08", "2026-10-09")],
-    ids=["quiet", "empty"],
+    [
+        ("2026-11-08T06:00", "2026-11-08T18:00"),
+        ("2026-10-08", "2026-10-09"),
+        ("earliest", "2026-11-02T06:00"),
+    ],
+    ids=["quiet", "empty", "first"],
 )
 def test_a_notebook_runs_where_nothing_happened(
     path: Path, hours: tuple[str, str], elsewhere: wb.Log

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +83,32 @@ def test_cron_and_systemd_and_jupyterlab(home: Path) -> None:
     assert settings["SuccessExitStatus"] == "4"
     unit.read_string(timer)
     assert unit["Timer"]["Persistent"] == "true"
+    assert unit["Timer"]["OnCalendar"] == "*-*-* 06:00:00"
 
     (job,) = (block for block in blocks("python") if "Series" in block)
     exec(job.replace("/home/me", str(home)), {})
     assert [count > 0 for count in counted(home)] == [False, False, True]
+
+
+def test_systemd_takes_the_units(home: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed (on Debian: apt-get install systemd)")
+    units = {"daily-report.service": blocks("ini")[0], "daily-report.timer": blocks("ini")[1]}
+    for name, text in units.items():
+        (home / name).write_text(text)
+    (home / "run").mkdir()
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["systemd-analyze", "verify", "--user", *units],
+            cwd=home,
+            env={"HOME": str(home), "PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": f"{home}/run"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    good = verify()
+    assert (good.returncode, good.stderr) == (0, "")
+    (home / "daily-report.timer").write_text(units["daily-report.timer"].replace("OnC", "OffC"))
+    assert verify().returncode != 0
