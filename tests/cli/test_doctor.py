@@ -13,7 +13,7 @@ import pytest
 import workbench as wb
 from tests.cli.conftest import Command, Ran
 from workbench.cli import doctor as module
-from workbench.log.kafka import settings
+from workbench.log.kafka import client, settings, wire
 
 
 def rows(ran: Ran) -> dict[str, dict[str, str]]:
@@ -75,7 +75,8 @@ def test_what_can_be_reached(
     assert found["workbench.toml"]["detail"].endswith("; workbench doctor prod tries one")
     assert found["prod"]["detail"].startswith("opens: 0 topics; its id is ")
     assert found["sample:bank"]["detail"].startswith("opens: 3 topics")
-    monkeypatch.setattr(settings, "CONNECT_SECONDS", 0.2)
+    for place in (settings, client, wire):
+        monkeypatch.setattr(place, "CONNECT_SECONDS", 0.2)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"kafka://127.0.0.1:{probe.getsockname()[1]}"

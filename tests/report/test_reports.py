@@ -73,7 +73,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Report, dict[s
             "print(s.frame().height, 'records read')",
         ),
         ("", "import ipywidgets\nipywidgets.IntSlider(7)"),
-        ("", f"import polars as pl\npl.DataFrame({{'event': [{HOSTILE!r}]}})"),
+        (
+            "",
+            "import polars as pl\npl.Config.set_fmt_str_lengths(200)\n"
+            f"pl.DataFrame({{'event': [{HOSTILE!r}, None], 'n': [1, None],"
+            " 'what': pl.Series(['null', '\"a\"'], dtype=pl.Categorical)})",
+        ),
         ("", f"print({HOSTILE!r})"),
         (
             "",
@@ -162,6 +167,20 @@ def test_the_page_says_what_it_is_about_and_loads_nothing(
     assert "@import" not in "".join(style.get_text() for style in soup.select("style"))
     assert "import polars" not in soup.get_text()
 
+    # A frame is for people to read: text without quotes, types out of the way.
+    table = soup.select_one("table.dataframe")
+    assert table is not None
+    assert [row.get_text() for row in table.select("thead tr")] == ["eventnwhat"]
+    assert [cell["title"] for cell in table.select("th")] == ["str", "i64", "cat"]
+    texts = [cell.get_text() for cell in table.select("tbody td")]
+    assert texts == [HOSTILE.replace("\x1b", "\x1b"), "1", "null", "null", "null", '"a"']
+    assert [cell.get("class") for cell in table.select("tbody td")][1:] == [
+        ["number"],
+        None,
+        ["null"],
+        ["null"],
+        None,
+    ]
     shown = soup.select_one("main").get_text()
     assert "IntSlider(value=7)" in shown
     assert "a far picture" in shown

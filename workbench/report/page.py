@@ -14,7 +14,9 @@ from traitlets.config import Config
 
 from workbench.address import Address
 from workbench.report.describe import describe_expired, describe_slice
+from workbench.report.parameters import defaults_of
 from workbench.report.summary import Summary
+from workbench.report.tables import tidy
 
 #: The forms of an output that a page can show by itself, the best one first.  A widget's own form
 #: is not among them: it would be blank without a kernel.
@@ -53,6 +55,9 @@ def page(executed: Any, summary: Summary, *, show_code: bool) -> str:
         "slice": None if address is None else describe_slice(address),
         "address": None if address is None else json.dumps(address.to_dict(), indent=2),
         "parameters": {n: json.dumps(v) for n, v in summary.parameters.items()},
+        "defaults": {
+            n: text for n, text in defaults_of(executed).items() if n not in summary.parameters
+        },
         "expired": describe_expired(summary.expired),
         "code_shown": show_code,
     }
@@ -85,9 +90,12 @@ def _take_heading(notebook: Any) -> str | None:
 
 
 def _self_contained(output: Any) -> None:
-    """Take out an HTML form that fetches something; say so where no other form is left."""
+    """Tidy an HTML form, or take one out that fetches something, and say so if none is left."""
     data = output.get("data", {})
-    if "text/html" not in data or not _fetches(data["text/html"]):
+    if "text/html" not in data:
+        return
+    if not _fetches(data["text/html"]):
+        data["text/html"] = tidy(data["text/html"])
         return
     del data["text/html"]
     if not any(form.startswith("image/") for form in data):

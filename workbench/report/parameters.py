@@ -54,6 +54,29 @@ def parameters_of(path: Path, notebook: Any) -> list[str]:
     return list(names)
 
 
+def defaults_of(notebook: Any) -> dict[str, str]:
+    """The values that the parameters cell assigns where nobody gives others, as they are written.
+
+    Without the slice's address: what a report is about stands elsewhere in it.
+    """
+    return {
+        statement.targets[0].id: ast.unparse(statement.value)
+        for cell in notebook.cells
+        if cell.cell_type == "code" and TAG in cell.metadata.get("tags", ())
+        for statement in _statements(cell.source)
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and statement.targets[0].id != "address"
+    }
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except SyntaxError:
+        return []
+
+
 def _assigned(statement: ast.Assign | ast.AnnAssign) -> list[str]:
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     return [
