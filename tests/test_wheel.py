@@ -157,6 +157,39 @@ def test_notebooks_and_samples_are_bundled(wheel: Path) -> None:
     assert "workbench/py.typed" in names
 
 
+WORKSHOP = """
+import json, os, sys
+from pathlib import Path
+from workbench.cli import main
+
+def execve(program, words, environment):
+    place = Path(words[3].partition("=")[2])
+    names = sorted(str(path.relative_to(place)) for path in place.rglob("*.ipynb"))
+    # A lesson, solved, with nothing but what the wheel has brought.
+    space = {}
+    for cell in json.loads((place / "solutions" / "12-late-consumers.ipynb").read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), space)
+    verdict = space["check"]("12.3", space["totals"])
+    print(json.dumps({"opens": words[4], "names": names, "verdict": verdict.state}))
+    os._exit(sys.stdout.flush() or 0)
+
+os.execve = execve
+sys.argv = ["workbench", "lab", "workshop"]
+main()
+"""
+
+
+def test_a_workshop_needs_the_wheel_alone(run: Run) -> None:
+    opened = json.loads(run("-c", WORKSHOP).splitlines()[-1])
+    assert opened["opens"] == "--LabApp.default_url=/lab/tree/10-why-a-log.ipynb"
+    shipped = {
+        str(path.relative_to(REPO / "notebooks")) for path in REPO.glob("notebooks/**/*.ipynb")
+    }
+    assert set(opened["names"]) == {name for name in shipped if not IGNORED.search(name)}
+    assert opened["verdict"] == "right"
+
+
 def test_nothing_of_this_machine_is_in_it(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()

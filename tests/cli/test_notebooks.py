@@ -161,6 +161,11 @@ def test_lab_from_a_wheel_works_on_a_copy(
     assert (copies / "00-tour.ipynb").read_text() == "as it came"
     assert (copies / "guides" / "task.md").read_text() == "how to"
     assert (copies / "01-monitor.ipynb").read_text() == "changed by its owner"
+    workshop = started(monkeypatch, command, "workshop")
+    assert workshop[3:] == [
+        f"--ServerApp.root_dir={copies}",
+        "--LabApp.default_url=/lab/tree/10-why-a-log.ipynb",
+    ]
 
 
 def test_lab_on_something_of_ones_own(

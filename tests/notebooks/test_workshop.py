@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 import polars as pl
+import psutil
 import pytest
 
 import workbench as wb
@@ -213,3 +214,31 @@ def test_the_producer_gives_a_monitor_something_to_show(
         assert frame["id"].n_unique() > 4
         counted = live.monitor(window="1h", by="kind", events=pl.len()).frame()
         assert counted["events"].sum() == frame.height
+
+
+def test_the_lessons_of_one_kernel_show_themselves_and_stay_small() -> None:
+    """As in JupyterLab: outputs are made, by way of IPython; all six after each other."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=120)
+    try:
+        shown: list[str] = []
+
+        def take(message: dict[str, Any]) -> None:
+            data = message["content"].get("data", {})
+            shown.append(data.get("text/html", ""))
+
+        for lesson in LESSONS:
+            for cell in cells(lesson.parent / "solutions" / lesson.name):
+                if cell.cell_type == "code":
+                    done = client.execute_interactive(cell.source, timeout=120, output_hook=take)
+                    assert done["content"]["status"] == "ok", cell.source
+            client.execute_interactive("%reset -f", timeout=120, output_hook=take)
+        verdicts = "".join(html for html in shown if 'role="status"' in html)
+        assert [number for number in exercises() if f"{number} right." not in verdicts] == []
+        # Thirty of them fit into a machine of 16 GiB.
+        used = psutil.Process(manager.provisioner.pid).memory_full_info().uss
+        assert used < 400 << 20
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
