@@ -1,18 +1,20 @@
 """Views left open: what they hold stays the same, for as long as one looks at them.
 
 Seconds by default; two minutes in a soak, or as many as WORKBENCH_SOAK_SECONDS says (28800 is a
-working day).
+working day).  Each sample is a line of `reports/screenshots/soak.jsonl`, written as it is taken.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import statistics
 import time
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Open
+from tests.browser.conftest import SCREENSHOTS, Open
 from tests.conftest import SOAK
 
 pytestmark = pytest.mark.browser
@@ -50,12 +52,18 @@ def held():
         "files": me.num_fds(),
     }
 """
-MONITOR = 'readings.monitor(window="10s", every="5s", by="kind", n=pl.len(), sum=pl.col("n").sum())'
+MONITOR = 'readings.monitor(window="2s", every="1s", by="kind", n=pl.len(), sum=pl.col("n").sum())'
 CHART = """
 line = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="offset:Q", y="n:Q")
 wb.live(line.properties(width=500, height=120), readings, points=500)
 """
 TABLE = 'readings.table(by="kind", events=pl.len())'
+
+
+def slope_per_hour(samples: list[dict[str, Any]], name: str) -> float:
+    """By how much something grows, as a line through the samples has it."""
+    times, values = ([float(sample[key]) for sample in samples] for key in ("s", name))
+    return 3600 * statistics.linear_regression(times, values).slope
 
 
 def test_what_views_hold_does_not_grow(open_notebook: Open) -> None:
@@ -67,16 +75,22 @@ def test_what_views_hold_does_not_grow(open_notebook: Open) -> None:
     )
     devtools = page.context.new_cdp_session(page)
     samples: list[dict[str, Any]] = []
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    written = (SCREENSHOTS / "soak.jsonl").open("w", buffering=1)
     began = time.monotonic()
     while time.monotonic() < began + SECONDS or len(samples) < 8:
         page.wait_for_timeout(1000 * min(SECONDS / 20, 60))
-        devtools.send("HeapProfiler.collectGarbage")
+        for _ in range(4):  # what one collection leaves over, the next one takes
+            devtools.send("HeapProfiler.collectGarbage")
         sample = notebook.ask("held()")
         sample["page"] = devtools.send("Runtime.getHeapUsage")["usedSize"]
         sample["seqs"] = page.evaluate(
             "[...document.querySelectorAll('.wb-view')].map((view) => Number(view.dataset.seq))"
         )
+        sample["s"] = round(time.monotonic() - began, 1)
         samples.append(sample)
+        written.write(json.dumps(sample) + "\n")
+    written.close()
     notebook.ask("[over.set(), producer.join()]")
     half = len(samples) // 2
     most = {
@@ -84,6 +98,9 @@ def test_what_views_hold_does_not_grow(open_notebook: Open) -> None:
         for name in ("kernel", "page", "threads", "files")
     }
     print(f"{SECONDS:g} s, {len(samples)} samples, most in the first and second half: {most}")
+    for name in ("kernel", "page"):
+        slope = slope_per_hour(samples[half:], name) / 2**20
+        print(f"{name}: {slope:+.1f} MB an hour over the second half")
     assert most["kernel"][1] - most["kernel"][0] < KERNEL_BYTES
     assert most["page"][1] - most["page"][0] < PAGE_BYTES
     assert most["threads"][1] <= most["threads"][0]

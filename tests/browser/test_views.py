@@ -153,3 +153,68 @@ def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:
         notebook.theme(theme)
         page.wait_for_function(f"document.body.dataset.jpThemeName === '{theme}'", timeout=30_000)
     assert trail.locator("canvas").count() == 1
+
+
+EMPTY = """
+import altair as alt
+none = wb.connect(tempfile.mkdtemp() + "/log", create=True)
+mine = wb.connect(tempfile.mkdtemp() + "/log", create=True)
+mine.create("none", schema={"who": str, "n": int})
+nothing = mine.stream("none")
+line = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="n:Q", y="n:Q")
+who, topic = "key-" + "abcdefghij" * 30, "topic-" + "x" * 120
+mine.create(topic, schema={"who": str, "n": int})
+mine.append(topic, [{"who": f"{n % 7}-{who}", "n": n * 10**12} for n in range(70)], key="who")
+long = mine.stream(topic).all()
+alerts = {"an alert with a rather long name, which goes on": pl.col("n") > 3}
+"""
+LONG = [
+    "long.monitor(window='1s', by='who', n=pl.len(), most=pl.col('n').max(), alerts=alerts)",
+    "long.trail('3-' + who, by='who')",
+    "mine",
+]
+
+
+def test_what_is_empty_says_so_and_what_is_long_has_room(open_notebook: Open) -> None:
+    notebook = open_notebook(
+        BANK + "import tempfile\n" + EMPTY,
+        "none",
+        "nothing.monitor(window='1m', n=pl.len())",
+        "nothing.table(by='who', n=pl.len())",
+        "nothing.all().play()",
+        "nothing.all().trail('x', by='who')",
+        "wb.live(line, nothing)",
+        *LONG,
+    )
+    page = notebook.page
+    page.set_viewport_size({"width": 1280, "height": 4500})
+    notebook.run()
+    page.wait_for_function(
+        "document.querySelectorAll('.wb-view[data-seq]').length >= 9", timeout=120_000
+    )
+    views = page.locator(".wb-view")
+    for number, words in enumerate(
+        [
+            "no topics yet",
+            "No events yet.",
+            "no rows yet",
+            "nothing to play",
+            "no events",
+            "no rows",
+        ]
+    ):
+        views.nth(number).get_by_text(words, exact=False).first.wait_for()
+    assert views.nth(3).get_by_role("button", name="Play").is_disabled()
+    # Nothing is wider than the view, also after the page has become narrow.
+    for width in (1280, 760):
+        page.set_viewport_size({"width": width, "height": 4500})
+        for number in (6, 7):
+            page.wait_for_function(
+                """number => {
+                  const plot = [...document.querySelectorAll('.wb-view')][number]
+                    .querySelector('.wb-plot');
+                  const { width } = plot.querySelector('canvas').getBoundingClientRect();
+                  return width > 0.6 * plot.clientWidth && width <= plot.clientWidth;
+                }""",
+                arg=number,
+            )

@@ -243,3 +243,20 @@ def test_filters_hold(log: wb.Log, tmp_path: Path) -> None:
     player = log.stream("bank").all().key("A-2").play().run()
     assert player.total == 86
     assert set(player.seek(0).step("batch")["account"]) == {"A-2"}
+
+
+def test_pace_is_events_a_second_in_equal_shares_of_the_records(day: wb.Slice) -> None:
+    player = day.play()
+    pace = player.pace(10)
+    # The last record comes hours after all others; before, one a second.
+    assert len(pace) == 10
+    assert pace[0] == pytest.approx(1, rel=0.5)
+    assert pace[-1] < 0.01
+    assert len(player.pace(10_000)) == player.total
+
+
+def test_a_slice_without_records_has_no_pace(log: wb.Log) -> None:
+    log.create("none")
+    player = log.stream("none").all().play()
+    assert player.pace() == []
+    assert sum(player.density()) == 0

@@ -121,6 +121,10 @@ class Player:
         """How many records lie in each of `bins` equal spans of the slice's time."""
         return self._sequence.density(bins)
 
+    def pace(self, bins: int = 200) -> list[float]:
+        """Events a second within each of `bins` shares of the slice, equal in records."""
+        return self._sequence.pace(bins)
+
     def play(self) -> Self:
         """Let the clock drive it, in a daemon thread; at the end, begin again.  Idempotent."""
         with self._lock:

@@ -116,6 +116,14 @@ class Sequence:
             return [0] * bins
         return [int(n) for n in np.histogram(self.times, bins=bins)[0]]
 
+    def pace(self, bins: int) -> list[float]:
+        """Records a second of the slice's time, in each of so many equal shares of the records."""
+        bins = min(bins, len(self))
+        edges = np.linspace(0, len(self), bins + 1).astype(int)
+        upper = self.times[np.minimum(edges[1:], len(self) - 1)] if bins else self.times
+        spans_ms = np.maximum(upper - self.times[edges[:-1]], 1)
+        return [float(n) for n in 1000 * np.diff(edges) / spans_ms]
+
     def time(self, number: int) -> datetime:
         """The time of a record in the sequence; of the last one beyond the end."""
         return from_ms(int(self.times[min(number, len(self) - 1)]))

@@ -54,6 +54,7 @@ class MonitorView(View):
         self._alerts = pl.DataFrame()
         self._listed: list[dict[str, Any]] = []
         self._groups: list[tuple[Any, ...]] = []
+        self._left_out: str | None = None
         super().__init__(describe(monitor))
 
     def begin(self) -> None:
@@ -70,7 +71,7 @@ class MonitorView(View):
     def picture(self) -> Mapping[str, Any]:
         monitor, plan = self._monitor, self._monitor.definition
         self._points, self._revision, self._status = {}, None, {}
-        self._alerts, self._listed = pl.DataFrame(), []
+        self._alerts, self._listed, self._left_out = pl.DataFrame(), [], None
         self._status_due_s = self._rows_due_s = 0.0
         changed = self.news() or {}
         panels = live_panels(plan)
@@ -91,7 +92,7 @@ class MonitorView(View):
             "title": describe(monitor),
             "spec": spec,
             "panels": len(drawn_metrics(plan)),
-            "by": list(plan.by),
+            "alert_names": [text(f"{alert.name} ({alert.severity})") for alert in plan.alerts],
             "chosen": self._chosen(),
         }
 
@@ -160,8 +161,10 @@ class MonitorView(View):
             age_ms = time.time() * 1000 - to_ms(newest)
         revision = monitor.revision
         rows = monitor.frame(open=True).with_columns(events=pl.lit(0, pl.UInt32))
+        alerts = monitor.alerts() if plan.alerts else pl.DataFrame()
+        left_out = None
         if plan.by:
-            rows = self._of_groups(rows)
+            rows, left_out = self._of_groups(rows, alerts)
         rows = rows.tail(SHOWN_ROWS)
         points = {point["id"]: point for point in live_points(rows, plan)}
         changed = [p for key, p in points.items() if self._points.get(key) != p]
@@ -171,11 +174,11 @@ class MonitorView(View):
         found: dict[str, Any] = {"windows": changed, "gone": gone} if changed or gone else {}
         if found and age_ms is not None:
             found["age_ms"] = age_ms
-        if plan.alerts:
-            alerts = monitor.alerts()
-            if not alerts.equals(self._alerts):
-                self._alerts = alerts
-                found |= self._alert_news(alerts, rows)
+        if left_out != self._left_out:
+            self._left_out = found["left_out"] = left_out
+        if not alerts.equals(self._alerts):
+            self._alerts = alerts
+            found |= self._alert_news(alerts, rows)
         return found
 
     def _alert_news(self, alerts: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
@@ -200,19 +203,26 @@ class MonitorView(View):
             },
         }
 
-    def _of_groups(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows of a few groups: those drawn before, then those with alerts, then others."""
+    def _of_groups(
+        self, rows: pl.DataFrame, alerts: pl.DataFrame
+    ) -> tuple[pl.DataFrame, str | None]:
+        """The rows of a few groups, and what is said of the others.
+
+        First those with the newest alerts, then those drawn before, then those with most rows.
+        """
         by = list(self._monitor.definition.by)
-        if len(self._groups) < MOST_GROUPS:
-            alarmed = (
-                self._alerts.select(by).unique(maintain_order=True).rows()
-                if (self._alerts.width)
-                else []
-            )
-            others = rows.select(by).unique(maintain_order=True).rows()
-            self._groups = list(dict.fromkeys([*self._groups, *alarmed, *others]))[:MOST_GROUPS]
+        counted = rows.group_by(by, maintain_order=True).len().sort("len", descending=True)
+        alarmed = (
+            alerts.reverse().select(by).unique(maintain_order=True).rows() if alerts.width else []
+        )
+        known = [*alarmed[:MOST_GROUPS], *self._groups, *counted.select(by).rows()]
+        self._groups = list(dict.fromkeys(known))[:MOST_GROUPS]
+        if counted.height <= MOST_GROUPS:
+            return rows, None
         kept = pl.DataFrame(self._groups, schema=rows.select(by).schema, orient="row")
-        return rows.join(kept, on=by, how="semi", nulls_equal=True, maintain_order="left")
+        drawn = rows.join(kept, on=by, how="semi", nulls_equal=True, maintain_order="left")
+        first = "those with the newest alerts first" if alarmed else "those with most windows"
+        return drawn, f"{MOST_GROUPS} of {counted.height:,} groups drawn: {first}"
 
 
 def _at(source: SliceSource | StreamSource, address: Address) -> SliceSource:

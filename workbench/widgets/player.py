@@ -43,6 +43,7 @@ class PlayerView(View):
             **self._told,
             "title": ", ".join(player.source.address.topics),
             "density": player.density(BINS),
+            "pace": player.pace(BINS),
             "total": player.total,
             "span": None if span is None else [to_ms(moment) for moment in span],
         }

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from workbench.errors import WorkbenchError
+from workbench.monitor.definition import describe_ms
+from workbench.source.display import text
 from workbench.widgets.ordered import cells, columns
 from workbench.widgets.view import View
 
@@ -21,7 +23,27 @@ SHARE = 0.1
 PEEK = 20
 RATE_S = 20.0
 
-_SHOWN = ["topic", "partitions", "offsets", "bytes", "retention_ms", "first", "last"]
+#: What is shown of each topic, and whether it is a number.
+_COLUMNS = [
+    {"name": "topic", "number": False},
+    {"name": "partitions", "number": True},
+    {"name": "offsets", "number": True},
+    {"name": "a second", "number": True},
+    {"name": "size", "number": True},
+    {"name": "kept for", "number": True},
+    {"name": "first (UTC)", "number": False},
+    {"name": "last (UTC)", "number": False},
+]
+_SHOWN = [
+    "topic",
+    "partitions",
+    "offsets",
+    "bytes",
+    "retention_ms",
+    "cleanup_policy",
+    "first",
+    "last",
+]
 
 
 class TopicsView(View):
@@ -75,7 +97,7 @@ class TopicsView(View):
         self._due_s = time.monotonic() + max(AGAIN_S, took_s / SHARE)
         return {
             "names": topics["topic"].to_list(),
-            "topics": {"columns": columns(topics), "rows": cells(topics)},
+            "topics": {"columns": _COLUMNS, "rows": [_row(topic) for topic in topics.rows()]},
             "groups": {"columns": columns(groups), "rows": cells(groups)},
         }
 
@@ -88,3 +110,27 @@ class TopicsView(View):
         if not self._of.backend.live or span_s <= 0:
             return {}
         return {name: (end - first.get(name, end)) / span_s for name, end in offsets.items()}
+
+
+def _row(topic: tuple[Any, ...]) -> list[str | None]:
+    """A topic as people read it; what is not known, or may not be, is null."""
+    name, partitions, offsets, rate, size, kept_ms, policy, first, last = topic
+    forever = "forever" if policy is not None else None
+    return [
+        text(name),
+        f"{partitions:,}",
+        None if offsets is None else f"{offsets:,}",
+        None if rate is None else f"{rate:,.1f}" if rate < 100 else f"{rate:,.0f}",
+        None if size is None else _size(size),
+        forever if kept_ms is None else describe_ms(kept_ms),
+        *(None if at is None else text(at) for at in (first, last)),
+    ]
+
+
+def _size(count: float) -> str:
+    """Bytes, in the unit that leaves a number below a thousand."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"

@@ -119,6 +119,8 @@ def stack(
         chart.resolve_scale(x="shared", color="independent", shape="independent")
         .configure_title(fontSize=14, subtitleFontSize=11, subtitleColor="#555")
         .configure_axis(labelFontSize=11, titleFontSize=11, grid=True, gridColor="#eee")
+        # Panels stay aligned, and do not jump while their numbers grow.
+        .configure_axisY(minExtent=44, labelLimit=110)
         .configure_legend(labelFontSize=11, titleFontSize=11, labelLimit=220, symbolLimit=30)
         .configure_view(stroke="#ddd")
     )
@@ -129,6 +131,11 @@ def time_axis(field: str, title: str | None) -> alt.X:
     """Times in UTC, with labels of 24 hours."""
     axis = alt.Axis(labelExpr=_TIME_LABEL, labelOverlap=True, labelSeparation=6, labelFlush=False)
     return alt.X(f"{field}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
+
+
+def number_axis() -> alt.Axis:
+    """Numbers, large ones shortened (`1.5M`)."""
+    return alt.Axis(labelExpr="abs(datum.value) >= 1e6 ? format(datum.value, '~s') : datum.label")
 
 
 def json_number(value: Any) -> float | int | None:

@@ -21,6 +21,7 @@ from workbench.widgets.charts.base import (
     Panels,
     StaticChart,
     json_number,
+    number_axis,
     picture,
     stack,
     time_axis,
@@ -215,19 +216,26 @@ class _Look:
     alerts: bool
 
 
+def _dot_size(look: _Look) -> Any:
+    """Few dots are larger; where rows come and go, they follow."""
+    if look.groups is None:
+        return alt.ExprRef(f"length(data('windows')) < {_MANY} ? 22 : 7")
+    return 7 if look.many else 22
+
+
 def _metric_panel(plan: Definition, name: str, number: int, look: _Look) -> Any:
     field = f"m{number}:Q"
     bars = not plan.by and plan.windows.step_ms == plan.windows.size_ms
     x_title = "window start (UTC)" if number == look.panels - 1 else None
     x = time_axis("start", x_title)
-    y = alt.Y(field, title=text(name))
+    y = alt.Y(field, title=text(name), axis=number_axis())
     tooltip = [
         alt.Tooltip("start:T", title="window start", format="%Y-%m-%d %H:%M:%S", formatType="utc"),
         alt.Tooltip(field, title=text(name), format=",.6~g"),
         alt.Tooltip("late:Q", title="late"),
     ]
     points = alt.Chart(alt.NamedData("windows"))
-    dots = alt.OverlayMarkDef(size=7 if look.many else 22)
+    dots = alt.OverlayMarkDef(size=_dot_size(look))
     if plan.by:
         title = text(" · ".join(plan.by))
         tooltip.append(alt.Tooltip("group:N", title=title))

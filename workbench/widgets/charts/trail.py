@@ -19,6 +19,7 @@ from workbench.widgets.charts.base import (
     Panels,
     StaticChart,
     json_number,
+    number_axis,
     picture,
     stack,
     time_axis,
@@ -149,7 +150,7 @@ def _field_panel(name: str, field: str, *, stair: bool, last: bool) -> Any:
     """One number over time: a stair for the entity's row, a stem per event for the event's own."""
     base = alt.Chart(alt.NamedData(field)).encode(
         x=time_axis("time", "time (UTC)" if last else None),
-        y=alt.Y(f"{field}:Q", title=text(name)),
+        y=alt.Y(f"{field}:Q", title=text(name), axis=number_axis()),
         tooltip=[
             alt.Tooltip("place:N", title="at"),
             alt.Tooltip(f"{field}:Q", title=text(name), format=",.6~g"),

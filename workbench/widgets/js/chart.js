@@ -2,6 +2,7 @@
 
 import { vegaEmbed } from "./vega.js";
 import { onTheme } from "./link.js";
+import { drawThinly } from "./thin.js";
 
 // Nothing is loaded: whatever a specification or an event names, it stays text.
 const refuse = async (uri) => {
@@ -58,14 +59,44 @@ async function draw() {
 
 export class Chart {
   // `most`: how many rows each data set holds; the oldest go first.
-  constructor(el, { most = Infinity, onView = null, onPainted = null } = {}) {
+  // `margin`: what the panels of a stacked chart leave beside them for axes; without it the width
+  // is that of the specification.  `labels`: what their legends will say.
+  constructor(el, { most = Infinity, margin = null, labels = () => [], onView = null, onPainted = null } = {}) {
     this.el = el;
+    this.margin = margin;
+    this.labels = labels;
     this.most = most;
     this.onView = onView;
     this.onPainted = onPainted;
     this.data = new Map();
     this.waiting = new Map();
     this.endTheme = onTheme(() => this.spec && this.embed());
+    this.sizes = new ResizeObserver(() => {
+      clearTimeout(this.resizing);
+      if (this.view && margin !== null && this.width() !== this.drawnWidth) {
+        this.resizing = setTimeout(() => this.embed(), 300);
+      }
+    });
+    this.sizes.observe(el);
+  }
+
+  width() {
+    return Math.max(Math.min(this.el.clientWidth - this.margin, 1000), 240);
+  }
+
+  // The panels as wide as there is room, and the legends above them.
+  fit(spec) {
+    if (this.margin === null) return;
+    const width = (this.drawnWidth = this.width());
+    const set = (part) => {
+      if (part.width) part.width = width;
+      for (const inner of part.vconcat ?? []) set(inner);
+    };
+    set(spec);
+    const longest = Math.max(14, ...this.labels().map((label) => label.length));
+    const columns = Math.max(Math.floor(width / Math.min(7 * longest + 30, 240)), 1);
+    const legend = { orient: "top", columns, labelLimit: Math.floor(width / columns) - 30 };
+    spec.config = { ...spec.config, legend: { ...spec.config?.legend, ...legend } };
   }
 
   // A whole new picture: a specification, and the rows of each of its data sets.
@@ -83,7 +114,9 @@ export class Chart {
 
   async embed() {
     const asked = (this.asked = {});
-    const { config = {}, ...spec } = structuredClone(this.spec);
+    const whole = structuredClone(this.spec);
+    this.fit(whole);
+    const { config = {}, ...spec } = whole;
     spec.datasets = Object.fromEntries([...this.data].map(([n, rows]) => [n, structuredClone(rows)]));
     this.view?.finalize();
     this.view = null;
@@ -100,6 +133,7 @@ export class Chart {
         return;
       }
       this.view = view;
+      drawThinly(view);
       this.onView?.(view);
       this.onPainted?.();
       schedule(this);
@@ -169,6 +203,8 @@ export class Chart {
   close() {
     due.delete(this);
     this.endTheme();
+    this.sizes.disconnect();
+    clearTimeout(this.resizing);
     this.view?.finalize();
     this.view = null;
   }

@@ -6,11 +6,18 @@ export function cell(tag, value, number = false) {
   const made = node(tag, number ? { class: "wb-number" } : {});
   if (value === null) made.append(node("span", { class: "wb-null" }, "null"));
   else made.append(value);
+  // What a narrow column cuts off is told when it is pointed at.
+  if (value?.length > 24) made.title = value;
   return made;
 }
 
+// Where there are no rows, that is said.
+export function nothing(columns, words) {
+  return node("tr", { class: "wb-nothing" }, node("td", { colspan: String(Math.max(columns, 1)) }, words));
+}
+
 // A whole table; `choose` is called with a row's number.
-export function grid({ columns, rows, label, choose = null, mark = null }) {
+export function grid({ columns, rows, label, choose = null, mark = null, empty = "none" }) {
   const head = columns.map(({ name, number }) => node("th", { scope: "col", ...(number && { class: "wb-number" }) }, name));
   const made = rows.map((row, n) => {
     const line = node("tr", {}, ...row.map((value, i) => cell("td", value, columns[i].number)));
@@ -22,7 +29,7 @@ export function grid({ columns, rows, label, choose = null, mark = null }) {
     "table",
     { "aria-label": label },
     node("thead", {}, node("tr", {}, ...head)),
-    node("tbody", {}, ...made),
+    node("tbody", {}, ...(made.length ? made : [nothing(columns.length, empty)])),
   );
 }
 

@@ -1,6 +1,7 @@
 // A monitor: figures, charts that can be brushed, alerts that can be clicked.
 
 import { Chart } from "./chart.js";
+import { cell } from "./grid.js";
 import { Link, node, pauseButton, toolbar } from "./link.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -67,13 +68,18 @@ export function render({ model, el }) {
   const heading = node("strong", { class: "wb-title" });
   const facts = node("span", { class: "wb-facts" });
   const plot = node("div", { class: "wb-plot", role: "img", "aria-label": model.get("_title") });
+  const waiting = node("p", { class: "wb-facts", hidden: "" }, "No events yet.");
+  const leftOut = node("p", { class: "wb-facts", hidden: "" });
   const chosen = node("div", { class: "wb-chosen", role: "status", hidden: "" });
   const alerts = node("div", { class: "wb-scroll wb-alerts", hidden: "" });
   let age = null;
   let shown = 0;
   let panels = 1;
+  let alertNames = [];
 
   const chart = new Chart(plot, {
+    margin: 95,
+    labels: () => [...alertNames, ...new Set((chart.data.get("windows") ?? []).map(({ group }) => group))],
     onPainted() {
       el.dataset.seq = shown;
       if (age) figures.latency.set(milliseconds(age.ms + performance.now() - age.at));
@@ -103,10 +109,10 @@ export function render({ model, el }) {
         "tr",
         { tabindex: "0", "data-lm-suppress-shortcuts": "true", title: "The records behind this alert" },
         node("td", {}, node("span", { class: "wb-severity", "data-severity": alert.severity }, alert.severity)),
-        node("td", {}, alert.name),
-        node("td", {}, time(alert.start)),
-        node("td", {}, alert.group),
-        node("td", {}, alert.values),
+        cell("td", alert.name),
+        cell("td", time(alert.start)),
+        cell("td", alert.group),
+        cell("td", alert.values),
       );
       const choose = () => {
         for (const other of rows) other.setAttribute("aria-selected", String(other === row));
@@ -150,11 +156,17 @@ export function render({ model, el }) {
       figures.late.set(now.late ? count.format(now.late) : null);
       figures.undecodable.set(now["did not decode"] ? count.format(now["did not decode"]) : null);
       facts.title = facts.textContent = now.where;
+      waiting.hidden = now.events > 0;
+      spark.classList.toggle("wb-gone", !now.live);
       spark.add(now.events);
     }
     if (body.alerts) {
       figures.alerts.set(count.format(body.alert_count));
       listAlerts(body.alerts, body.alert_count);
+    }
+    if ("left_out" in body) {
+      leftOut.hidden = !body.left_out;
+      leftOut.textContent = body.left_out ?? "";
     }
     if ("chosen" in body) choose(body.chosen);
     if ("age_ms" in body) age = { ms: body.age_ms, at: performance.now() };
@@ -165,15 +177,9 @@ export function render({ model, el }) {
       shown = seq;
       heading.textContent = body.title;
       panels = body.panels;
+      alertNames = body.alert_names;
       update(body);
       const empty = Object.fromEntries([...Array(panels).keys()].map((n) => [`alerts${n}`, []]));
-      const width = Math.max(Math.min(el.clientWidth - 90, 1000), 320);
-      const fit = (part) => {
-        if (part.width) part.width = width;
-        for (const inner of part.vconcat ?? []) fit(inner);
-      };
-      fit(body.spec);
-      body.spec.config.legend = { ...body.spec.config.legend, orient: "top" };
       chart.show(body.spec, { windows: body.windows ?? [], ...empty, ...(body.marks ?? {}) });
     },
     news(body, seq) {
@@ -190,7 +196,7 @@ export function render({ model, el }) {
   const link = new Link(model, el, show);
   pause = pauseButton(link);
   bar.append(toolbar("Monitor", pause, heading, node("span", { class: "wb-grow" }), spark), facts);
-  el.append(bar, node("div", { class: "wb-figures" }, ...Object.values(figures)), plot, chosen, alerts);
+  el.append(bar, node("div", { class: "wb-figures" }, ...Object.values(figures)), waiting, plot, leftOut, chosen, alerts);
   return () => {
     link.close();
     chart.close();

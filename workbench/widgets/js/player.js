@@ -47,6 +47,7 @@ export function render({ model, el }) {
     seek();
   });
   for (const end of ["change", "blur"]) bar.addEventListener(end, () => (scrubbing = false));
+  const ends = node("div", { class: "wb-ends", "aria-hidden": "true" });
   const at = node("b", { class: "wb-at" });
   const where = node("span", { class: "wb-facts" });
 
@@ -60,13 +61,13 @@ export function render({ model, el }) {
   }
 
   function density() {
-    const bins = axis.value === "time" ? body.density : body.density.map(() => 1);
+    const bins = axis.value === "time" ? body.density : body.pace;
     const top = Math.max(...bins, 1);
     svg.setAttribute("viewBox", `0 0 ${bins.length} 40`);
     const path = document.createElementNS(SVG, "path");
     const parts = bins.map((n, i) => {
       // The square root, so that the few are seen beside the many.
-      const height = axis.value === "time" ? 38 * Math.sqrt(n / top) : 6;
+      const height = 38 * Math.sqrt(n / top);
       return n ? `M${i} 40v${-Math.max(height, 1)}h0.9v${Math.max(height, 1)}z` : "";
     });
     path.setAttribute("d", parts.join(""));
@@ -80,6 +81,10 @@ export function render({ model, el }) {
   let head = null;
   function draw() {
     if (body.density) head = density();
+    const over = axis.value === "time" && body.span;
+    const [from, to] = over ? body.span.map((ms) => time(ms).slice(0, 19)) : ["0", count.format(body.total)];
+    ends.replaceChildren(node("span", {}, from), node("span", {}, axis.value === "time" ? "events, over time" : "events a second, over records"), node("span", {}, to));
+    ends.hidden = !body.total;
     move();
   }
 
@@ -96,12 +101,13 @@ export function render({ model, el }) {
     play.setAttribute("aria-label", label);
     play.setAttribute("aria-pressed", String(Boolean(body.playing)));
     play.title = label;
-    at.textContent = body.at === null ? "before the first record" : `${time(body.at)} UTC`;
+    for (const one of [play, event, batch, ofKey, bar]) one.disabled = !body.total;
+    at.textContent = !body.total ? "nothing to play" : body.at === null ? "before the first record" : `${time(body.at)} UTC`;
     where.textContent = `${count.format(body.played)} of ${count.format(body.total)} records · ${body.position}`;
     where.title = where.textContent;
     if (!scrubbing) bar.value = String(Math.round(share() * STEPS));
     bar.setAttribute("aria-valuetext", at.textContent);
-    head?.setAttribute("width", String(share() * (body.density?.length ?? 0)));
+    head?.setAttribute("width", String(share() * ((axis.value === "time" ? body.density : body.pace)?.length ?? 0)));
     if (document.activeElement !== speed) speed.value = body.speed === null ? "" : String(body.speed);
   }
 
@@ -121,7 +127,7 @@ export function render({ model, el }) {
   const link = new Link(model, el, show);
   el.append(
     toolbar("Player", play, event, batch, ofKey, key, speed, axis, node("span", { class: "wb-grow" }), at),
-    node("div", { class: "wb-bar" }, svg, bar),
+    node("div", { class: "wb-bar" }, svg, bar, ends),
     where,
   );
   return () => {

@@ -1,6 +1,6 @@
 // A table of any length: only the rows in sight are here, and the kernel knows the rest.
 
-import { cell, chooses, grid } from "./grid.js";
+import { cell, chooses, grid, nothing } from "./grid.js";
 import { Link, button, node, pauseButton, perFrame, toolbar } from "./link.js";
 
 const ROW = 24;
@@ -74,7 +74,8 @@ export function render({ model, el }) {
     before = now;
     top.style.height = `${first * ROW}px`;
     bottom.style.height = `${Math.max(height - first - rows.length, 0) * ROW}px`;
-    lines.replaceChildren(top, ...made, bottom);
+    const empty = body.total ? "no row is what was asked for" : "no rows yet";
+    lines.replaceChildren(top, ...(height ? made : [nothing(columns.length, empty)]), bottom);
     table.setAttribute("aria-rowcount", String(height));
     const rowsText = height === body.total ? count.format(height) : `${count.format(height)} of ${count.format(body.total)}`;
     const position = body.position === body.as_of ? "" : `${body.position} · `;

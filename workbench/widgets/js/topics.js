@@ -19,7 +19,7 @@ export function render({ model, el }) {
     };
     const mark = (line, n) => body.names[n] === open && line.setAttribute("aria-selected", "true");
     const focused = topics.contains(document.activeElement) ? [...topics.querySelectorAll("tbody tr")].indexOf(document.activeElement) : -1;
-    topics.replaceChildren(grid({ ...body.topics, label: "Topics", choose, mark }));
+    topics.replaceChildren(grid({ ...body.topics, label: "Topics", choose, mark, empty: "no topics yet" }));
     topics.querySelectorAll("tbody tr")[focused]?.focus();
     groups.replaceChildren();
     if (body.groups.rows.length) {
@@ -32,7 +32,7 @@ export function render({ model, el }) {
     peek.hidden = false;
     peek.replaceChildren(
       toolbar("Peek", node("strong", {}, topic), node("span", { class: "wb-facts" }, "the newest records"), node("span", { class: "wb-grow" }), close),
-      node("div", { class: "wb-scroll" }, grid({ ...records, label: `Newest records of ${topic}` })),
+      node("div", { class: "wb-scroll" }, grid({ ...records, label: `Newest records of ${topic}`, empty: "no records yet" })),
       node("p", { class: "wb-facts" }, "Partitions"),
       grid({ ...partitions, label: `Partitions of ${topic}` }),
     );

@@ -1,7 +1,7 @@
 // A trail: a time line, and below it what each event changed.
 
 import { Chart } from "./chart.js";
-import { cell, chooses, grid, select } from "./grid.js";
+import { cell, chooses, grid, nothing, select } from "./grid.js";
 import { Link, button, node, pauseButton, toolbar } from "./link.js";
 
 const count = new Intl.NumberFormat("en");
@@ -19,7 +19,7 @@ export function render({ model, el }) {
   const list = node("div", { class: "wb-scroll" });
   const details = node("div", { class: "wb-why", hidden: "" });
   const gaps = node("div");
-  const chart = new Chart(plot);
+  const chart = new Chart(plot, { margin: 160 });
 
   function open(event, number) {
     const raw = node("div");
@@ -36,11 +36,16 @@ export function render({ model, el }) {
     );
   }
 
+  function wide(made) {
+    made.classList.add("wb-wide");
+    return made;
+  }
+
   function drawEvents(total) {
     const head = ["time", "record", "changes", ""].map((name) => node("th", { scope: "col" }, name));
     lines = events.map((event, number) => {
       const marks = event.marks.map(([kind, words]) => node("span", { class: "wb-mark", "data-mark": kind }, words));
-      const line = node("tr", {}, cell("td", event.time), cell("td", event.place), cell("td", event.changes), node("td", {}, ...marks));
+      const line = node("tr", {}, cell("td", event.time), cell("td", event.place), wide(cell("td", event.changes)), node("td", {}, ...marks));
       chooses(line, () => {
         select(line);
         open(event, number);
@@ -48,7 +53,7 @@ export function render({ model, el }) {
       return line;
     });
     const cut = total > events.length ? [node("p", { class: "wb-facts" }, `The first ${count.format(events.length)} of ${count.format(total)} events.`)] : [];
-    list.replaceChildren(node("table", { "aria-label": "Events" }, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...lines)), ...cut);
+    list.replaceChildren(node("table", { "aria-label": "Events" }, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...(lines.length ? lines : [nothing(4, "no events")]))), ...cut);
   }
 
   // Up to where a player has come: what is to come is grey, and its numbers are not drawn.
@@ -95,13 +100,6 @@ export function render({ model, el }) {
     picture(body, seq) {
       heading.textContent = body.title;
       facts.replaceChildren(...body.facts.map((fact) => node("div", {}, fact)));
-      const width = Math.max(Math.min(el.clientWidth - 130, 1000), 320);
-      const fit = (part) => {
-        if (part.width) part.width = width;
-        for (const inner of part.vconcat ?? []) fit(inner);
-      };
-      fit(body.spec);
-      body.spec.config.legend = { ...body.spec.config.legend, orient: "top" };
       chart.show(body.spec, body.datasets);
       ({ events, datasets } = body);
       drawnFuture = null;
