@@ -1,7 +1,7 @@
 # What a clone needs, in one word each.  Set-up happens by itself: the first word that needs the
 # virtual environment makes it, and makes it again when pyproject.toml has changed.
 .POSIX:
-.PHONY: help demo lab test bench bench-kafka bench-table soak wheel clean
+.PHONY: help demo lab test bench bench-kafka bench-table matrix soak wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   set up, measure speed and memory"
 	@echo "make bench-kafka   the same from a Kafka broker, beside other clients"
 	@echo "make bench-table   of that, tables of 20 million events"
+	@echo "make matrix  live views in the JupyterLabs and kernels that people have"
 	@echo "make soak    all tests at their full counts (hours)"
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove everything that the words above have made"
@@ -47,6 +48,9 @@ bench-kafka: $(VENV)/installed-dev
 bench-table: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks table
 
+matrix: $(VENV)/installed-dev
+	$(BIN)/python -m tests.browser.matrix
+
 soak: $(VENV)/installed-dev
 	WORKBENCH_SOAK=1 $(BIN)/pytest --timeout=0
 
@@ -54,7 +58,7 @@ wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) dist build reports .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .matrix dist build reports .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment whose Python is gone or too old is made anew.

@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 def run(events: int = EVENTS) -> list[dict[str, Any]]:
     """A row per codec and reader; ratios are those of speed (wall clock; processor time)."""
     rows: list[dict[str, Any]] = []
-    with _broker() as server:
+    with broker() as server:
         for codec, names in COMPARED.items():
             topic, counts = produce(server, codec, events)
             there = [name for name in names if importlib.util.find_spec(_PACKAGE[name])]
@@ -73,18 +73,18 @@ _PACKAGE = {
 
 
 @contextmanager
-def _broker() -> Iterator[str]:
+def broker() -> Iterator[str]:
     named = os.environ.get("WORKBENCH_TEST_KAFKA")
     if named:
         yield named
         return
     with tempfile.TemporaryDirectory() as folder:
-        broker = Broker(resolve(), Path(folder) / "broker")
-        broker.start()
+        made = Broker(resolve(), Path(folder) / "broker")
+        made.start()
         try:
-            yield broker.bootstrap
+            yield made.bootstrap
         finally:
-            broker.stop()
+            made.stop()
 
 
 def produce(server: str, codec: str, events: int) -> tuple[str, readers.Counts]:
