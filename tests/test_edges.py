@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import workbench as wb
 from workbench.decode import encode_rows
-from workbench.errors import DefinitionError, LogNotFound
+from workbench.errors import DefinitionError, LogNotFound, UnknownFields
 
 
 def test_sql_reads_keys_as_bytes_in_every_segment(log: wb.Log) -> None:
@@ -120,3 +120,17 @@ def test_missing_sample_data_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("workbench.api.connect.bundled", lambda name: tmp_path / name)
     with pytest.raises(LogNotFound, match="sample_data"):
         wb.sample("bank")
+
+
+def test_a_quick_look_tells_once_of_what_it_leaves_out() -> None:
+    with wb.sample("bank") as bank:
+        tx = bank.stream("transactions")
+        for look in (lambda: tx.sample(2_000), lambda: tx.tail(500)):
+            with pytest.warns(UnknownFields) as told:
+                shown = look()
+            assert len(told) == 1
+            assert "_rest" not in shown.columns
+            # It speaks of what is shown, and of nothing else.
+            rest = bank.stream("transactions").all().frame(rest=True)
+            left_out = shown.join(rest, on=["partition", "offset"])["_rest"].is_not_null().sum()
+            assert f"device ({left_out:,})" in str(told[0].message)

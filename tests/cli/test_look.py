@@ -19,6 +19,7 @@ import pytest
 import workbench as wb
 from tests.cli.conftest import Command
 from workbench.cli import app
+from workbench.cli.show import show_table
 
 HOSTILE = "[bold]red[/bold] \x1b[31m\x07\u202e \x9b \r\n<b>"
 BIG = 2**53 + 1
@@ -258,3 +259,22 @@ def test_a_process_of_its_own(log: Path) -> None:
         timeout=60,
     )
     assert piped.stderr == ""
+
+
+def test_a_narrow_terminal_gets_paragraphs(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with wb.connect(log, write=False) as opened:
+        frame = opened.stream("orders").all().frame()
+    show_table(frame, width=60)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    places = frame.select("topic", "partition", "offset").rows()
+    assert [f"{topic} {part}:{offset}" for topic, part, offset in places] == [
+        line.strip() for line in lines if line.startswith("orders ")
+    ]
+    fields = [line.split()[0] for line in lines if line.startswith("  ") and line.strip()]
+    assert [name for name in fields if name in frame.columns] == frame.columns[3:] * frame.height
+    assert "\x1b[31m" not in "".join(lines)
+    show_table(frame, width=300)
+    assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["topic", "partition", "offset"]
+    show_table(frame.select("big", "text", "at", "money", "key"), width=30)
+    assert capsys.readouterr().out.splitlines()[0].strip() == "1"

@@ -16,6 +16,13 @@ from rich.text import Text
 from workbench.source.display import text
 from workbench.source.export import flat, json_text
 
+#: What names a record, and so the paragraph that shows it.
+_PLACE = ("topic", "partition", "offset")
+#: A column is not given more than this, if room is short.
+_FOLDS_AT = 24
+#: Of how many rows the width is told.
+_JUDGED = 50
+
 
 def clean(line: str) -> str:
     """Text without anything that a terminal would act on: controls become visible escapes."""
@@ -45,8 +52,48 @@ def show(frame: pl.DataFrame, *, as_json: bool) -> None:
         show_table(frame)
 
 
-def show_table(frame: pl.DataFrame) -> None:
-    """A table in which every cell is plain text; long cells are cut, and say so."""
+def show_table(frame: pl.DataFrame, width: int | None = None) -> None:
+    """A table in which every cell is plain text; long cells are cut, and say so.
+
+    Where a terminal is too narrow for it, each row becomes a paragraph of its own.
+    """
+    # A pipe has no width; there a row stays on its line.
+    console = Console(width=width or (None if sys.stdout.isatty() else 100_000), highlight=False)
+    if _needs(frame) > console.width:
+        _show_paragraphs(frame, console)
+    else:
+        _show_rows(frame, console)
+
+
+def _needs(frame: pl.DataFrame) -> int:
+    """How wide a table has to be to be read with ease: cells beyond some length may fold."""
+    texts = ([name, *map(text, frame[name].head(_JUDGED))] for name in frame.columns)
+    widths = [min(max(map(len, column)), _FOLDS_AT) for column in texts]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _show_paragraphs(frame: pl.DataFrame, console: Console) -> None:
+    names = [name for name in frame.columns if name not in _PLACE or not _has_place(frame)]
+    for number, row in enumerate(frame.iter_rows(named=True), 1):
+        title = "{topic} {partition}:{offset}".format(**row) if _has_place(frame) else f"{number}"
+        console.print(Text(clean(title), "bold"))
+        fields = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        fields.add_column(no_wrap=True)
+        fields.add_column(overflow="fold")
+        for name in names:
+            value = row[name]
+            fields.add_row(
+                Text("  " + clean(name), "dim"),
+                Text(clean(text(value)), "dim" if value is None else ""),
+            )
+        console.print(fields)
+
+
+def _has_place(frame: pl.DataFrame) -> bool:
+    return set(_PLACE) <= set(frame.columns)
+
+
+def _show_rows(frame: pl.DataFrame, console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
     for name, dtype in frame.schema.items():
         table.add_column(
@@ -54,8 +101,6 @@ def show_table(frame: pl.DataFrame) -> None:
         )
     for row in frame.iter_rows():
         table.add_row(*(Text(clean(text(value)), "dim" if value is None else "") for value in row))
-    # A pipe has no width; there a row stays on its line.
-    console = Console(width=None if sys.stdout.isatty() else 100_000, highlight=False)
     console.print(table)
 
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from workbench.errors import InvalidRange
 from workbench.positions import Position
+from workbench.source.slice import warn_of_unknown_fields
 from workbench.source.stream import StreamSource
 
 #: Into how many places a sample is spread per partition.
@@ -22,7 +23,7 @@ def tail(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
     reach = n
     while True:
         low = Position({tp: max(start[tp], stop - reach) for tp, stop in end.items()})
-        frame = stream.slice(low, end).frame(raw=raw)
+        frame = stream.slice(low, end).frame(raw=raw, rest=True)
         # Gaps hold no records: look further back until each partition has given enough.
         found = dict.fromkeys(end, 0)
         for topic, partition, count in frame.group_by("topic", "partition").len().iter_rows():
@@ -31,7 +32,7 @@ def tail(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
             break
         reach *= 4
     newest = frame.sort("timestamp", "partition", "offset", descending=True).head(n)
-    return newest.sort(pl.col("topic").cast(pl.String), "partition", "offset")
+    return _told(newest.sort(pl.col("topic").cast(pl.String), "partition", "offset"))
 
 
 def sample(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
@@ -54,8 +55,16 @@ def sample(stream: StreamSource, n: int, *, raw: bool = False) -> pl.DataFrame:
             run = wanted * (place + 1) // places - wanted * place // places
             first = start[tp] + span * place // places
             window = Position({tp: first}), Position({tp: min(first + run, stop)})
-            frames.append(stream.slice(*window).frame(raw=raw))
-    return pl.concat(frames, how="diagonal") if frames else stream.slice(end, end).frame(raw=raw)
+            frames.append(stream.slice(*window).frame(raw=raw, rest=True))
+    if not frames:
+        return stream.slice(end, end).frame(raw=raw)
+    return _told(pl.concat(frames, how="diagonal"))
+
+
+def _told(shown: pl.DataFrame) -> pl.DataFrame:
+    """Warn once, of the records that are shown; without what the schema does not know."""
+    warn_of_unknown_fields(shown["_rest"])
+    return shown.drop("_rest")
 
 
 def _check(n: int) -> None:

@@ -122,7 +122,7 @@ class SliceSource:
                 bar.update(chunk.end - chunk.start)
         result = pl.concat(frames)
         if not rest:
-            _warn_of_unknown_fields(result["_rest"])
+            warn_of_unknown_fields(result["_rest"])
             result = result.drop("_rest")
         if result["decode_error"].null_count() == result.height:
             result = result.drop("decode_error")
@@ -242,7 +242,8 @@ def _fill(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     return (frame.with_columns(missing) if missing else frame).select(schema.names())
 
 
-def _warn_of_unknown_fields(rest: pl.Series) -> None:
+def warn_of_unknown_fields(rest: pl.Series) -> None:
+    """Say which fields of these records are not in their frame, at the line of whoever asked."""
     counts = unknown_fields(rest)
     if counts:
         listing = ", ".join(f"{name} ({n:,})" for name, n in counts.items())
