@@ -87,3 +87,21 @@ def test_topics_are_told_as_people_read_them(log: wb.Log) -> None:
     assert readings["size"].endswith(" kB")
     assert kept["last (UTC)"] is None
     view.close()
+
+
+def test_a_metric_may_be_called_events_and_text_is_counted(log: wb.Log) -> None:
+    """Nothing that a view adds for itself takes the place of what was asked for."""
+    log.create("named", schema={"kind": str})
+    log.append("named", [{"kind": "a"}] * 3 + [{"kind": "b"}] * 2)
+    named = log.stream("named").all()
+    for definition in (
+        {"events": pl.len()},
+        {},
+        {"kinds": pl.col("kind").first()},
+    ):
+        view = MonitorView(named.monitor(window="1h", **definition))
+        try:
+            drawn = [point["m0"] for point in view.picture()["windows"]]
+            assert drawn == [5], definition
+        finally:
+            view.close()

@@ -254,16 +254,17 @@ class Monitor:
         rows = rows.select(*self.definition.schema, *(["closed"] if open else []))
         return rows if (rows["late"] > 0).any() else rows.drop("late")
 
-    def rates(self) -> pl.DataFrame:
+    def rates(self, *, open: bool = False) -> pl.DataFrame:  # noqa: A002 - as in `frame`
         """Like `frame`, with `events` (UInt32) and `per_second` (Float64) as the metrics."""
         seconds = self.definition.windows.size_ms / 1000
-        return self._rows().select(
+        return self._rows(with_open=open).select(
             "window_start",
             "window_end",
             *self.definition.by,
             pl.col(EVENTS).alias("events"),
             (pl.col(EVENTS) / seconds).alias("per_second"),
             "late",
+            *(["closed"] if open else []),
         )
 
     def alerts(self) -> pl.DataFrame:

@@ -160,7 +160,8 @@ class MonitorView(View):
         if newest is not None and isinstance(monitor.source, StreamSource):
             age_ms = time.time() * 1000 - to_ms(newest)
         revision = monitor.revision
-        rows = monitor.frame(open=True).with_columns(events=pl.lit(0, pl.UInt32))
+        numeric = drawn_metrics(plan)[0] in plan.metrics
+        rows = monitor.frame(open=True) if numeric else monitor.rates(open=True)
         alerts = monitor.alerts() if plan.alerts else pl.DataFrame()
         left_out = None
         if plan.by:
