@@ -128,7 +128,7 @@ class UnknownTopic(TopicError):  # noqa: N818
 
     def __init__(self, name: str, known: Iterable[str], *, log: str) -> None:
         names = sorted(known)
-        hint = did_you_mean(name, names) if names else "it has no topics yet"
+        hint = did_you_mean(name, names) if names else "it has no topics yet; log.create makes one"
         super().__init__(f"no topic {name!r} in {log}", hint=hint)
 
 

@@ -40,7 +40,7 @@ def seal(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Seal a slice into a bag that anybody can check, also without this program.
+    """Seal a slice into a bag that anybody can check.
 
     Every record of the offset range is sealed; a key or time says what is in data/results.  Note
     the statement that is printed: whoever holds it can tell whether the bag is still the same.
@@ -65,7 +65,10 @@ def disclose(
     where: Annotated[str, typer.Option(metavar="SQL", help="A condition over the fields.")],
     purpose: Annotated[str, typer.Option(help="Why; it is kept with the evidence.")] = "",
 ) -> None:
-    """Copy a bag so that only some records can be read, and of the others that they are there."""
+    """Copy a sealed bag with only some of its records.
+
+    Of the others it proves that they are there, and keeps back what is in them.
+    """
     for line in str(hand_over(bag, where=where, into=into, purpose=purpose)).splitlines():
         say(line)
 
@@ -91,7 +94,9 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check every page, segment and record of a log, or every file and record of a sealed bag.
+    """Check everything that a log or a sealed bag holds.
+
+    Every page, segment and record of a log; every file and record of a bag.
 
     With --against, each record of a recording or a bag is also compared with its source.  Reads
     everything and writes nothing.  Exits with 1 when anything is damaged, missing, or has changed.

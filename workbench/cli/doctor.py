@@ -64,7 +64,7 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is here, what is missing, and what it would be good for.
+    """Say what is here, and what is missing.
 
     Exits with 1 when something is missing that is needed, or a LOG cannot be opened.
     """

@@ -181,6 +181,9 @@ def groups(
     name: Annotated[str | None, typer.Argument(help="One group, by partition.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the consumer groups of a log, or show one with its lag (a distance in offsets)."""
+    """List consumer groups, or show one with its lag.
+
+    Lag is a distance in offsets.
+    """
     with opened(log) as found:
         show(found.groups() if name is None else found.group(name).lag, as_json=as_json)

@@ -43,9 +43,10 @@ def demo(
         typer.Option(metavar="LOG", help="A cluster or log to do it on; gets the bank's topics."),
     ] = None,
 ) -> None:
-    """Replay a recorded week of a bank through three notebooks, and say what they found.
+    """Run three notebooks over a recorded week of a bank.
 
-    Leaves an executed notebook and an HTML file of each, which need no network to be looked at.
+    Says what they found, and leaves an executed notebook and an HTML file of each, which need no
+    network to be looked at.
     """
     failed = False
     with _bank(log) as bank:
@@ -99,7 +100,7 @@ def lab(
         Path, typer.Option(file_okay=False, help="Where the notebooks are copied to.")
     ] = Path("workbench-notebooks"),
 ) -> None:
-    """Open JupyterLab on the tour, the workshop, or a notebook or folder of your own.
+    """Open JupyterLab on the tour, the workshop, or your own.
 
     The notebooks and guides that come with the package are copied into a folder first, where they
     are yours to change; what is there already is left alone.  It needs no network.

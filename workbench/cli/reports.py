@@ -120,10 +120,11 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a notebook on a slice; leave the executed notebook and one HTML file.
+    """Run a notebook on a slice, now or on a schedule.
 
-    It runs in this folder, in a kernel of this Python.  A VALUE is JSON where it can be read as
-    such, else text: -p limit=5 is a number, -p entity=A-1042 and -p 'code="007"' are text.
+    Leaves the executed notebook and one HTML file.  It runs in this folder, in a kernel of this
+    Python.  A VALUE is JSON where it can be read as such, else text: -p limit=5 is a number,
+    -p entity=A-1042 and -p 'code="007"' are text.
     What its cells tagged "findings" and "alerts" print are its findings and alerts.
 
     With --since-last NAME each run reports exactly the records since the last one: the first starts

@@ -133,7 +133,7 @@ def sample(
     every: Annotated[float, typer.Option(min=0.01, help="host: seconds between rounds.")] = 1.0,
     seconds: Annotated[float | None, typer.Option(min=0, help="host: stop after them.")] = None,
 ) -> None:
-    """Make a sample stream: four that tell stories, or readings of this machine.
+    """Make a sample stream, or append readings of this machine.
 
     The made streams are the same bytes for the same events and seed.  host appends readings
     (processors, memory, disk, network) until it is stopped.
@@ -190,9 +190,10 @@ def record(
     end: Annotated[str | None, typer.Option(help="Record a slice up to here.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until stopped.")] = False,
 ) -> None:
-    """Record topics into a folder: same offsets, timestamps, keys, headers, gaps.
+    """Record topics into a folder.
 
-    A recording that was interrupted goes on where it stopped.
+    Offsets, timestamps, keys, headers and gaps stay the same.  A recording that was interrupted goes
+    on where it stopped.
     """
     if follow and (start or end):
         raise typer.BadParameter("--follow records all of it; leave out --start and --end")
@@ -224,9 +225,9 @@ def copy(
     ] = None,
     create: Annotated[bool, typer.Option("--create", help="Make the log if missing.")] = False,
 ) -> None:
-    """Copy a slice into another log, at full speed or at the recorded pace.
+    """Copy a slice into another log, a cluster too.
 
-    Timestamps, keys, values, headers and partitions stay; offsets are the other log's own.
+    At full speed, or at the recorded pace.  Timestamps, keys, values, headers and partitions stay; offsets are the other log's own.
     """
     with opened(stream.log) as log, opened(into, create=create, write=True) as target:
         part = cut(stream.stream(log), start, end, key)
