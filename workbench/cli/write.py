@@ -192,8 +192,8 @@ def record(
 ) -> None:
     """Record topics into a folder.
 
-    Offsets, timestamps, keys, headers and gaps stay the same.  A recording that was interrupted goes
-    on where it stopped.
+    Offsets, timestamps, keys, headers and gaps stay the same.  One that was interrupted goes on
+    where it stopped.
     """
     if follow and (start or end):
         raise typer.BadParameter("--follow records all of it; leave out --start and --end")
@@ -227,7 +227,8 @@ def copy(
 ) -> None:
     """Copy a slice into another log, a cluster too.
 
-    At full speed, or at the recorded pace.  Timestamps, keys, values, headers and partitions stay; offsets are the other log's own.
+    At full speed, or at the recorded pace.  Timestamps, keys, headers, values and partitions stay;
+    offsets are the other log's own.
     """
     with opened(stream.log) as log, opened(into, create=create, write=True) as target:
         part = cut(stream.stream(log), start, end, key)
