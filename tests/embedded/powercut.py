@@ -85,7 +85,7 @@ def _relative(path: Any) -> str:
 
 
 def _record_files() -> None:
-    """Note the segments' file operations: what `files` does, and the bytes Polars wrote."""
+    """Note the segments' file operations: what `files` does."""
 
     def around(name: str, note: Callable[..., None]) -> None:
         real = getattr(files, name)
@@ -110,22 +110,17 @@ def _record_files() -> None:
         if path.is_file():
             _operations.append(("sync", _relative(path)))
 
+    def wrote(path: Path, data: memoryview) -> None:
+        _operations.append(("create", _relative(path)))
+        _operations.append(("write", _relative(path), 0, bytes(data)))
+
     around("sync_folder", lambda path: _operations.append(("sync folder", _relative(path))))
     around(
         "rename", lambda old, new: _operations.append(("rename", _relative(old), _relative(new)))
     )
     around("unlink", lambda path: _operations.append(("unlink", _relative(path))))
     around("sync_file", synced)
-    import polars as pl
-
-    write = pl.DataFrame.write_parquet
-
-    def write_parquet(self: pl.DataFrame, file: Path, **options: Any) -> None:
-        write(self, file, **options)
-        _operations.append(("create", _relative(file)))
-        _operations.append(("write", _relative(file), 0, file.read_bytes()))
-
-    pl.DataFrame.write_parquet = write_parquet  # type: ignore[assignment, method-assign]
+    around("write", wrote)
 
 
 def _plant(bug: str) -> None:

@@ -78,7 +78,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         def no_space(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        for name in ("sync_file", "rename", "make_folder"):
+        for name in ("write", "sync_file", "rename", "make_folder"):
             with monkeypatch.context() as patch:
                 patch.setattr(files, name, no_space)
                 with pytest.raises(StorageFull):

@@ -11,6 +11,11 @@ from pathlib import Path
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def write(path: Path, data: memoryview) -> None:
+    """Write a new file, or replace one."""
+    path.write_bytes(data)
+
+
 def sync_file(path: Path) -> None:
     """Flush a file's bytes to the storage."""
     descriptor = os.open(path, os.O_RDONLY)

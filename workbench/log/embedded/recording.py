@@ -104,7 +104,7 @@ def record_batch(
             (
                 end,
                 len(ids),
-                content.bytes(),
+                content.bytes,
                 min(known, default=None),
                 max(known, default=None),
                 pid,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import chain, islice, repeat
 from struct import Struct
 from typing import Any
 from zlib import crc32
@@ -21,9 +21,13 @@ from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE
 Row = tuple[Any, ...]
 
 INSERT = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_APPENDED = (
-    "INSERT INTO record (id, ts, ts_type, key, value, headers, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT_APPENDED = "INSERT INTO record (id, ts, ts_type, key, value, headers, crc) VALUES "
+_APPENDED = "(?, ?, ?, ?, ?, ?, ?)"
+_FIELDS = 7
+#: Rows of one statement: by tens they take a tenth less time than one by one, and not less by more.
+_TOGETHER = 20
+_INSERT_ONE = _INSERT_APPENDED + _APPENDED
+_INSERT_SOME = _INSERT_APPENDED + ", ".join([_APPENDED] * _TOGETHER)
 COLUMNS = "id, ts, ts_type, key, value, headers, leader_epoch, recorded_at, crc"
 
 #: How `ts_type` is stored: the number of its name in the frame's type.
@@ -48,22 +52,24 @@ class Content:
     All loops here are C loops: they run for every record that is written or read.
     """
 
-    __slots__ = ("_crcs", "_lengths", "columns")
+    __slots__ = ("_crcs", "_lengths", "bytes", "columns")
 
     def __init__(self, keys: Blobs, values: Blobs, headers: Blobs) -> None:
         self.columns = (keys, values, headers)
         self._lengths: list[list[int]] = []
+        #: Of all records, as segment limits count them.
+        self.bytes = len(keys) * ROW_OVERHEAD
         crcs: Iterable[int] = repeat(0, len(keys))
         for blobs in self.columns:
-            lengths = _lengths(blobs)
+            lengths, nulls = _lengths(blobs)
             self._lengths.append(lengths)
-            nulls = lengths.count(-1)
+            self.bytes += sum(lengths) + nulls
             if nulls < len(lengths):
                 crcs = map(crc32, [b or b"" for b in blobs] if nulls else blobs, crcs)  # type: ignore[arg-type]
         self._crcs = list(crcs)
 
-    def bytes(self, rows: slice = slice(None)) -> int:
-        """The bytes of some of the records, as segment limits count them."""
+    def bytes_of(self, rows: slice) -> int:
+        """The bytes of some of the records."""
         picked = [lengths[rows] for lengths in self._lengths]
         return len(picked[0]) * ROW_OVERHEAD + sum(sum(ls) + ls.count(-1) for ls in picked)
 
@@ -94,11 +100,28 @@ class Content:
         )
 
 
-def _lengths(blobs: Blobs) -> list[int]:
+def insert(
+    connection: apsw.Connection,
+    content: Content,
+    ids: Sequence[int],
+    times: Sequence[int | None],
+    types: Sequence[int],
+) -> None:
+    """Write appended records, each with its checksum."""
+    crcs = content.record_crcs(ids, times, types)
+    rows = zip(ids, times, types, *content.columns, crcs, strict=True)
+    for _ in range(len(ids) // _TOGETHER):
+        connection.execute(_INSERT_SOME, list(chain.from_iterable(islice(rows, _TOGETHER))))
+    connection.executemany(_INSERT_ONE, rows)
+
+
+def _lengths(blobs: Blobs) -> tuple[list[int], int]:
+    """The length of each, -1 for null, and the number of nulls."""
     try:
-        return list(map(len, blobs))  # type: ignore[arg-type]
+        return list(map(len, blobs)), 0  # type: ignore[arg-type]
     except TypeError:  # looking for nulls first would take longer than the lengths
-        return [-1 if blob is None else len(blob) for blob in blobs]
+        lengths = [-1 if blob is None else len(blob) for blob in blobs]
+        return lengths, lengths.count(-1)
 
 
 def encode_headers(headers: pl.Series) -> list[bytes | None]:

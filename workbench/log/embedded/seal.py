@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -234,7 +235,10 @@ def _write(catalog: Catalog, name: str, frame: pl.DataFrame) -> _File:
     with named_errors(catalog.root):
         files.make_folder(path.parent)
         try:
-            frame.write_parquet(unfinished, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+            # By way of memory: what the engine says of a full disk is not to be told from damage.
+            packed = BytesIO()
+            frame.write_parquet(packed, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+            files.write(unfinished, packed.getbuffer())
             files.sync_file(unfinished)
             digest = files.sha256(unfinished)
             if not pl.read_parquet(unfinished, glob=False).equals(frame):
