@@ -46,7 +46,10 @@ def what_is_broken(folder: Path, acknowledged: int, *, suffix_may_go: bool = Fal
     try:
         log = EmbeddedLog.open(folder, durability="process")
     except WorkbenchError as error:
-        return f"does not open: {error}" if acknowledged else None
+        if acknowledged:
+            return f"does not open: {error}"
+        with EmbeddedLog.create(folder, durability="process"):
+            return None
     with log:
         if not log.topics():
             return "the topic is gone" if acknowledged and not suffix_may_go else None
@@ -82,6 +85,17 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         shutil.rmtree(folder)
     print(f"{STATES} power cuts within {len(operations)} operations: broken {len(broken)}")
     assert broken == []
+
+
+def test_a_log_is_made_or_not(tmp_path: Path) -> None:
+    """Each moment of the making: there is a log, or none and one can be made."""
+    operations = recorded(tmp_path)
+    made = next(i for i, op in enumerate(operations) if op[0] == "acknowledged")
+    for moment in range(made):
+        folder = tmp_path / "state"
+        assert cut(operations, moment, random.Random(moment), folder) == 0
+        assert what_is_broken(folder, 0) is None, f"after operation {moment}"
+        shutil.rmtree(folder)
 
 
 def test_less_durable_loses_a_suffix_and_never_more(tmp_path: Path) -> None:

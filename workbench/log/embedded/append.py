@@ -191,15 +191,17 @@ def _already_written(
     connection: apsw.Connection, topic: Topic, producer: Producer, shares: list[_Share]
 ) -> Offsets | None:
     """The original offsets when this is a retry of the newest batch, None when it is the next."""
+    # What the producer wrote before, each looked up by its key, rather than all of the topic's
+    # partitions: a CROSS JOIN keeps that order.
     known = fetch(
         connection,
-        "SELECT epoch, last_seq, partition, last_base, last_end FROM producer JOIN part "
-        "USING (pid) WHERE producer_id = ? AND tid = ? ORDER BY epoch, last_seq",
+        "SELECT epoch, last_seq, partition, last_base, last_end FROM producer CROSS JOIN part "
+        "USING (pid) WHERE producer_id = ? AND tid = ?",
         (producer.id, topic.tid),
     )
     if not known:
         return None
-    epoch, sequence = known[-1][:2]
+    epoch, sequence = max(known)[:2]
     newest = {p: (base, end) for e, s, p, base, end in known if (e, s) == (epoch, sequence)}
     if producer.epoch > epoch or (producer.epoch, producer.sequence) == (epoch, sequence + 1):
         return None

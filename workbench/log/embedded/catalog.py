@@ -222,7 +222,8 @@ class Catalog:
 
     def _connect(self) -> apsw.Connection:
         folder = Path(self._copy.name) if self._copy is not None else self.root
-        flags = apsw.SQLITE_OPEN_READWRITE if self.writable else apsw.SQLITE_OPEN_READONLY
+        whole = self.writable or self._copy is not None
+        flags = apsw.SQLITE_OPEN_READWRITE if whole else apsw.SQLITE_OPEN_READONLY
         if self.writable and not (folder / CATALOG).exists():
             flags |= apsw.SQLITE_OPEN_CREATE
         connection = apsw.Connection(str(folder / CATALOG), flags=flags, vfs=checksum_vfs())
@@ -234,9 +235,10 @@ class Catalog:
             connection.close()
             if self.writable or self._copy is not None:
                 raise
-            # A writer died, and its WAL needs a folder that can be written: read from a copy.
+            # A writer died, and what it left (a WAL, or a journal of what is to be undone) needs a
+            # folder that can be written: read from a copy.
             self._copy = tempfile.TemporaryDirectory(prefix="workbench-")
-            for name in (CATALOG, f"{CATALOG}-wal"):
+            for name in (CATALOG, f"{CATALOG}-wal", f"{CATALOG}-journal"):
                 if (self.root / name).exists():
                     shutil.copyfile(self.root / name, Path(self._copy.name) / name)
             return self._connect()
