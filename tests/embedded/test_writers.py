@@ -13,8 +13,9 @@ import pytest
 
 from tests.embedded import workers
 from tests.embedded.support import count, make, numbered, processes, raw, values
-from workbench.errors import LogBusy, LogError
+from workbench.errors import LogBusy, LogError, StorageFull
 from workbench.log.embedded import EmbeddedLog, seal
+from workbench.log.embedded.upkeep import MOST_HOT_SEGMENTS
 
 WRITERS = 8
 
@@ -201,3 +202,36 @@ def test_appending_seals_in_the_background(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert log.verify().ok
+
+
+def test_producers_wait_for_a_sealing_that_falls_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = seal._write
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.02)
+        return write(*arguments)
+
+    monkeypatch.setattr(seal, "_write", slowly)
+    most = 0
+    with make(tmp_path / "log", segment_rows=10) as log:
+        for n in range(0, 400, 10):
+            log.append("t", numbered(n, 10))
+            most = max(most, log._hot_rows())
+        assert values(log) == [b'{"n":%d}' % n for n in range(400)]
+    assert most <= MOST_HOT_SEGMENTS * 10
+
+
+def test_producers_go_on_where_nothing_can_be_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise StorageFull("no space left")
+
+    monkeypatch.setattr(seal, "_write", fails)
+    with make(tmp_path / "log", segment_rows=10) as log:
+        for n in range(0, 200, 10):
+            log.append("t", numbered(n, 10))
+        assert values(log) == [b'{"n":%d}' % n for n in range(200)]
+    assert "no space left" in caplog.text

@@ -68,31 +68,31 @@ class _Place(NamedTuple):
 
 def append(
     catalog: Catalog, topic: Topic, records: pl.DataFrame, producer: Producer | None
-) -> tuple[Offsets, bool]:
+) -> tuple[Offsets, float]:
     """Append a batch of the schema `APPEND`; see `LogBackend.append`.
 
-    Returns the offsets, and whether a partition's hot tail has become long enough to be sealed.
+    Returns the offsets, and how many segments the longest hot tail that it reached would fill.
     """
     batch = _prepare(topic, records)  # before the lock: others can append meanwhile
     if not batch.shares:
-        return {}, False
+        return {}, 0.0
     with catalog.write() as connection:
         if producer is not None:
             done = _already_written(connection, topic, producer, batch.shares)
             if done is not None:
-                return done, False
+                return done, 0.0
         now = time.time_ns() // 1_000_000
         places = [_take(connection, topic, share, now) for share in batch.shares]
         _insert(connection, batch, places)
         offsets: Offsets = {}
-        full = False
+        hot = 0.0
         for share, place in zip(batch.shares, places, strict=True):
             offsets[share.partition] = (place.end - share.length, place.end)
-            full |= place.hot_rows >= topic.segment_rows or place.hot_bytes >= topic.segment_bytes
+            hot = max(hot, topic.segments(place.hot_rows, place.hot_bytes))
             if producer is not None:
                 _remember(connection, producer, place.pid, offsets[share.partition])
     catalog.doorbell.ring()
-    return offsets, full
+    return offsets, hot
 
 
 def _prepare(topic: Topic, records: pl.DataFrame) -> _Batch:
@@ -202,9 +202,9 @@ def _already_written(
     if not known:
         return None
     epoch, sequence = max(known)[:2]
-    newest = {p: (base, end) for e, s, p, base, end in known if (e, s) == (epoch, sequence)}
     if producer.epoch > epoch or (producer.epoch, producer.sequence) == (epoch, sequence + 1):
         return None
+    newest = {p: (base, end) for e, s, p, base, end in known if (e, s) == (epoch, sequence)}
     same = {p: end - base for p, (base, end) in newest.items()} == {
         share.partition: share.length for share in shares
     }

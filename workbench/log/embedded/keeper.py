@@ -113,6 +113,7 @@ class Keeper:
 
     def _keep_up(self) -> None:
         for _ in self._sealed(None, force=False):
+            self._upkeep.has_sealed()
             if self._upkeep.is_closed():
                 return
         if self.live:

@@ -206,12 +206,15 @@ class EmbeddedLog(Keeper):
     def append(
         self, topic: str, records: pl.DataFrame, producer: Producer | None = None
     ) -> dict[int, tuple[int, int]]:
-        """Append a batch of the schema `APPEND`, durably; see `LogBackend.append`."""
+        """Append a batch of the schema `APPEND`, durably; see `LogBackend.append`.
+
+        Full segments are sealed in the background.  Where that is `MOST_HOT_SEGMENTS` behind, the
+        batch is written as ever, and returning waits until a segment has been sealed.
+        """
         self._check_writable()
         target = self._topic(topic)
-        offsets, full = append.append(self._catalog, target, records, producer)
-        if full or (target.expires and self._upkeep.retention_is_due()):
-            self._upkeep.request()
+        offsets, hot = append.append(self._catalog, target, records, producer)
+        self._upkeep.follow(hot, also=target.expires and self._upkeep.retention_is_due())
         return offsets
 
     def record_batch(
@@ -233,9 +236,8 @@ class EmbeddedLog(Keeper):
         if self._recorder is None:
             raise ReadOnly(f"{self._catalog.root} is not open for recording")
         target = self._topic(topic)
-        full = recording.record_batch(self._catalog, target, partition, records, start, end, gaps)
-        if full:
-            self._upkeep.request()
+        hot = recording.record_batch(self._catalog, target, partition, records, start, end, gaps)
+        self._upkeep.follow(hot)
 
     def recorded_position(self) -> Position:
         """Where the recorder goes on: per partition that has been recorded, the next offset."""

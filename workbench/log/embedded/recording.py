@@ -62,10 +62,10 @@ def record_batch(
     start: int | None,
     end: int,
     gaps: Sequence[Gap],
-) -> bool:
+) -> float:
     """Write records at their own offsets; see `EmbeddedLog.record_batch`.
 
-    Returns whether the partition's hot tail has become long enough to be sealed.
+    Returns how many segments the partition's hot tail would fill.
     """
     if records.schema != RAW:
         raise InvalidRange(
@@ -111,7 +111,7 @@ def record_batch(
             ),
         )
     catalog.doorbell.ring()
-    return bool(count >= topic.segment_rows or size >= topic.segment_bytes)
+    return topic.segments(count, size)
 
 
 def position(catalog: Catalog) -> Position:

@@ -49,6 +49,10 @@ class Topic:
     segment_bytes: int
     expires: bool
 
+    def segments(self, rows: int, size: int) -> float:
+        """How many segments some records fill."""
+        return max(rows / self.segment_rows, size / self.segment_bytes)
+
 
 def check_name(name: str) -> None:
     """Raise `InvalidTopicName` for a name that breaks Kafka's rules, or is reserved."""

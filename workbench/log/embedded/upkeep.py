@@ -12,6 +12,11 @@ from workbench.errors import LogBusy, WorkbenchError
 
 RETENTION_EVERY_SECONDS = 60.0
 
+#: Full segments in a partition's hot tail from which on its producers wait for the sealing.
+MOST_HOT_SEGMENTS = 4
+
+_WAIT_SECONDS = 30.0
+
 _log = logging.getLogger("workbench")
 
 
@@ -25,6 +30,8 @@ class Upkeep:
         self._work = work
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._sealed = 0
         self._thread: threading.Thread | None = None
         self._wanted = False
         self._closed = False
@@ -41,6 +48,27 @@ class Upkeep:
     def is_closed(self) -> bool:
         """Whether what runs should come to an end."""
         return self._closed
+
+    def follow(self, hot_segments: float, *, also: bool = False) -> None:
+        """Have a hot tail sealed that would fill segments, and wait where it fills too many.
+
+        Without that, a producer at full speed leaves the sealing ever further behind.  The wait is
+        for one segment, and no longer than the work itself goes on.
+        """
+        if hot_segments >= 1 or also:
+            self.request()
+        if hot_segments >= MOST_HOT_SEGMENTS:
+            with self._lock:
+                before = self._sealed
+                self._changed.wait_for(
+                    lambda: self._sealed != before or self._thread is None, _WAIT_SECONDS
+                )
+
+    def has_sealed(self) -> None:
+        """Let those go on that wait for a segment."""
+        with self._lock:
+            self._sealed += 1
+            self._changed.notify_all()
 
     def request(self) -> None:
         """Have the work done soon."""
@@ -66,6 +94,7 @@ class Upkeep:
             with self._lock:
                 if self._closed or not self._wanted:
                     self._thread = None
+                    self._changed.notify_all()
                     return
                 self._wanted = False
             try:
