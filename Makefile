@@ -9,6 +9,8 @@ BIN = $(VENV)/bin
 PYTHON =
 # A cluster for the demo, as host:port.
 KAFKA =
+# What of the tests to soak, empty for all.
+PART =
 
 help:
 	@echo "make demo    set up, replay the bank stream through the notebooks, leave HTML reports;"
@@ -19,7 +21,8 @@ help:
 	@echo "make bench-kafka   the same from a Kafka broker, beside other clients"
 	@echo "make bench-table   of that, tables of 20 million events"
 	@echo "make matrix  live views in the JupyterLabs and kernels that people have"
-	@echo "make soak    all tests at their full counts (hours)"
+	@echo "make soak    all tests at their full counts, with the figure of each (hours);"
+	@echo "             PART=tests/embedded/test_kill.py runs one file of them"
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove everything that the words above have made"
 
@@ -52,7 +55,7 @@ matrix: $(VENV)/installed-dev
 	$(BIN)/python -m tests.browser.matrix
 
 soak: $(VENV)/installed-dev
-	WORKBENCH_SOAK=1 $(BIN)/pytest --timeout=0
+	WORKBENCH_SOAK=1 $(BIN)/pytest --timeout=0 -s -v $(PART)
 
 wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel

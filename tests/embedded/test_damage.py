@@ -81,6 +81,7 @@ def test_a_flipped_byte_in_a_companion_costs_a_rebuild(tmp_path: Path) -> None:
             assert sum(c.typed is not None for c in log.read("t", 0, 0, 230)) == 2
             assert log.verify().damage == []
         shutil.rmtree(folder)
+    print(f"companion bytes flipped: {FLIPS} of {FLIPS} found, and made anew")
 
 
 def test_a_flipped_byte_in_the_catalog_is_found(tmp_path: Path) -> None:

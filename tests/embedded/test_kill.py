@@ -42,6 +42,8 @@ def test_kill_anything_anywhere(tmp_path: Path) -> None:
         for process in running:
             process.join(60)
             assert process.exitcode in (0, -9), f"round {number}, {point}: {process.exitcode}"
+        if number % 100 == 99:
+            print(f"{number + 1} rounds of {ROUNDS}", flush=True)
     lost, duplicated, skipped, acknowledged = examine(tmp_path)
     print(
         f"{ROUNDS} rounds, {acknowledged} batches acknowledged: "

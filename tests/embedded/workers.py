@@ -16,6 +16,8 @@ from tests.embedded.support import numbered
 from workbench.errors import LeaseLost, LogBusy, StorageFull
 from workbench.log.embedded import EmbeddedLog, append, catalog, files, seal, segments
 from workbench.log.embedded.doorbell import Doorbell
+from workbench.log.embedded.layout import WRITE_LOCK
+from workbench.log.embedded.locks import FileLock
 from workbench.log.protocol import Producer
 from workbench.positions import Position
 
@@ -124,18 +126,31 @@ def consume(folder: str, seconds: float, fault: tuple[str, bool, int] | None) ->
 
 
 def append_for(folder: str, producer: int, seconds: float, queue: Any) -> None:
-    """Append single records for some time; gives the number of commits, or the error."""
+    """Append single records for some time; gives each wait for the lock, or the error.
+
+    A wait is the moments, of a clock that processes share, when the lock was asked for and got.
+    """
+    waits: list[tuple[int, int]] = []
+    acquire = FileLock.acquire
+
+    def noting(lock: FileLock, timeout: float | None = None) -> None:
+        asked = time.monotonic_ns()
+        acquire(lock, timeout)
+        if lock.path.name == WRITE_LOCK:
+            waits.append((asked, time.monotonic_ns()))
+
     try:
+        FileLock.acquire = noting  # type: ignore[method-assign]
         with EmbeddedLog.open(folder, lock_timeout=60) as log:
             log.append("t", numbered(0, 1, keys=[b"%d" % producer]))
-            queue.put(("ready", producer, 0))
+            queue.put(("ready", producer, []))
             while not (Path(folder).parent / "go").exists():
                 time.sleep(0.001)
             commits, end = 1, time.monotonic() + seconds
             while time.monotonic() < end:
                 log.append("t", numbered(commits, 1, keys=[b"%d" % producer]))
                 commits += 1
-            queue.put(("done", producer, commits))
+            queue.put(("done", producer, list(waits)))  # closing waits, too
     except Exception as error:
         queue.put(("failed", producer, repr(error)))
 
