@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import workbench as wb
 from workbench.decode import encode_rows
-from workbench.errors import DefinitionError, LogNotFound, UnknownFields
+from workbench.errors import DefinitionError, LogError, LogNotFound, UnknownFields
 
 
 def test_sql_reads_keys_as_bytes_in_every_segment(log: wb.Log) -> None:
@@ -134,3 +134,13 @@ def test_a_quick_look_tells_once_of_what_it_leaves_out() -> None:
             rest = bank.stream("transactions").all().frame(rest=True)
             left_out = shown.join(rest, on=["partition", "offset"])["_rest"].is_not_null().sum()
             assert f"device ({left_out:,})" in str(told[0].message)
+
+
+def test_a_log_that_was_closed_can_still_be_looked_at(tmp_path: Path) -> None:
+    log = wb.connect(tmp_path / "log", create=True)
+    log.create("t")
+    log.close()
+    assert "has been closed" in repr(log)
+    assert "has been closed" in log._repr_mimebundle_()["text/html"]
+    with pytest.raises(LogError, match="has been closed"):
+        log.topics()

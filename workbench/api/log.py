@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from workbench.api.rows import (
     SETTING_COLUMNS,
     TOPIC_COLUMNS,
     ends,
+    in_a_line,
     settings,
     topic_row,
 )
@@ -28,7 +30,7 @@ from workbench.api.stream import Stream, schemas_by_topic
 from workbench.decode import DECODERS, Codebook
 from workbench.decode.avro.writing import avro_encoder
 from workbench.decode.functions import name_of
-from workbench.errors import SchemaError, UnknownTopic
+from workbench.errors import LogError, SchemaError, UnknownTopic
 from workbench.find import Found, Sought, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.records import Isolation
@@ -363,16 +365,16 @@ class Log:
         self.close()
 
     def __repr__(self) -> str:
-        names = [info.name for info in self._backend.topics()]
-        shown = ", ".join(names[:8]) + (f", … {len(names) - 8} more" if len(names) > 8 else "")
-        kind = self._backend.kind if self._backend.live else "recording"
-        return f"Log {self._backend.hint} ({kind}): {shown or 'no topics yet'}"
+        return in_a_line(self._backend)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return bundle("log", self, Log._repr_html_)
 
     def _repr_html_(self) -> str:
-        return html_table(self.topics(details=True), caption=repr(self))
+        try:
+            return html_table(self.topics(details=True), caption=repr(self))
+        except LogError:
+            return escape(repr(self))
 
     def _matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
         """Topics by name or pattern, sorted; a plain name that is not there is an error."""

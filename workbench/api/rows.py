@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from workbench.errors import LogError
+from workbench.log.protocol import LogBackend
 from workbench.records import TIMESTAMP, PartitionInfo, TopicInfo
 from workbench.source.times import from_ms
 
@@ -59,3 +61,14 @@ def ends(parts: list[PartitionInfo]) -> dict[str, Any]:
         "first": from_ms(min(firsts)) if firsts else None,
         "last": from_ms(max(lasts)) if lasts else None,
     }
+
+
+def in_a_line(log: LogBackend) -> str:
+    """A log by place, kind and topics; one that cannot be asked says why, and raises nothing."""
+    try:
+        names = [info.name for info in log.topics()]
+    except LogError as error:
+        return f"Log {log.hint}: {error}"
+    shown = ", ".join(names[:8]) + (f", … {len(names) - 8} more" if len(names) > 8 else "")
+    kind = log.kind if log.live else "recording"
+    return f"Log {log.hint} ({kind}): {shown or 'no topics yet'}"
