@@ -49,7 +49,7 @@ class Verdict:
         style = f"border-left: 4px solid {_COLOURS[self.state]}; padding: 0.2em 0.8em"
         return (
             f'<div role="status" style="{style}"><b>{escape(self.exercise)} {self.state}.</b> '
-            f"{escape(self.text)}</div>"
+            f"{escape(self.text[:1].upper() + self.text[1:])}</div>"
         )
 
 
