@@ -18,7 +18,7 @@ import subprocess
 import time
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -233,6 +233,26 @@ class Broker:
             *("--max-messages", str(records), "--timeout-ms", "60000"),
             *arguments,
         )
+
+    @contextlib.contextmanager
+    def consuming(self, topic: str, *arguments: str) -> Iterator[None]:
+        """Kafka's own consumer at work meanwhile, from the first record on."""
+        consumer = subprocess.Popen(
+            self._java(
+                "org.apache.kafka.tools.consumer.ConsoleConsumer",
+                *("--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning"),
+                *arguments,
+                heap="-Xmx160m",
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            consumer.terminate()
+            consumer.wait()
 
     def console_producer(self, topic: str, lines: Sequence[bytes], *arguments: str) -> None:
         """Have Kafka's own producer send lines."""

@@ -16,7 +16,7 @@ from workbench.log.kafka import KafkaLog
 from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.reader import FetchReader
 from workbench.log.kafka.transport import FastManager
-from workbench.log.kafka.wire import Wire
+from workbench.log.kafka.wire import Ask, Wire
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,20 @@ def admin(kafka: Broker) -> Iterator[KafkaAdminClient]:
     client = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     yield client
     client.close()
+
+
+@pytest.fixture
+def fetches(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
+    """Every fetch that is sent."""
+    sent: list[Ask] = []
+    fetch = Wire.fetch
+
+    def counted(self: Wire, ask: Ask) -> object:
+        sent.append(ask)
+        return fetch(self, ask)
+
+    monkeypatch.setattr(Wire, "fetch", counted)
+    return sent
 
 
 RUNGS = ("fast", "stock", "poll")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 import workbench as wb
-from workbench.log.kafka import groups
+from workbench.log.kafka import membership
 
 #: Short, so that a test does not wait long for the partitions of the dead.
 LEASE_SECONDS = 2.0
@@ -43,7 +43,7 @@ DEEDS: dict[str, Callable[[wb.Log, str, int], None]] = {
 }
 
 if __name__ == "__main__":
-    groups.LEASE_SECONDS = LEASE_SECONDS
+    membership.LEASE_SECONDS = LEASE_SECONDS
     _, what, url, topic, times = sys.argv
     with wb.connect(url) as log:
         DEEDS[what](log, topic, int(times))

@@ -62,6 +62,10 @@ class Cluster:
             one.format(
                 {
                     "node.id": str(node),
+                    "broker.rack": f"rack-{node}",
+                    "replica.selector.class": (
+                        "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+                    ),
                     "controller.quorum.voters": voters,
                     "listeners": (
                         f"PLAINTEXT://localhost:{port},CONTROLLER://localhost:{controllers[node]}"

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from kafka import KafkaAdminClient
 
@@ -20,7 +21,7 @@ from tests.kafka.conftest import Patience
 from tests.kafka.member import LEASE_SECONDS
 from tests.kafka.support import frame, numbered
 from workbench.errors import GroupError, GroupInUse, LeaseLost
-from workbench.log.kafka import KafkaLog, groups
+from workbench.log.kafka import KafkaLog, membership
 from workbench.log.protocol import TopicSpec
 from workbench.positions import Position
 from workbench.source.follow import follow
@@ -36,7 +37,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(autouse=True)
 def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "LEASE_SECONDS", LEASE_SECONDS)
+    monkeypatch.setattr(membership, "LEASE_SECONDS", LEASE_SECONDS)
 
 
 @pytest.fixture
@@ -186,7 +187,7 @@ def test_who_gives_up_joining_is_not_waited_for(
     one = cluster.join(topic, start)
     one.assignment()
     two = second.join(topic, start)
-    monkeypatch.setattr(groups, "JOIN_SECONDS", 1.0)
+    monkeypatch.setattr(membership, "JOIN_SECONDS", 1.0)
     # The first is in its loop body all the while, and a rebalance waits for it.
     with pytest.raises(GroupError, match="nothing was assigned within 1 s"):
         two.assignment()
@@ -204,7 +205,7 @@ def test_a_loop_body_that_takes_too_long_loses_its_partitions(
     eventually: Patience,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(groups, "BODY_SECONDS", 2 * LEASE_SECONDS)
+    monkeypatch.setattr(membership, "BODY_SECONDS", 2 * LEASE_SECONDS)
     one = cluster.join(topic, start)
     one.assignment()
     # Within the time it keeps them, though nobody hears of it but the heart.
@@ -228,7 +229,7 @@ def test_a_batch_that_took_too_long_comes_again(
     eventually: Patience,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(groups, "BODY_SECONDS", LEASE_SECONDS)
+    monkeypatch.setattr(membership, "BODY_SECONDS", LEASE_SECONDS)
     put(cluster, topic, 3)
     with wb.connect(f"kafka://{kafka.bootstrap}") as log:
         seen: list[int] = []
@@ -283,6 +284,29 @@ def test_a_group_of_another_tool_is_refused(
     member.leave()
 
 
+def test_a_group_of_the_new_protocol_is_seen(
+    kafka: Broker, topic: str, cluster: KafkaLog, start: Position, eventually: Patience
+) -> None:
+    """Of a group as of KIP-848: members, position and lag; and it is not joined by accident."""
+    put(cluster, topic, 5)
+    url = f"kafka://{kafka.bootstrap}"
+    protocol = ("--consumer-property", "group.protocol=consumer")
+    with wb.connect(url) as log, kafka.consuming(topic, "--group", topic, *protocol):
+
+        def members() -> list[int]:
+            return log.groups().filter(pl.col("group") == topic)["members"].to_list()
+
+        eventually(lambda: members() == [1] and len(log.group(topic).members) == PARTITIONS)
+        group = log.group(topic)
+        assert group.state == "stable"
+        assert set(group.members["client"]) == {"console-consumer"}
+        assert sorted(group.members["partition"]) == [*range(PARTITIONS)]
+        with pytest.raises(GroupInUse, match="1 members"):
+            cluster.join(topic, start)
+        eventually(lambda: set(log.group(topic).position.values()) == {5})
+        assert log.group(topic).lag["lag"].to_list() == [0] * PARTITIONS
+
+
 @pytest.mark.parametrize("group", [None, "grows"])
 def test_a_partition_that_is_added_is_read_from_its_first_record(
     cluster: KafkaLog,
@@ -292,7 +316,7 @@ def test_a_partition_that_is_added_is_read_from_its_first_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that the caller has left out stays out."""
-    monkeypatch.setattr(groups, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(membership, "LOOK_SECONDS", 0.5)
     start = Position({(topic, n): 0 for n in range(PARTITIONS - 1)})
     for number in range(PARTITIONS):
         cluster.append(topic, frame(numbered(2, partition=number)))

@@ -33,24 +33,10 @@ from workbench.errors import (
 )
 from workbench.log.kafka import KafkaLog, cache
 from workbench.log.kafka.limits import Limits
-from workbench.log.kafka.wire import Ask, Wire
+from workbench.log.kafka.wire import Ask
 from workbench.log.protocol import TopicSpec
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def fetches(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
-    """Every fetch that is sent."""
-    sent: list[Ask] = []
-    fetch = Wire.fetch
-
-    def counted(self: Wire, ask: Ask) -> object:
-        sent.append(ask)
-        return fetch(self, ask)
-
-    monkeypatch.setattr(Wire, "fetch", counted)
-    return sent
 
 
 Connect = Callable[..., wb.Log]

@@ -17,6 +17,7 @@ from tests.kafka.support import frame, joined, numbered
 from workbench.errors import OffsetOutOfRange
 from workbench.evidence.against import Comparison
 from workbench.log.kafka import KafkaLog
+from workbench.log.kafka.wire import Ask
 
 pytestmark = pytest.mark.kafka
 
@@ -90,6 +91,52 @@ def test_a_leader_that_dies(
         assert state(operator, topic_name)[0] != leader
         replicas.brokers[leader].start()
         eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
+
+
+def test_the_nearest_replica_is_read(
+    replicas: Cluster,
+    operator: KafkaAdminClient,
+    log: KafkaLog,
+    topic_name: str,
+    fetches: list[Ask],
+    eventually: Patience,
+) -> None:
+    """Who says where it is reads from there (KIP-392); the leader has what is not there."""
+    first, near, _ = NODES
+    replicated(operator, topic_name, NODES)
+    written = frame(numbered(RECORDS, size=SIZE))
+    log.append(topic_name, written)
+    eventually(lambda: state(operator, topic_name) == (first, set(NODES)))
+    rack = {"client_rack": f"rack-{near}"}
+    with KafkaLog.connect(f"kafka://{replicas.bootstrap}", options=rack) as reader:
+
+        def near_first() -> bool:
+            """A leader does not send anybody to who has not caught up yet."""
+            fetches.clear()
+            next(reader.read(topic_name, 0, 0, RECORDS))
+            return [ask.leader for ask in fetches[:2]] == [first, near]
+
+        eventually(near_first)
+        fetches.clear()
+        found, gaps = joined(list(reader.read(topic_name, 0, 0, RECORDS)), 0, RECORDS)
+        assert gaps == []
+        assert found["value"].equals(written["value"])
+        assert [ask.leader for ask in fetches] == [first] + [near] * (len(fetches) - 1)
+
+        chunks = reader.read(topic_name, 0, 0, RECORDS)
+        seen = [next(chunks)]
+        replicas.brokers[near].kill()
+        fetches.clear()
+        seen.extend(chunks)
+        found, _ = joined(seen, 0, RECORDS)
+        assert found["value"].equals(written["value"])
+        # What was on its way there fails; then no word of a rack, or the leader would go on
+        # sending us there until the cluster has noticed.
+        asked = [(ask.leader, ask.rack) for ask in fetches if ask.leader != near]
+        assert set(asked) == {(first, "")}
+        assert fetches[-1].leader == first
+    replicas.brokers[near].start()
+    eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
 
 
 def test_an_unclean_election(

@@ -55,9 +55,9 @@ class Behind:
         return getattr(self._backend, name)
 
 
-def compacted(log: wb.Log) -> wb.Log:
+def compacted(log: wb.Log, policy: str = "compact,delete") -> wb.Log:
     def topic(name: str) -> TopicInfo:
-        return dataclasses.replace(log.backend.topic(name), cleanup_policy="compact,delete")
+        return dataclasses.replace(log.backend.topic(name), cleanup_policy=policy)
 
     return wb.Log(Behind(log.backend, topic=topic), tz=UTC, max_read=None)  # type: ignore[arg-type]
 
@@ -315,6 +315,15 @@ def test_the_past_of_a_compacted_topic_is_refused_unless_asked_for(
     assert "latest surviving" in repr(table.now())
     assert table.diff("earliest", "now", as_of="latest surviving").frame.height == 3
     assert table.explain("A").height == 3
+
+
+def test_whether_a_topic_is_compacted_may_not_be_known(log: wb.Log, tx: wb.Stream) -> None:
+    """A cluster shows a topic's settings to whom it likes; the answer says what it rests on."""
+    table = compacted(log, "unknown").stream("tx").table(by="key", n=pl.len())
+    for state in (table.now(), table.at("2026-11-03T12:00"), table.at("now", as_of="cut")):
+        assert state.as_of.startswith("if nothing was compacted, which the log does not tell, ")
+        assert "does not tell" in repr(state)
+    assert "compacted" not in repr(tx.table(by="key", n=pl.len()).now())
 
 
 def test_record_time_needs_a_time(tx: wb.Stream) -> None:

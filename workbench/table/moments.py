@@ -137,6 +137,15 @@ class Moments:
         """The topics of which only the latest records per key survive."""
         return [info.name for info in self.stream.infos if "compact" in info.cleanup_policy]
 
+    @property
+    def reservation(self) -> str:
+        """What has to be said before what an answer is of: nothing where compaction is out."""
+        if self.compacted:
+            return "latest surviving records, "
+        if any(info.cleanup_policy == "unknown" for info in self.stream.infos):
+            return "if nothing was compacted, which the log does not tell, "
+        return ""
+
     def check_compaction(self, as_of: AsOf) -> None:
         """Raise CompactedTopic for a question about the past that compaction has made void."""
         if self.compacted and as_of != "latest surviving":

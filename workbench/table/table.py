@@ -366,7 +366,6 @@ class Table:
         self, held: Held, as_of: str, late: Counts, times: TimeFilter | None = None
     ) -> State:
         counts = held.tally.counts.with_arrivals(late)
-        surviving = "latest surviving records, " if self._moments.compacted else ""
         begin = self._moments.pinned(held.position)
         gone = self._moments.expired(begin, held.position)
         expired = ", from a snapshot: older records have expired" if gone else ""
@@ -375,6 +374,6 @@ class Table:
             position=held.position,
             counts=counts,
             address=self._slice(begin, held.position, times).address,
-            as_of=surviving + as_of + expired,
+            as_of=self._moments.reservation + as_of + expired,
             by=self.by,
         )

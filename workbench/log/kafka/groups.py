@@ -1,33 +1,36 @@
-"""Consumer groups: anybody's, looked at without touching them; our own, joined."""
+"""Consumer groups, anybody's, looked at without touching them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import kafka.errors as kafka_errors
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.admin import MemberToRemove
-from kafka.structs import MemberState
+from kafka import TopicPartition
+from kafka.protocol.api_message import ApiMessage
 
-from workbench.errors import GroupError, GroupInUse, LeaseLost, LogError, did_you_mean
-from workbench.log.kafka.client import Client, translate
-from workbench.log.kafka.settings import CONNECT_SECONDS
-from workbench.positions import Position
+from workbench.errors import GroupError, did_you_mean
+from workbench.log.kafka.client import Client
 from workbench.records import GroupInfo, GroupMember
 
-#: How long a process may be silent before it loses its partitions, in seconds.
-LEASE_SECONDS = 10.0
-#: How long a loop body may keep the others of its group waiting, in seconds.
-BODY_SECONDS = 300.0
-#: How long joining may take: the other members' bodies, and the leases of the dead, in seconds.
-JOIN_SECONDS = BODY_SECONDS + 3 * LEASE_SECONDS
-#: How soon a partition that is added to a topic is given to a member, in seconds.
-LOOK_SECONDS = 60.0
-_ANSWER_MS = int(CONNECT_SECONDS * 1000)
+#: The groups that commit offsets: the members' own protocol, and that of KIP-848.
+_CLASSIC, _NEW = "classic", "consumer"
+
+#: A group's state and members.
+_Seen = tuple[str, tuple[GroupMember, ...]]
+
+
+class ConsumerGroupDescribeRequest(ApiMessage, load_json="workbench.log.kafka.messages"):
+    """Asks for groups of the protocol of KIP-848, which the client has no words for."""
+
+
+class ConsumerGroupDescribeResponse(ApiMessage, load_json="workbench.log.kafka.messages"):
+    """The answer."""
+
+
+_DescribeRequest: Any = ConsumerGroupDescribeRequest
 
 
 def infos(client: Client) -> list[GroupInfo]:
@@ -35,195 +38,51 @@ def infos(client: Client) -> list[GroupInfo]:
 
     A few requests to each coordinator, however many groups there are.
     """
-    listed = client.call("list groups", client.admin.list_groups)
-    states = {
-        group["group_id"]: group.get("group_state") or ""
-        for group in listed
-        if group.get("protocol_type") in ("consumer", "")
-    }
-    return _infos(client, states)
+    found = listed(client)
+    return _infos(client, [g for g in found.values() if g["protocol_type"] in ("consumer", "")])
 
 
 def info(client: Client, name: str) -> GroupInfo:
     """One group.  Raises GroupError with the names there are."""
-    listed = client.call("list groups", client.admin.list_groups)
-    known = {group["group_id"]: group.get("group_state") or "" for group in listed}
+    known = listed(client)
     if name not in known:
         hint = did_you_mean(name, sorted(known)) if known else "it has no groups yet"
         raise GroupError(f"no group {name!r} in {client.settings.hint}", hint=hint)
-    [found] = _infos(client, {name: known[name]})
+    [found] = _infos(client, [known[name]])
     return found
 
 
-def join(
-    client: Client, group: str, start: Position, *, join_existing: bool | None
-) -> KafkaMembership:
-    """Join a group; see `LogBackend.join`.
-
-    Whose a group is, is told by its members' client id, and by the same word beside each position
-    that was committed here.
-    """
-    if not join_existing:
-        known = {g["group_id"] for g in client.call("list groups", client.admin.list_groups)}
-        mine = client.settings.client_id if join_existing is None else None
-        if group in known:
-            _refuse_foreign(client, group, mine)
-    return KafkaMembership(client, group, start)
+def listed(client: Client) -> dict[str, dict[str, Any]]:
+    """The groups that commit offsets as the cluster lists them, by name: not share groups."""
+    found = client.call("list groups", client.admin.list_groups)
+    return {
+        one["group_id"]: one
+        for one in found
+        if (one.get("group_type") or _CLASSIC).lower() in (_CLASSIC, _NEW)
+    }
 
 
-def _refuse_foreign(client: Client, group: str, mine: str | None) -> None:
-    """Raise GroupInUse for a group with members or positions that are not those of `mine`."""
-    members = [m for m in info(client, group).members if m.client != mine]
-    positions = _positions(client, [group])[group].values()
-    foreign = [at for at in positions if at.offset >= 0 and at.metadata != mine]
-    if members or foreign:
-        raise GroupInUse(
-            f"group {group!r} of {client.settings.hint} has {len(members)} members and positions "
-            f"in {len(foreign)} partitions" + ("" if mine is None else f" that are not {mine}'s"),
-            hint="choose another name, or say join_existing=True",
-        )
+def positions(client: Client, names: list[str]) -> dict[str, dict[TopicPartition, Any]]:
+    """What each group has committed, with the word that was left beside it."""
+    found: dict[str, dict[TopicPartition, Any]] = client.call(
+        f"read positions of {_named(names)}",
+        lambda: client.admin.list_group_offsets(dict.fromkeys(names)),
+    )
+    return found
 
 
-class KafkaMembership:
-    """One member of a Kafka consumer group; see `Membership`.  For one thread.
-
-    The client's coordinator joins, beats and commits; its consumer never fetches, since records
-    are read as slices.  A rebalance is gone through in one call and never given up halfway: the
-    client forgets a join that a poll has timed out of, and the other members would wait for it.
-
-    A rebalance waits for each member's loop body, `BODY_SECONDS` at most; who takes longer loses
-    its partitions, and its batch comes again.
-    """
-
-    def __init__(self, client: Client, group: str, start: Position) -> None:
-        self._client = client
-        self._group = group
-        self._start = start
-        consumer: Any = client.call(
-            f"join the group {group!r}",
-            lambda: KafkaConsumer(
-                **client.settings.client(),
-                group_id=group,
-                enable_auto_commit=False,
-                allow_auto_create_topics=False,
-                session_timeout_ms=int(LEASE_SECONDS * 1000),
-                heartbeat_interval_ms=int(LEASE_SECONDS * 100),
-                max_poll_interval_ms=int(BODY_SECONDS * 1000),
-                metadata_max_age_ms=int(LOOK_SECONDS * 1000),
-            ),
-        )
-        self._consumer = consumer
-        self._coordinator = consumer._coordinator
-        self._left = False
-        topics = sorted(start.by_topic())
-        #: What the caller does not want; a partition that is added later is not one of these.
-        self._left_out = {
-            (topic["name"], part["partition_index"])
-            for topic in client.describe(topics)
-            for part in topic["partitions"]
-        } - set(start)
-        consumer.subscribe(topics)
-        # Metadata that comes while the group forms would make its leader start all over.
-        client.call("describe topics", consumer.topics)
-
-    def assignment(self) -> Position:
-        """What this member holds now; see `Membership.assignment`."""
-        self._settle()
-        mine = [
-            p for p in self._consumer.assignment() if (p.topic, p.partition) not in self._left_out
-        ]
-        found = self._client.call(
-            f"read positions of the group {self._group!r}",
-            lambda: self._coordinator.fetch_committed_offsets(mine, timeout_ms=_ANSWER_MS),
-        )
-        return Position(
-            {
-                (p.topic, p.partition): (
-                    found[p].offset if p in found else self._start.get((p.topic, p.partition), 0)
-                )
-                for p in mine
-            }
-        )
-
-    def commit(self, position: Position) -> None:
-        """Make the position durable; see `Membership.commit`."""
-        held = {(p.topic, p.partition) for p in self._consumer.assignment()}
-        lost = sorted(set(position) - held)
-        if lost:
-            raise self._lost(", ".join(f"{topic} {partition}" for topic, partition in lost))
-        offsets = {
-            TopicPartition(*place): OffsetAndMetadata(offset, self._client.settings.client_id, -1)
-            for place, offset in position.items()
-        }
-        try:
-            self._consumer.commit(offsets, timeout_ms=_ANSWER_MS)
-        except (
-            kafka_errors.CommitFailedError,
-            kafka_errors.IllegalGenerationError,
-            kafka_errors.UnknownMemberIdError,
-            kafka_errors.RebalanceInProgressError,
-        ):
-            raise self._lost("the partitions") from None
-        except kafka_errors.KafkaError as error:
-            raise translate(
-                error, f"commit a position of the group {self._group!r}", self._client.settings
-            ) from None
-
-    def leave(self) -> None:
-        """Give the partitions back; see `Membership.leave`."""
-        if self._left:
-            return
-        self._left = True
-        known = self._consumer.group_metadata()
-        # Who was interrupted in a rebalance has asked to join: until that is answered the broker
-        # hears nothing else over this connection, and the others wait for who is gone.
-        joining = known.state is MemberState.REBALANCING
-        self._consumer.close(autocommit=False, timeout_ms=0 if joining else _ANSWER_MS)
-        if joining and known.member_id:
-            with suppress(LogError):
-                self._client.call(
-                    f"leave the group {self._group!r}",
-                    lambda: self._client.admin.remove_group_members(
-                        self._group, [MemberToRemove(member_id=known.member_id)]
-                    ),
-                )
-
-    def _settle(self) -> None:
-        """Take part in the group's life until this member knows what it holds."""
-        deadline = time.monotonic() + JOIN_SECONDS
-        while True:
-            left_ms = max(deadline - time.monotonic(), 0) * 1000
-            stay = partial(self._coordinator.poll, timeout_ms=left_ms)
-            settled = self._client.call(f"take part in the group {self._group!r}", stay)
-            if settled and not self._coordinator.need_rejoin():
-                return
-            if time.monotonic() >= deadline:
-                raise GroupError(
-                    f"group {self._group!r}: nothing was assigned within {JOIN_SECONDS:.0f} s",
-                    hint="another member may be stuck; log.group(name).members shows them",
-                )
-
-    def _lost(self, what: str) -> LeaseLost:
-        return LeaseLost(
-            f"group {self._group}: {what} went to another member; nothing is committed",
-            hint=f"those records come again; a loop body may take {BODY_SECONDS:.0f} s at most",
-        )
-
-
-def _infos(client: Client, states: Mapping[str, str]) -> list[GroupInfo]:
-    if not states:
+def _infos(client: Client, found: Iterable[Mapping[str, Any]]) -> list[GroupInfo]:
+    known = {one["group_id"]: one for one in found}
+    if not known:
         return []
-    names = sorted(states)
-    which = f"the group {names[0]!r}" if len(names) == 1 else "groups"
-    described = client.call(f"describe {which}", lambda: client.admin.describe_groups(names))
-    offsets = _positions(client, names)
+    names = sorted(known)
+    described = _described(client, {name: known[name].get("group_type") for name in names})
+    offsets = positions(client, names)
     return [
         GroupInfo(
             name=name,
-            state=(states[name] or described[name].get("group_state") or "unknown").lower(),
-            members=(
-                () if described[name]["error"] else tuple(map(_member, described[name]["members"]))
-            ),
+            state=(known[name].get("group_state") or described[name][0] or "unknown").lower(),
+            members=described[name][1],
             offsets={
                 (tp.topic, tp.partition): at.offset
                 for tp, at in sorted(offsets[name].items())
@@ -234,13 +93,64 @@ def _infos(client: Client, states: Mapping[str, str]) -> list[GroupInfo]:
     ]
 
 
-def _positions(client: Client, names: list[str]) -> dict[str, dict[TopicPartition, Any]]:
-    """What each group has committed, with the word that was left beside it."""
-    found: dict[str, dict[TopicPartition, Any]] = client.call(
-        f"read positions of the group {names[0]!r}" if len(names) == 1 else "read positions",
-        lambda: client.admin.list_group_offsets(dict.fromkeys(names)),
-    )
+def _described(
+    client: Client, kinds: Mapping[str, str | None]
+) -> dict[str, tuple[str, tuple[GroupMember, ...]]]:
+    """State and members of each group, whichever protocol its members speak today.
+
+    A group changes its protocol with its members, so the broker's word is taken that it is not a
+    classic one, rather than that of a list that may be older.
+    """
+    names = sorted(kinds)
+    ask = f"describe {_named(names)}"
+    classic = client.call(ask, lambda: _described_as_classic(client, names))
+    found = {
+        name: (group.get("group_state") or "", tuple(map(_member, group["members"])))
+        for name, group in classic.items()
+    }
+    # Brokers before 4.0 do not say so themselves.
+    others = [
+        name
+        for name in names
+        if classic[name]["error"] or (kinds[name] or _CLASSIC).lower() == _NEW
+    ]
+    if others:
+        found |= client.call(ask, lambda: dict(_described_anew(client, others)))
     return found
+
+
+def _described_as_classic(client: Client, names: list[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = client.admin.describe_groups(names)
+    for name, group in found.items():
+        error = _error(group["error"])
+        if error not in (kafka_errors.NoError, kafka_errors.GroupIdNotFoundError):
+            raise error(f"group {name}")
+    return found
+
+
+def _error(text: str | None) -> Any:
+    """What the client has made a text of: `[Error 16] NotCoordinatorError: …`."""
+    known = re.match(r"\[Error (-?\d+)\]", text or "[Error 0]")
+    return kafka_errors.for_code(int(known[1]) if known else kafka_errors.UnknownError.errno)
+
+
+def _described_anew(client: Client, names: list[str]) -> Iterator[tuple[str, _Seen]]:
+    admin = client.admin
+    shares: dict[int, list[str]] = defaultdict(list)
+    for name, node in admin._manager.run(admin._find_coordinator_ids, names).items():
+        shares[node].append(name)
+    for node, some in shares.items():
+        request = _DescribeRequest(group_ids=some, include_authorized_operations=False)
+        for group in admin._manager.run(admin._manager.send, request, node).groups:
+            error = kafka_errors.for_code(group.error_code)
+            # One that went meanwhile has no members.
+            if group.error_code and error is not kafka_errors.GroupIdNotFoundError:
+                raise error(group.error_message or "")
+            yield group.group_id, (group.group_state, tuple(map(_new_member, group.members)))
+
+
+def _named(names: list[str]) -> str:
+    return f"the group {names[0]!r}" if len(names) == 1 else "groups"
 
 
 def _member(found: dict[str, Any]) -> GroupMember:
@@ -252,5 +162,18 @@ def _member(found: dict[str, Any]) -> GroupMember:
         host=found["client_host"].lstrip("/"),
         partitions=tuple(
             (one["topic"], number) for one in parts for number in sorted(one["partitions"])
+        ),
+    )
+
+
+def _new_member(found: Any) -> GroupMember:
+    return GroupMember(
+        id=found.member_id,
+        client=found.client_id,
+        host=found.client_host.lstrip("/"),
+        partitions=tuple(
+            (one.topic_name, number)
+            for one in found.assignment.topic_partitions
+            for number in sorted(one.partitions)
         ),
     )

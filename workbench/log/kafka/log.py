@@ -13,13 +13,13 @@ from typing import Any, Self
 import polars as pl
 
 from workbench.errors import InvalidRange, ReadOnly
-from workbench.log.kafka import groups, times, topics
+from workbench.log.kafka import groups, membership, times, topics
 from workbench.log.kafka.ahead import ahead
 from workbench.log.kafka.cache import CachedReader, open_cache
 from workbench.log.kafka.client import Client
-from workbench.log.kafka.groups import KafkaMembership
 from workbench.log.kafka.limits import Limits
 from workbench.log.kafka.masking import MaskedReader
+from workbench.log.kafka.membership import KafkaMembership
 from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.produce import Appender
 from workbench.log.kafka.ranges import Piece, Range, Reader
@@ -281,7 +281,7 @@ class KafkaLog:
         """Join a consumer group over the topics that `start` names; see `LogBackend.join`."""
         for topic in start.by_topic():
             self.topic(topic)  # a group gives a member nothing of what it may not see, in silence
-        return groups.join(self._client, group, start, join_existing=join_existing)
+        return membership.join(self._client, group, start, join_existing=join_existing)
 
     def maintain(self, progress: Progress | None = None) -> None:
         """Nothing: a cluster looks after itself."""
@@ -324,7 +324,8 @@ class KafkaLog:
     def _range(
         self, info: TopicInfo, partition: int, start: int, end: int, isolation: Isolation
     ) -> Range:
-        compacted = "compact" in info.cleanup_policy
+        known = info.cleanup_policy != "unknown"
+        compacted = "compact" in info.cleanup_policy if known else None
         return Range(info.name, info.id, partition, start, end, isolation, compacted)
 
     def _as_known(self, info: TopicInfo) -> TopicInfo:

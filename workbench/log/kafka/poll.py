@@ -1,16 +1,20 @@
 """The lowest rung: the client's own consumer, with nothing but its public names.
 
-It gives records and positions, not batches: why an offset is missing cannot be told, so the gaps
-it leaves are unexplained.
+It gives records and positions, not batches, so why an offset is missing has to be found out: what
+a second consumer is given that reads uncommitted records too was aborted.  An offset where nobody
+is given anything is a transaction's marker where the topic is not compacted; where it is, or may
+be, there is no telling.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import groupby, pairwise
 from typing import Any
 
 import kafka.errors as kafka_errors
+import polars as pl
 from kafka import KafkaConsumer, TopicPartition
 
 from workbench.errors import CorruptData, LogError, OffsetOutOfRange, Unreachable
@@ -23,6 +27,7 @@ from workbench.log.kafka.ranges import (
     check_range,
     current_topic,
 )
+from workbench.records import Gap, GapReason
 
 _ROWS = 20_000
 _POLL_MS = 500
@@ -40,22 +45,9 @@ class PollReader:
         return self._polled(wanted)
 
     def _polled(self, wanted: Range) -> Iterator[Piece]:
-        settings = self._client.settings
         place = TopicPartition(wanted.topic, wanted.partition)
-        consumer: Any = self._client.call(
-            "read",
-            lambda: KafkaConsumer(
-                **settings.client(client_rack=settings.rack),
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                allow_auto_create_topics=False,
-                isolation_level=wanted.isolation,
-                max_poll_records=_ROWS,
-            ),
-        )
+        consumer = self._consumer(wanted)
         try:
-            consumer.assign([place])
-            consumer.seek(place, wanted.start)
             position = wanted.start
             progress = time.monotonic()
             while position < wanted.end:
@@ -76,10 +68,48 @@ class PollReader:
                     wanted.partition,
                 )
                 self._client.pace.spend(int(frame.estimated_size()))
-                yield Piece(position, reached, frame, ())
+                yield Piece(position, reached, frame, self._gaps(wanted, position, reached, frame))
                 position = reached
         finally:
             consumer.close()
+
+    def _consumer(self, wanted: Range) -> Any:
+        """One that is at the start of a range."""
+        settings = self._client.settings
+        place = TopicPartition(wanted.topic, wanted.partition)
+        consumer: Any = self._client.call(
+            "read",
+            lambda: KafkaConsumer(
+                **settings.client(client_rack=settings.rack),
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                allow_auto_create_topics=False,
+                isolation_level=wanted.isolation,
+                max_poll_records=_ROWS,
+            ),
+        )
+        consumer.assign([place])
+        consumer.seek(place, wanted.start)
+        return consumer
+
+    def _gaps(self, wanted: Range, start: int, end: int, frame: pl.DataFrame) -> tuple[Gap, ...]:
+        """The offsets of `[start, end)` that no record was given for, with their reasons."""
+        holes = _holes(start, end, frame["offset"].to_list())
+        if not holes:
+            return ()
+        aborted: set[int] = set()
+        if wanted.isolation == "read_committed":
+            low, high = holes[0][0], holes[-1][1]
+            between = wanted._replace(start=low, end=high, isolation="read_uncommitted")
+            for piece in self.pieces(between):
+                aborted.update(piece.raw["offset"].to_list())
+            aborted -= set(frame["offset"].to_list())
+        rest: GapReason = "control" if wanted.compacted is False else "unexplained"
+        return tuple(
+            Gap(wanted.topic, wanted.partition, first, last, "aborted" if gone else rest)
+            for hole in holes
+            for first, last, gone in _runs(*hole, aborted)
+        )
 
     def _poll(
         self, consumer: Any, place: TopicPartition, wanted: Range, position: int
@@ -106,6 +136,19 @@ class PollReader:
         low, high, stable = self._client.ends([place])[place]
         readable = stable if wanted.isolation == "read_committed" else high
         check_range(wanted, position, low, high, readable)
+
+
+def _holes(start: int, end: int, offsets: list[int]) -> list[tuple[int, int]]:
+    """The ranges of `[start, end)` without these offsets, which ascend."""
+    ends = pairwise([start - 1, *offsets, end])
+    return [(a + 1, b) for a, b in ends if a + 1 < b]
+
+
+def _runs(start: int, end: int, chosen: set[int]) -> Iterator[tuple[int, int, bool]]:
+    """The range in pieces that are all chosen or all not."""
+    for is_chosen, run in groupby(range(start, end), chosen.__contains__):
+        offsets = list(run)
+        yield offsets[0], offsets[-1] + 1, is_chosen
 
 
 def _plain(record: Any) -> Plain:

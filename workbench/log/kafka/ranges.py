@@ -28,7 +28,8 @@ class Range(NamedTuple):
     start: int
     end: int
     isolation: Isolation
-    compacted: bool
+    #: Whether the topic is compacted; None where the cluster does not say.
+    compacted: bool | None
 
     @property
     def place(self) -> str:

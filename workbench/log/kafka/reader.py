@@ -1,8 +1,8 @@
 """Reading a partition of a Kafka topic, in pieces whose ranges join without holes.
 
 Three rungs give the same pieces: raw fetches over our own transport, raw fetches over the
-client's, and the client's own consumer (which cannot tell why an offset is missing).  A read ends
-when its position has reached the pinned end, for no other reason.
+client's, and the client's own consumer (see `poll`).  A read ends when its position has reached the
+pinned end, for no other reason.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ class _Run:
         self._bytes_per_offset: float | None = None
         self._growth = _GUESSED_GROWTH
         self._answered: Answer | None = None
+        #: Where this client is, until the replica nearby has not had what it was asked for.
+        self._rack = client.settings.rack
+        self._nearby = False
         self._leader, self._leader_epoch = self._find_leader()
         self._pending = self._ask()
         self._progress = time.monotonic()
@@ -156,7 +159,7 @@ class _Run:
                 self._leader_epoch,
                 self._epoch,
                 wait_ms=100,
-                rack=self._client.settings.rack,
+                rack=self._rack,
             )
         )
 
@@ -174,9 +177,9 @@ class _Run:
             if answer.throttle_ms:
                 self._progress = time.monotonic()  # it answers, in its own time
             failure = self._failure(answer)
-            if failure is None and answer.preferred >= 0:
+            if failure is None and answer.preferred >= 0 and not self._nearby:
                 # A replica nearer to us has it (KIP-392); what it does not have, the leader does.
-                self._leader = answer.preferred
+                self._leader, self._nearby = answer.preferred, True
                 self._pending = self._ask()
                 continue
             if failure is None:
@@ -212,6 +215,9 @@ class _Run:
             answer.last_stable if wanted.isolation == "read_committed" else answer.high_watermark
         )
         if readable < wanted.end:
+            # A replica learns of the end after its leader: what it has until then is as good.
+            if self._nearby and len(answer.records):
+                return None
             # A new leader may learn of the end a little later; otherwise it is no end of this log.
             if time.monotonic() - self._progress < LAG_SECONDS and self._ends_reach():
                 return kafka_errors.OffsetNotAvailableError()
@@ -238,6 +244,9 @@ class _Run:
             raise translate(error, "read", self._client.settings)
         if time.monotonic() - self._progress > PATIENCE_SECONDS:
             raise self._gave_up(type(error).__name__)
+        if self._nearby:
+            # The leader would send us there again.
+            self._rack, self._nearby = "", False
         self._wait()
         with suppress(Unreachable):  # still down: the next fetch fails too, until patience ends
             self._leader, self._leader_epoch = self._find_leader()

@@ -125,7 +125,7 @@ def _configs(client: Client, names: Iterable[str]) -> dict[str, dict[str, Any]]:
             "describe topics",
             lambda: client.admin.describe_configs(resources, config_filter="all"),
         )
-    except (AccessDenied, LogError):
+    except AccessDenied:
         return {}
     configs: dict[str, dict[str, Any]] = found.get("topic", {})
     return configs
