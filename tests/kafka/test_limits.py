@@ -30,6 +30,7 @@ from workbench.errors import (
     ReadLimitExceeded,
     ReadOnly,
     Throttled,
+    UnknownTopic,
 )
 from workbench.log.kafka import KafkaLog, cache
 from workbench.log.kafka.limits import Limits
@@ -329,11 +330,18 @@ def test_rules_hold_above_what_a_user_asks_for(
 def test_denied_topics_are_not_there(
     cluster: KafkaLog, connect: Connect, rules: Callable[[str], None], topic_name: str
 ) -> None:
+    """They are not named in a hint either, and are not made."""
     cluster.create_topic(TopicSpec(topic_name))
     cluster.append(topic_name, frame(numbered(3)))
     rules(f'denied = ["{topic_name[:-2]}*"]\n')
-    log = connect()
+    log = connect(write=True)
     assert topic_name not in log.topics()["topic"]
+    with pytest.raises(UnknownTopic) as caught:
+        log.partitions(topic_name[:-3])
+    assert topic_name not in str(caught.value)
+    with pytest.raises(AccessDenied, match="is denied by"):
+        log.create(f"{topic_name}-new")
+    assert f"{topic_name}-new" not in {info.name for info in cluster.topics()}
     for ask in (
         lambda: log.stream(topic_name),
         lambda: log.partitions(topic_name),
@@ -383,7 +391,12 @@ def test_masked_fields_are_in_nothing(
     slice_ = masked.stream(topic_name, decode="text").all()
     shown.append(str(slice_.frame(raw=True).to_dicts()))
     shown.append(str(slice_.sql("SELECT * FROM slice").to_dicts()))
-    assert slice_.find(SECRET).hits.is_empty()
+    sought = slice_.find(SECRET)
+    assert sought.hits.is_empty()
+    hidden = f"{topic_name}: amount, holder.name, iban, key, lines.iban"
+    assert f"hidden, and so not searched: {hidden}" in repr(sought)
+    with pytest.raises(AccessDenied, match=rf"the keys of topic '{topic_name}' are hidden"):
+        slice_.key(SECRET)
     with pytest.raises(EvidenceError, match=r"hide amount, .*, iban, key"):
         slice_.seal(tmp_path / "case", purpose="tests")
     assert not (tmp_path / "case").exists()

@@ -275,6 +275,27 @@ def test_secrets_are_in_nothing_that_is_shown(
         assert not token or token not in text
 
 
+def test_a_traceback_with_all_its_variables_holds_no_secret(
+    secured: SecuredBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person types is theirs to show; what a profile or the environment holds is not."""
+    login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    for name, value in {**login, "sasl_plain_username": OWNER}.items():
+        monkeypatch.setenv(f"WORKBENCH_KAFKA_{name.upper()}", value)
+    monkeypatch.setenv("WORKBENCH_KAFKA_SASL_PLAIN_PASSWORD", PASSWORD)
+    (tmp_path / "workbench.toml").write_text(
+        f'[profiles.prod]\nurl = "kafka://{OWNER}:{PASSWORD}@{secured.bootstrap}"\n'
+    )
+    monkeypatch.setenv("WORKBENCH_CONFIG", str(tmp_path / "workbench.toml"))
+    for place in (f"kafka://{secured.bootstrap}", "prod"):
+        with pytest.raises((AccessDenied, Unreachable)) as caught:
+            wb.connect(place)
+        told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours = "".join(told.format()).split("workbench/api/connect.py", 1)[1]
+        assert "brief" in ours
+        assert PASSWORD not in ours
+
+
 def test_an_url_that_is_not_understood_is_not_repeated() -> None:
     for url in (
         f"kafka://{OWNER}:{PASSWORD}/x@host:9092",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import wraps
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from workbench.address import Address
 from workbench.api.log import Log
@@ -31,7 +32,27 @@ from workbench.source.times import zone
 #: Where recordings are looked for when an address names a log that is not at its hint.
 RECORDINGS = "recordings"
 
+_Given = ParamSpec("_Given")
+_Opened = TypeVar("_Opened")
 
+
+def _brief(function: Callable[_Given, _Opened]) -> Callable[_Given, _Opened]:
+    """Errors without the frames below, where the passwords of profiles and the environment are.
+
+    Some show the variables of each frame of a traceback: IPython's `%xmode Verbose`, for one.
+    """
+
+    @wraps(function)
+    def brief(*given: _Given.args, **named: _Given.kwargs) -> _Opened:
+        try:
+            return function(*given, **named)
+        except WorkbenchError as error:
+            raise error.with_traceback(None) from None
+
+    return brief
+
+
+@_brief
 def connect(
     place: str | Path,
     *,
@@ -264,6 +285,7 @@ def _sealed(bag: Path, *, write: bool = False) -> SealedLog:
         return SealedLog.unpack(bag, tell)
 
 
+@_brief
 def open_slice(address: Address | str, log: Log | None = None) -> Slice:
     """The slice that an address (or its JSON) names.
 

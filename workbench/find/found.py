@@ -30,7 +30,8 @@ class Found:
     """What a search found, how many records it judged, and how far it got.
 
     `searched` is the position up to which every record was judged.  `complete` is false when the
-    search was interrupted before it came to the end.
+    search was interrupted before it came to the end.  `hidden` are the fields that an administrator
+    hides, as `topic: field, …`: what is in them was not searched.
     """
 
     sought: str
@@ -40,6 +41,7 @@ class Found:
     unmatched: int
     searched: Position
     complete: bool
+    hidden: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -75,6 +77,8 @@ class Found:
     def __repr__(self) -> str:
         c = self.counts
         state = "" if self.complete else f"; INTERRUPTED, searched up to {self.searched.describe()}"
+        if self.hidden:
+            state += f"; hidden, and so not searched: {'; '.join(self.hidden)}"
         return (
             f"Found {self.sought!r}: {c['match']:,} match, {c['no_match']:,} do not, "
             f"{c['error']:,} could not be judged{state}\n{self.frame()}"

@@ -87,7 +87,13 @@ def find(
         unmatched=sum(one.records for one in judged) - hits.height - errors.height,
         searched=searched.merge(places),
         complete=complete,
+        hidden=_hidden(slices),
     )
+
+
+def _hidden(slices: Sequence[SliceSource]) -> tuple[str, ...]:
+    masked = {t: one.backend.topic(t).masked for one in slices for t in one.address.topics}
+    return tuple(f"{topic}: {', '.join(fields)}" for topic, fields in masked.items() if fields)
 
 
 def _judges(

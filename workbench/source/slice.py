@@ -15,7 +15,13 @@ import polars as pl
 
 from workbench.address import Address, Decoding
 from workbench.decode import Codebook
-from workbench.errors import InvalidRange, ReadLimitExceeded, TopicChanged, UnknownFields
+from workbench.errors import (
+    AccessDenied,
+    InvalidRange,
+    ReadLimitExceeded,
+    TopicChanged,
+    UnknownFields,
+)
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import Chunk
@@ -152,7 +158,15 @@ class SliceSource:
         }
 
     def with_keys(self, keys: tuple[bytes, ...]) -> SliceSource:
-        """The records with one of these keys; of the keys filtered by already, those in both."""
+        """The records with one of these keys; of the keys filtered by already, those in both.
+
+        Raises AccessDenied where an administrator hides the keys.
+        """
+        for topic in self.address.topics:
+            if "key" in self.backend.topic(topic).masked:
+                raise AccessDenied(
+                    f"the keys of topic {topic!r} are hidden: none of its records could match"
+                )
         held = self.address.keys
         kept = keys if held is None else tuple(key for key in keys if key in held)
         return self.narrow(replace(self.address, keys=kept))

@@ -63,13 +63,14 @@ class Client:
 
         Raises AccessDenied, Unreachable, or LogError for what nobody expected.
         """
-        deadline = time.monotonic() + CONNECT_SECONDS
+        began = time.monotonic()
         while True:
             try:
                 return ask()
             except kafka_errors.KafkaError as error:
-                if not passes(error) or time.monotonic() > deadline:
-                    raise translate(error, what, self.settings) from None
+                waited = time.monotonic() - began
+                if not passes(error) or waited > CONNECT_SECONDS:
+                    raise translate(error, what, self.settings, waited) from None
             time.sleep(_PAUSE_SECONDS)
 
     def describe(self, topics: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -79,6 +80,14 @@ class Client:
             "describe topics", lambda: self.admin.describe_topics(names)
         )
         return found
+
+    def names(self) -> list[str]:
+        """The topics that may be looked at, for a hint: neither Kafka's own nor denied ones."""
+        return [
+            topic["name"]
+            for topic in self.describe()
+            if not topic["is_internal"] and self.limits.allows(topic["name"])
+        ]
 
     def offsets(
         self, wanted: Mapping[Place, int], isolation: Isolation = "read_uncommitted"
@@ -180,12 +189,22 @@ def passes(error: BaseException) -> bool:
     return bool(getattr(error, "retriable", False)) and not gone
 
 
-def translate(error: BaseException, what: str, settings: Settings) -> LogError:
-    """One of the client's errors as one of ours, without settings in the text."""
+def translate(
+    error: BaseException, what: str, settings: Settings, waited: float | None = None
+) -> LogError:
+    """One of the client's errors as one of ours, without settings in the text.
+
+    `waited` is how long the cluster was given to answer, in seconds.
+    """
     if isinstance(error, _REFUSED):
         return AccessDenied(
             f"{settings.hint} refuses {settings.who}: {type(error).__name__}",
             hint="check user, password and sasl_mechanism",
+        )
+    if isinstance(error, kafka_errors.IllegalSaslStateError):
+        return AccessDenied(
+            f"{settings.hint} takes no login where it was asked",
+            hint="check the port, and security_protocol",
         )
     if isinstance(error, kafka_errors.AuthorizationError):
         return AccessDenied(
@@ -193,9 +212,9 @@ def translate(error: BaseException, what: str, settings: Settings) -> LogError:
             hint="ask for the permission",
         )
     if isinstance(error, _NO_ANSWER):
+        patience = "" if waited is None else f", waited {waited:.0f} s"
         return Unreachable(
-            f"{settings.hint} does not answer (asked to {what}, waited "
-            f"{CONNECT_SECONDS:.0f} s or more)",
+            f"{settings.hint} does not answer (asked to {what}{patience})",
             hint="check host and port, and security_protocol",
         )
     return LogError(f"{settings.hint} could not {what}: {type(error).__name__}: {error}")

@@ -164,6 +164,7 @@ class KafkaLog:
         A cluster keeps no schema: it goes into a file of the user's; see `Schemas`.
         """
         self._check_writable()
+        self._limits.check(spec.name)
         topics.create(self._client, spec)
         info = self.topic(spec.name)
         if spec.schema is not None:

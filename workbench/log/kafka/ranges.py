@@ -61,9 +61,7 @@ def current_topic(client: Client, wanted: Range) -> dict[str, Any]:
     """The topic's metadata.  Raises UnknownTopic when it is gone, TopicChanged when it is new."""
     [found] = client.describe([wanted.topic])
     if found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
-        raise UnknownTopic(
-            wanted.topic, [t["name"] for t in client.describe()], log=client.settings.hint
-        )
+        raise UnknownTopic(wanted.topic, client.names(), log=client.settings.hint)
     if str(found["topic_id"]) != wanted.topic_id:
         raise TopicChanged(
             f"topic {wanted.topic!r} was deleted and made again while it was read: its id was "

@@ -38,8 +38,7 @@ def info(client: Client, name: str) -> TopicInfo:
     [found] = client.describe([name])
     error = kafka_errors.for_code(found["error_code"])
     if error in (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.InvalidTopicError):
-        known = [t["name"] for t in client.describe() if not t["is_internal"]]
-        raise UnknownTopic(name, known, log=client.settings.hint)
+        raise UnknownTopic(name, client.names(), log=client.settings.hint)
     if error is kafka_errors.TopicAuthorizationFailedError:
         raise AccessDenied(
             f"{client.settings.hint} does not let {client.settings.who} see {name}",
