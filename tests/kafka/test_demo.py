@@ -12,7 +12,7 @@ from tests.conftest import SOAK
 from tests.kafka.broker import Broker
 from workbench.cli import notebooks
 from workbench.cli.app import app
-from workbench.cli.notebooks import DEMO
+from workbench.cli.notebooks import ELSEWHERE
 
 pytestmark = pytest.mark.kafka
 
@@ -27,8 +27,8 @@ def url(kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_notebooks_run_on_a_cluster(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    which = DEMO if SOAK else DEMO[1:]
-    monkeypatch.setattr(notebooks, "DEMO", which)
+    which = ELSEWHERE if SOAK else (ELSEWHERE[0], ELSEWHERE[-1])
+    monkeypatch.setattr(notebooks, "ELSEWHERE", which)
     out = tmp_path / "reports"
     ran = CliRunner().invoke(app, ["demo", "--log", url, "--out", str(out)])
     assert ran.exit_code == 0, ran.output
@@ -41,6 +41,19 @@ def test_the_notebooks_run_on_a_cluster(
                 one.stream(topic, decode="bytes").all().frame(raw=True) for one in (log, bank)
             )
             assert ours.drop(own).equals(theirs.drop(own))
+
+
+def test_a_topic_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    with wb.connect(tmp_path / "log", create=True) as log:
+        log.create("transactions")
+        log.append("transactions", [{"n": 1}])
+    ran = CliRunner().invoke(app, ["demo", "--log", str(tmp_path / "log")])
+    assert ran.exit_code != 0
+    assert "topic 'transactions'" in ran.output
+    assert "is not the bank's" in ran.output
+    with wb.connect(tmp_path / "log") as log:
+        assert log.topics()["topic"].to_list() == ["transactions"]
+        assert log.stream("transactions").all().frame().height == 1
 
 
 def test_one_command_fills_a_cluster(url: str, topic_name: str, tmp_path: Path) -> None:

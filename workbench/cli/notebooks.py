@@ -18,7 +18,7 @@ from workbench.api.log import Log
 from workbench.cli.app import FAILED, word
 from workbench.cli.reports import Out, tell
 from workbench.cli.show import complain, note, say
-from workbench.errors import LogNotFound, ReportError
+from workbench.errors import LogNotFound, ReportError, TopicExists
 from workbench.report import run
 
 #: What the demo runs, and over which week of the bank.
@@ -29,6 +29,8 @@ DEMO_WEEK = ("2026-11-02", "2026-11-09")
 TOUR = "00-tour.ipynb"
 #: What `workbench lab` opens by name: the first notebook of a track.
 TRACKS = {"tour": TOUR, "workshop": "10-why-a-log.ipynb"}
+#: Over a log that was named, where not everything is as in the recording, the tour is taken too.
+ELSEWHERE = (Path(TOUR).stem, *DEMO)
 
 
 @word(
@@ -46,12 +48,13 @@ def demo(
     """Run three notebooks over a recorded week of a bank.
 
     Says what they found, and leaves an executed notebook and an HTML file of each, which need no
-    network to be looked at.
+    network to be looked at.  On a log that is named, the tour is the
+    fourth.
     """
     failed = False
     with _bank(log) as bank:
         week = bank.stream(DEMO_TOPIC).between(*DEMO_WEEK)
-        for name in DEMO:
+        for name in DEMO if log is None else ELSEWHERE:
             note(f"{name}: running over {week.address.describe_ranges()}")
             try:
                 report = run(bundled("notebooks") / f"{name}.ipynb", out, address=week.address)
@@ -67,18 +70,32 @@ def demo(
 
 @contextmanager
 def _bank(place: str | None) -> Iterator[Log]:
-    """The bank's recording, or a log that it is copied into, topic by topic, where missing."""
+    """The bank's recording, or a log that it is copied into, topic by topic, where missing.
+
+    Raises TopicExists where somebody else has a topic of that name.
+    """
     with sample("bank") as recording:
         if place is None:
             yield recording
             return
         with connect(place, write=True) as log:
             there = set(log.topics()["topic"])
-            for topic in recording.topics()["topic"]:
+            topics = recording.topics()["topic"].to_list()
+            for topic in there.intersection(topics):
+                if _ends(log, topic) != _ends(recording, topic):
+                    raise TopicExists(
+                        f"topic {topic!r} of {place} is not the bank's",
+                        hint="name a log without such a topic, a folder for example",
+                    )
+            for topic in topics:
                 if topic not in there:
                     done = recording.stream(topic).all().copy_to(log)
                     note(f"made topic {topic!r} with {done.records:,} records in {place}")
             yield log
+
+
+def _ends(log: Log, topic: str) -> list[int]:
+    return log.partitions(topic)["end"].to_list()
 
 
 @word(
