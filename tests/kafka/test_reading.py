@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from random import Random
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
+import workbench as wb
 from tests.kafka.broker import Broker
 from tests.kafka.conftest import Patience
 from tests.kafka.support import (
@@ -236,6 +238,15 @@ def test_an_open_transaction(
     assert (ends.start, ends.last_stable, ends.end) == (0, 2, 4)
     assert read(rung, topic_name)[0].height == 2
     assert read(rung, topic_name, isolation="read_uncommitted")[0].height == 4
+    face = wb.Log(rung, tz=UTC, max_read=None)
+    day = face.stream(topic_name).all()  # what it is decoded by is looked for in what is readable
+    assert day.frame().height == 2
+    assert f"open transaction: {topic_name} 0:[2, 4) cannot be read yet" in repr(day.completeness())
+    assert face.stream(topic_name).between("2020-01-01", "now").frame().height == 2
+    assert face.stream(topic_name).tail(5).height == 2
+    every = face.stream(topic_name, isolation="read_uncommitted").all()
+    assert every.frame().height == 4
+    assert "open" not in repr(every.completeness())
     with pytest.raises(OffsetOutOfRange, match="a transaction is open"):
         rung.read(topic_name, 0, 0, 4)
 

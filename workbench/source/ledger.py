@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import polars as pl
 
 from workbench.address import Address
 from workbench.errors import DefinitionError
+from workbench.positions import Position
 from workbench.records import Gap
 from workbench.source.display import html_table
 from workbench.source.holes import Holes
@@ -56,13 +57,15 @@ class Ledger:
     """Exactly what was scanned, and what is missing, with reasons.
 
     `complete` is true when records and explained gaps together are exactly the offsets
-    `[start, end)` of each partition: the word is used for nothing else.
+    `[start, end)` of each partition: the word is used for nothing else.  `held_back` is what lay
+    behind the slice in open transactions when it was looked at: its fate was not known yet.
     """
 
     address: Address
     partitions: tuple[PartitionLedger, ...]
     unknown_fields: dict[str, int]
     duplicates: pl.DataFrame | None = None
+    held_back: Address | None = None
 
     @property
     def records(self) -> int:
@@ -116,6 +119,10 @@ class Ledger:
         if self.unknown_fields:
             known = ", ".join(f"{name} ({n:,})" for name, n in self.unknown_fields.items())
             filters.append(f"fields outside the schema: {known}")
+        if self.held_back is not None:
+            filters.append(
+                f"open transaction: {self.held_back.describe_ranges()} cannot be read yet"
+            )
         if self.duplicates is not None:
             ids = self.duplicates.height
             filters.append(f"{ids:,} business id{'s' * (ids != 1)} seen more than once")
@@ -219,6 +226,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
         partitions=tuple(entry.close() for entry in partitions.values()),
         unknown_fields=dict(sorted(unknown.items())),
         duplicates=_duplicates(ids) if id_fields else None,
+        held_back=_held_back(source),
     )
 
 
@@ -266,6 +274,25 @@ class _Account:
             self._tombstones,
             self.holes.gaps(),
         )
+
+
+def _held_back(source: SliceSource) -> Address | None:
+    """What lies from the slice's end on in transactions that are still open."""
+    if source.address.isolation != "read_committed":
+        return None
+    open_ = {
+        (p.topic, p.partition): (p.last_stable, p.end)
+        for topic in source.address.topics
+        for p in source.backend.partitions(topic)
+        if source.end.get((p.topic, p.partition)) == p.last_stable < p.end
+    }
+    if not open_:
+        return None
+    return replace(
+        source.address,
+        start=Position({tp: low for tp, (low, _) in open_.items()}),
+        end=Position({tp: high for tp, (_, high) in open_.items()}),
+    )
 
 
 def _matches(records: pl.DataFrame, address: Address) -> int:

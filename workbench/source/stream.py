@@ -286,17 +286,22 @@ class StreamSource:
 
     def sample_values(self, topic: str) -> pl.DataFrame:
         """Some raw values and headers of a topic: from the start and the end of each partition."""
-        parts = [p for p in self.backend.partitions(topic) if p.end > p.start]
+        committed = self.isolation == "read_committed"
+        parts = [
+            (p.partition, p.start, end)
+            for p in self.backend.partitions(topic)
+            if (end := p.last_stable if committed else p.end) > p.start
+        ]
         share = max(SAMPLE_ROWS // (2 * max(len(parts), 1)), 1)
         frames: list[pl.DataFrame] = []
-        for p in parts:
-            middle = min(p.start + share, p.end)
-            tail = max(p.end - share, middle)
-            for low, high in ((p.start, middle), (tail, p.end)):
+        for partition, start, end in parts:
+            middle = min(start + share, end)
+            tail = max(end - share, middle)
+            for low, high in ((start, middle), (tail, end)):
                 if low < high:
                     frames.extend(
                         chunk.raw.select("value", "headers").collect()
-                        for chunk in self.backend.read(topic, p.partition, low, high)
+                        for chunk in self.backend.read(topic, partition, low, high, self.isolation)
                     )
         return pl.concat(frames) if frames else pl.DataFrame(schema=_SAMPLED)
 
