@@ -48,8 +48,7 @@ def demo(
     """Run three notebooks over a recorded week of a bank.
 
     Says what they found, and leaves an executed notebook and an HTML file of each, which need no
-    network to be looked at.  On a log that is named, the tour is the
-    fourth.
+    network to be looked at.  On a log that is named, the tour is the fourth.
     """
     failed = False
     with _bank(log) as bank:
