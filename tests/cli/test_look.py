@@ -11,6 +11,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
@@ -278,3 +279,8 @@ def test_a_narrow_terminal_gets_paragraphs(log: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["topic", "partition", "offset"]
     show_table(frame.select("big", "text", "at", "money", "key"), width=30)
     assert capsys.readouterr().out.splitlines()[0].strip() == "1"
+
+
+def test_the_version_is_told(command: Command) -> None:
+    told = command("--version")
+    assert (told.code, told.out) == (0, f"workbench {version('stream-workbench')}\n")

@@ -286,7 +286,8 @@ class Slice:
         return f"<table><caption>Slice</caption>{rows}</table>"
 
     def _known(self) -> str:
-        return f"<= {self.address.most_records} offsets, not read"
+        most = self.address.most_records
+        return f"<= {most} offsets, not read" if most else "no offsets, so nothing to read"
 
     def _span(self) -> str:
         times = self.address.times

@@ -203,7 +203,7 @@ class StreamSource:
                 raise InvalidRange(
                     f"{tp[0]} partition {tp[1]}: the range ends at {end[tp]}, before its start "
                     f"{start[tp]}",
-                    hint="swap the two bounds",
+                    hint="are the bounds swapped, or does it start beyond the end of the topic?",
                 )
         ids = {info.name: info.id for info in self.infos}
         touched = sorted({topic for topic, _ in shared} or set(self.topics))

@@ -121,7 +121,7 @@ def _span(start_ms: int | None, end_ms: int | None, tz: tzinfo) -> str:
     if any(moment and (moment.second or moment.microsecond) for moment in sides):
         form += ":%S"
     first, last = (moment.strftime(form) if moment else "" for moment in sides)
-    return f"{first} .. {last}".strip()
+    return f"{first or 'start'} .. {last or 'end'}"
 
 
 def _offset(base_ms: int, duration: str, tz: tzinfo) -> int:
