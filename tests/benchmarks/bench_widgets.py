@@ -1,9 +1,9 @@
 """Live charts in a real JupyterLab: from push to paint, and what it costs.
 
-Needs Chromium, and for the case of Kafka what its tests need.  Push and paint are stamped by the
-clock of one machine: what is measured is from
-the moment a row is made (by a function of the kernel, or by another process that appends to an
-log, embedded or on a broker) to the moment at which the chart that holds it has been drawn.
+Needs Chromium, and for the case of Kafka what its tests need. Push and paint are stamped by the
+clock of one machine: what is measured is from the moment a row is made (by a function of the
+kernel, or by another process that appends to a log, embedded or on a broker) to the moment at which
+the chart that holds it has been drawn.
 """
 
 from __future__ import annotations

@@ -72,13 +72,14 @@ class Lab:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240  # a busy machine compiles its modules first
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=5):
                     return
             except OSError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
+                    self.stop()
                     text = (self.folder / "lab.log").read_text(errors="replace")
                     raise RuntimeError(f"JupyterLab did not start:\n{text}") from None
                 time.sleep(0.2)
