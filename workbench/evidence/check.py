@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from html import escape
@@ -112,8 +112,13 @@ def check(path: Path, progress: Progress | None = None) -> BagReport:
         raise NotALog(f"{path} is not a bag of evidence: it has no bagit.txt")
     report = BagReport(path)
     facts: dict[str, Any] = {}
-    found = verify.check(path, facts, walk=partial(_walk, progress))
-    report.problems = [_problem(*one) for one in islice(found, verify.MOST)]
+    # Hashing a large file leaves the interpreter to the records, which are what takes long.
+    with ThreadPoolExecutor(1, thread_name_prefix="workbench-verify") as beside:
+        files = beside.submit(lambda: list(islice(verify.check_files(path), verify.MOST)))
+        rest = verify.check(path, facts, files=lambda bag: (), walk=partial(_walk, progress))
+        records = list(islice(rest, verify.MOST))
+        found = [*files.result(), *records][: verify.MOST]
+    report.problems = [_problem(*one) for one in found]
     if facts:
         report.statement = facts["statement"]
         report.records, report.withheld = facts["records"], facts["withheld"]
@@ -169,67 +174,59 @@ def _pass(lines: list[Line], parts: _Parts, ahead: _Ahead) -> bool:
         return False
     if any(left for before, left in ahead.items() if before < key):
         return False
+    offsets = ahead[key].peek(len(lines))
+    if list(map(str, offsets)) != [line.offset for line in lines]:
+        return False
+    written = [line.timestamp_ms for line in lines]
     try:
-        offsets = _numbers([line.offset for line in lines])
-        times = _numbers([line.timestamp_ms for line in lines])
+        times = list(map(int, written))
     except ValueError:
+        return False
+    if list(map(str, times)) != written:
         return False
     salts = [line.salt for line in lines]
     if any(salt is not None and len(salt) != _HASH_BYTES for salt in salts):
         return False
-    made = list(
-        leaves(
-            part.name,
-            offsets,
-            [verify.KINDS[line.timestamp_type] for line in lines],
-            times,
-            [line.key for line in lines],
-            [line.value for line in lines],
-            [line.headers for line in lines],
-            salts,
-        )
+    made = leaves(
+        part.name,
+        offsets,
+        [verify.KINDS[line.timestamp_type] for line in lines],
+        times,
+        [line.key for line in lines],
+        [line.value for line in lines],
+        [line.headers for line in lines],
+        salts,
     )
     if list(map(bytes.hex, made)) != [line.leaf for line in lines]:
         return False
-    if not ahead[key].take(offsets):
-        return False
-    extend(part.stack, part.records, made)
+    ahead[key].take(len(lines))
+    extend(part.stack, made)
     part.records += len(made)
     return True
 
 
-def _numbers(texts: list[str]) -> list[int]:
-    """The integers that are written so, and not in any other way."""
-    numbers = list(map(int, texts))
-    if list(map(str, numbers)) != texts:
-        raise ValueError("not written as a number is")
-    return numbers
-
-
 class _Expected:
-    """The offsets that a partition's next records should have, of which some can be put back."""
+    """The offsets that a partition's next records should have, of which some can be looked at."""
 
     def __init__(self, offsets: Iterator[int]) -> None:
         self._offsets = offsets
-        self._back: deque[int] = deque()
+        self._ahead: list[int] = []
 
     def __iter__(self) -> _Expected:
         return self
 
     def __next__(self) -> int:
-        return self._back.popleft() if self._back else next(self._offsets)
+        return self._ahead.pop(0) if self._ahead else next(self._offsets)
 
     def __bool__(self) -> bool:
         """Whether there is any left."""
-        for offset in self:
-            self._back.appendleft(offset)
-            return True
-        return False
+        return bool(self.peek(1))
 
-    def take(self, offsets: list[int]) -> bool:
-        """Take these, if they are the next ones."""
-        ahead = list(islice(self, len(offsets)))
-        if ahead == offsets:
-            return True
-        self._back.extendleft(reversed(ahead))
-        return False
+    def peek(self, count: int) -> list[int]:
+        """The next ones: as many, or all that are left."""
+        self._ahead += islice(self._offsets, max(count - len(self._ahead), 0))
+        return self._ahead[:count]
+
+    def take(self, count: int) -> None:
+        """Take as many of those that were looked at."""
+        del self._ahead[:count]

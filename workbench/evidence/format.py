@@ -18,19 +18,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from workbench.evidence.verify import grow, root_of
+from workbench.evidence.verify import root_of
 from workbench.records import Gap
 
 sha256 = hashlib.sha256
 
-#: How many leaves are made into one node at a time, level by level: fewer steps for each.
-BLOCK = 256
-
 _NULL = struct.pack(">i", -1)
 _NO_HEADERS = struct.pack(">I", 0)
 _LENGTHS = [struct.pack(">i", length) for length in range(4096)]
+_LONGEST = len(_LENGTHS) - 1
 _PLACE = struct.Struct(">qbq").pack
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -40,7 +38,7 @@ def lp(data: bytes | None) -> bytes:
     """The length, then the bytes; -1 alone for null."""
     if data is None:
         return _NULL
-    return (_LENGTHS[n] if (n := len(data)) < len(_LENGTHS) else struct.pack(">i", n)) + data
+    return (_LENGTHS[n] if (n := len(data)) <= _LONGEST else struct.pack(">i", n)) + data
 
 
 def partition_bytes(log_id: str, topic_id: str, topic: str, partition: int) -> bytes:
@@ -58,16 +56,23 @@ def leaves(
     values: Iterable[bytes | None],
     headers: Iterable[Headers],
     salts: Iterable[bytes | None],
-) -> Iterator[bytes]:
+) -> list[bytes]:
     """The leaves of one partition's records."""
     head = b"evidence-record/v1\0" + partition
     plain = b"\0" + _NULL + head
-    for offset, kind, time, key, value, names, salt in zip(
-        offsets, types, times_ms, keys, values, headers, salts, strict=True
+    made = []
+    # What nearly every record has is joined at once: this is where the time of sealing goes.
+    for place, key, value, names, salt in zip(
+        map(_PLACE, offsets, types, times_ms), keys, values, headers, salts, strict=True
     ):
         start = plain if salt is None else b"\0" + lp(salt) + head
-        data = start + _PLACE(offset, kind, time) + lp(key) + lp(value)
-        yield sha256(data + (_headers(names) if names else _NO_HEADERS)).digest()
+        if key is None or value is None or len(key) > _LONGEST or len(value) > _LONGEST:
+            parts = [start, place, lp(key), lp(value)]
+        else:
+            parts = [start, place, _LENGTHS[len(key)], key, _LENGTHS[len(value)], value]
+        parts.append(_headers(names) if names else _NO_HEADERS)
+        made.append(sha256(b"".join(parts)).digest())
+    return made
 
 
 def _headers(headers: Headers) -> bytes:
@@ -80,12 +85,10 @@ class Tree:
 
     def __init__(self) -> None:
         self._stack: list[tuple[int, bytes]] = []
-        self._leaves = 0
 
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Add leaves."""
-        extend(self._stack, self._leaves, leaves)
-        self._leaves += len(leaves)
+        extend(self._stack, leaves)
 
     def root(self) -> bytes:
         """The root over the leaves so far."""
@@ -93,22 +96,18 @@ class Tree:
         return root
 
 
-def extend(stack: list[tuple[int, bytes]], before: int, leaves: Sequence[bytes]) -> None:
-    """Add leaves to a tree that has some already, whole subtrees at a time where it can be."""
-    at = 0
-    while at < len(leaves):
-        if (before + at) % BLOCK or len(leaves) - at < BLOCK:
-            grow(stack, leaves[at])
-            at += 1
-            continue
-        level = leaves[at : at + BLOCK]
-        while len(level) > 1:
-            level = [
-                sha256(b"\x01" + left + right).digest()
-                for left, right in zip(level[::2], level[1::2], strict=True)
-            ]
-        grow(stack, level[0], BLOCK)
-        at += BLOCK
+def extend(stack: list[tuple[int, bytes]], leaves: Sequence[bytes]) -> None:
+    """Add leaves to a tree that has some already, all nodes of one height at a time."""
+    level, size, edge = list(leaves), 1, []
+    while level:
+        if stack and stack[-1][0] == size:
+            level.insert(0, stack.pop()[1])
+        if len(level) % 2:
+            edge.append((size, level.pop()))
+        pairs = zip(level[::2], level[1::2], strict=True)
+        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+        size *= 2
+    stack.extend(reversed(edge))
 
 
 def slice_hash(

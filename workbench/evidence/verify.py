@@ -105,8 +105,8 @@ def check_records(bag, parts, lines=lines_of):
         part.records, part.withheld = part.records + 1, part.withheld + (line.keys() == WITHHELD)
         grow(part.stack, leaf)
 
-def check(bag, facts, walk=check_records):  # problems: file, line, place, message
-    yield from check_files(bag)
+def check(bag, facts, files=check_files, walk=check_records):  # file, line, place, message
+    yield from files(bag)
     stack, before = [], ""
     try:
         said = json.loads(next(lines_of(bag / SLICES), (1, b""))[1], object_pairs_hook=once)
