@@ -157,13 +157,15 @@ def test_query_loses_nothing_in_any_form(log: Path, command: Command, tmp_path: 
     sql = """SELECT 18446744073709551615::UBIGINT AS u, -9223372036854775807 AS i,
         1234567890123456789012345678.0123456789::DECIMAL(38, 10) AS d, NULL AS n, '' AS e,
         {'raw': 'x'::BLOB, 'big': 9007199254740993} AS s,
-        TIMESTAMP '2026-01-01 00:00:00.123456' AS t
+        TIMESTAMP '2026-01-01 00:00:00.123456' AS t,
+        TIMESTAMP_NS '2026-01-01 00:00:00.123456789' AS fine
     """
     exact = {
         "u": "18446744073709551615",
         "i": "-9223372036854775807",
         "d": "1234567890123456789012345678.0123456789",
         "t": "2026-01-01T00:00:00.123456",
+        "fine": "2026-01-01T00:00:00.123456789",
     }
     nested = {"raw": "eA==", "big": "9007199254740993"}
     (row,) = command("query", "log#orders", sql, "--json").rows

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -86,6 +88,31 @@ def test_a_condition_over_several_topics_and_filters(log: wb.Log, seal: bool) ->
     none = log.stream("a").all().key("nobody")
     assert none.find(where="true").counts == {"match": 0, "no_match": 0, "error": 0}
     assert none.find("t").counts == {"match": 0, "no_match": 0, "error": 0}
+
+
+def test_a_condition_over_a_whole_log(log: wb.Log) -> None:
+    """Each topic is decoded by itself; a column of one is null in the others."""
+    log.create("a", schema={"x": int, "n": int})
+    log.create("b", schema={"X": str, "y": pl.Decimal(9, 2)})
+    log.create("bytes")
+    log.create("nothing")
+    log.append("a", [{"x": n, "n": n} for n in range(3)])
+    log.append("a", pl.DataFrame({"value": [b"?"]}), encode="bytes")
+    log.append("b", [{"X": "2", "y": 2}, {"X": "3", "y": 3}])
+    log.append("bytes", pl.DataFrame({"value": [b"\xff\xfe", b"\x00"]}), encode="bytes")
+    found = log.find(where="x::text = '2' OR y > 2")
+    assert found.frame().select("topic", "offset").rows() == [("a", 2), ("b", 0), ("b", 1)]
+    assert found.counts == {"match": 3, "no_match": 4, "error": 1}
+    assert found.errors.select("topic", "offset").rows() == [("a", 3)]
+    assert found.address(1).start == {("b", 0): 0}
+    only = log.find(where="n > 0", topics=["a", "bytes"])
+    assert only.counts == {"match": 2, "no_match": 3, "error": 1}
+    with pytest.raises(DefinitionError, match="nowhere"):
+        log.find(where="nowhere = 1")
+    with pytest.raises(DefinitionError, match="a text or by a condition"):
+        log.find("x", where="n = 1")
+    done = CliRunner().invoke(app, ["find", "n > 0", log.backend.hint, "--where", "--json"])
+    assert [json.loads(line)["offset"] for line in done.stdout.splitlines()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

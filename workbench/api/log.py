@@ -198,26 +198,29 @@ class Log:
 
     def find(
         self,
-        text: Sought,
+        text: Sought | None = None,
         *,
         topics: str | Sequence[str] = "*",
         start: When = "earliest",
         end: When = "now",
         by: Mapping[str, str] | None = None,
+        where: str | None = None,
     ) -> Found:
         """Search across topics; every record is a match, no match, or an error.
 
         A record matches when its raw key equals the text, or the text occurs in its raw value or
         a header.  `by={"orders": "id"}` compares a decoded field of that topic instead.  `text`
-        may be a pattern, `re.compile(…)`, for raw records.
+        may be a pattern, `re.compile(…)`, for raw records.  `where` is a condition on the decoded
+        columns instead, such as `"amount > 1000"`; each topic is decoded by itself, and columns
+        that it does not have are null.
         """
+        decoders = dict.fromkeys(by or {}, "json")
+        other = "bytes" if where is None else "auto"
         slices = [
-            self.stream(name, decode="json" if name in (by or {}) else "bytes")
-            .between(start, end)
-            .source
+            self.stream(name, decode=decoders.get(name, other)).between(start, end).source
             for name in self._matching([topics] if isinstance(topics, str) else topics)
         ]
-        return find(slices, text, by=by)
+        return find(slices, text, by=by, where=where)
 
     def sql(
         self, query: str, **relations: Slice | pl.DataFrame | pl.LazyFrame | Any

@@ -74,7 +74,7 @@ def _after(before: Position, shown: pl.DataFrame) -> Position:
 @word(
     "workbench find A-1042 sample:bank",
     "workbench find 4711 'prod#order*' --start -7d --by orders=id",
-    "workbench find 'amount > 1000' sample:bank#transactions --where",
+    "workbench find 'amount > 1000' sample:bank --where",
 )
 def find(
     text: Annotated[str, typer.Argument(help="A key, or text inside a value or header.")],
@@ -109,10 +109,8 @@ def find(
     sought = _pattern(text) if pattern else text
     topics = place.topics or "*"
     with opened(place.log) as log:
-        if where:
-            found = log.stream(topics).between(when(start), when(end)).find(where=text)
-        else:
-            found = log.find(sought, topics=topics, start=when(start), end=when(end), by=fields)
+        span = {"topics": topics, "start": when(start), "end": when(end)}
+        found = log.find(where=text, **span) if where else log.find(sought, by=fields, **span)
     if as_json:
         for row, hit in enumerate(found.frame().iter_rows(named=True)):
             show_object({"outcome": "match", **hit, "address": found.address(row).to_dict()})

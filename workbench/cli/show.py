@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.source.display import text
-from workbench.source.export import flat, json_text
+from workbench.source.export import flat, json_lines, json_text
 
 #: What names a record, and so the paragraph that shows it.
 _PLACE = ("topic", "partition", "offset")
@@ -106,8 +106,8 @@ def _show_rows(frame: pl.DataFrame, console: Console) -> None:
 
 def show_json(frame: pl.DataFrame) -> None:
     """One JSON object a line."""
-    for row in frame.iter_rows(named=True):
-        show_object(row)
+    for line in json_lines(frame):
+        sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 

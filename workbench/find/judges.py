@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
@@ -107,21 +107,28 @@ class Field:
 
 
 class Condition:
-    """A condition in SQL is true; where it is null and the record does not decode, who knows."""
+    """A condition in SQL is true; where it is null and the record does not decode, who knows.
 
-    def __init__(self, source: SliceSource, where: str) -> None:
-        self._columns = _columns(where, source.schema)
+    `known` are the columns of everything that is searched: those that a record's topic does not
+    have are null for it.
+    """
+
+    def __init__(self, source: SliceSource, where: str, known: Mapping[str, pl.DataType]) -> None:
+        own = source.schema
+        taken = {name.casefold() for name in own}
+        others = {name: dtype for name, dtype in known.items() if name.casefold() not in taken}
+        self._schema = pl.Schema({**own, **others})
+        self._columns = _columns(where, self._schema)
         self._sql = (
             f"SELECT record_offset, NULL AS error FROM slice WHERE ({where}\n) UNION ALL "
             f"SELECT record_offset, decode_error FROM slice WHERE ({where}\n) IS NULL "
             "AND decode_error IS NOT NULL"
         )
         # What is wrong with it is said before anything is read.
-        self._asked(pl.DataFrame(schema=source.schema))
+        self._asked(pl.DataFrame(schema=self._schema))
 
     def __call__(self, part: SliceSource, chunk: Chunk) -> tuple[pl.DataFrame, pl.DataFrame]:
-        # Of several topics, a record has no values in the columns of the others.
-        columns = [pl.LazyFrame(schema=part.schema), part.decode(chunk)]
+        columns = [pl.LazyFrame(schema=self._schema), part.decode(chunk)]
         records = pl.concat(columns, how="diagonal").select(self._columns).collect()
         return _outcomes(chunk, self._asked(records), "condition")
 

@@ -52,7 +52,8 @@ def find(
 
     Instead of a text, `where` is a condition in DuckDB's SQL over the columns of the slice, such
     as `"amount > 1000"`.  It is judged record by record: a record matches where it is true, and
-    is an error where it is null because the record does not decode.
+    is an error where it is null because the record does not decode.  Columns that its topic does
+    not have, but another one that is searched, are null.
 
     Several chunks are searched at once.  An interrupt (Ctrl-C) returns what was found so far.
     Raises DefinitionError for a field that the topic does not have, and for what is no condition.
@@ -109,7 +110,11 @@ def _judges(
                 "a search is for a text or by a condition",
                 hint="leave out where=, or give nothing but where=",
             )
-        return [(source, Condition(source, where)) for source in slices]
+        known: dict[str, tuple[str, pl.DataType]] = {}  # SQL does not tell ID from id
+        for source in slices:
+            for name, dtype in source.schema.items():
+                known.setdefault(name.casefold(), (name, dtype))
+        return [(source, Condition(source, where, dict(known.values()))) for source in slices]
     if isinstance(sought, re.Pattern):
         if fields:
             raise DefinitionError(

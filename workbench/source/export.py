@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ _FORMULA = r"^['=+\-@\t\r]"
 #: How many characters of a number a spreadsheet keeps.
 _KEPT = 15
 
+_NANOSECONDS = (pl.Datetime("ns"), pl.Datetime("ns", "UTC"))
+
 _TIME = "%Y-%m-%dT%H:%M:%S%.f"
 
 
@@ -31,6 +33,15 @@ def json_text(value: Any) -> str:
     times RFC 3339.
     """
     return msgspec.json.encode(_exact(value)).decode()
+
+
+def json_lines(frame: pl.DataFrame) -> Iterator[str]:
+    """A JSON object per row, as of `json_text`; nanoseconds, which Python's times lack, are kept."""
+    fine = [name for name, dtype in frame.schema.items() if dtype in _NANOSECONDS]
+    for row in frame.with_columns(_flat_column(frame[n], frame.schema[n]) for n in fine).iter_rows(
+        named=True
+    ):
+        yield json_text(row)
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
@@ -45,9 +56,8 @@ def write(frame: pl.DataFrame, path: Path) -> None:
         case ".csv":
             flat(frame).write_csv(path)
         case ".json" | ".jsonl" | ".ndjson":
-            lines = (f"{json_text(row)}\n" for row in frame.iter_rows(named=True))
             with path.open("w", encoding="utf-8") as file:
-                file.writelines(lines)
+                file.writelines(f"{line}\n" for line in json_lines(frame))
         case suffix:
             raise DefinitionError(
                 f"no way to write {suffix or 'a file without suffix'}",
