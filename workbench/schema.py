@@ -148,7 +148,10 @@ class Schema(Mapping[str, pl.DataType]):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote.  Raises SchemaError on anything else."""
-        return cls.from_dict(json.loads(text))
+        try:
+            return cls.from_dict(json.loads(text))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise SchemaError(f"this is no schema: {error}") from error
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

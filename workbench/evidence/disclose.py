@@ -10,7 +10,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from workbench.address import Address
-from workbench.errors import DefinitionError, EvidenceError
+from workbench.errors import DefinitionError, EvidenceError, InvalidRange
 from workbench.evidence import signing
 from workbench.evidence.lines import Line, blocks, decode_line, withhold
 from workbench.evidence.log import SealedLog
@@ -73,8 +73,7 @@ def disclose(
 def _pack(
     bag: Path, log: SealedLog, packing: Packing, where: pl.Expr, text: str, purpose: str
 ) -> Sealed:
-    query = json.loads((bag / QUERY).read_bytes())
-    address = Address.from_dict(query["address"]).unfiltered()
+    address = _address(bag)
     source = SliceSource(log, address)
     readable = withheld = 0
     with packing.stream(RECORDS) as out:
@@ -109,6 +108,18 @@ def _pack(
     offsets = sum(end[place] - start[place] for place in end)
     missing = offsets - readable - withheld
     return Sealed(packing.path, statement, readable, missing, signature, withheld)
+
+
+def _address(bag: Path) -> Address:
+    """How the bag's records are decoded, and which they are."""
+    try:
+        query = json.loads((bag / QUERY).read_bytes())
+        return Address.from_dict(query["address"]).unfiltered()
+    except (OSError, ValueError, LookupError, TypeError, InvalidRange) as error:
+        raise EvidenceError(
+            f"{bag} does not say in {QUERY} how its records are decoded: {error}",
+            hint="a bag that seal() has made does",
+        ) from error
 
 
 def _places(source: SliceSource, where: pl.Expr) -> Iterator[Place]:

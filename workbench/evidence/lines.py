@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from workbench.records import TimestampType
 
@@ -24,7 +26,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
-    leader_epoch: int | None
+    leader_epoch: Annotated[int, Meta(ge=-(2**31), lt=2**31)] | None
     salt: bytes | None
     leaf: str
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import weakref
@@ -12,13 +11,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import polars as pl
+from polars.exceptions import PolarsError
 
-from workbench.errors import EvidenceError
+from workbench.errors import EvidenceError, SchemaError
 from workbench.evidence.check import check
+from workbench.evidence.facts import PartitionFact, SlicesFact, no_log
 from workbench.evidence.lines import Line, Withheld, blocks, decode, decode_line
 from workbench.evidence.seal import SCHEMAS
-from workbench.evidence.verify import LIMIT, RECORDS, SLICES
+from workbench.evidence.verify import LIMIT, RECORDS
 from workbench.evidence.writing import NO_TIME
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import Progress, TopicSpec
@@ -37,7 +39,7 @@ class SealedLog(EmbeddedLog):
     """
 
     _bag: Path
-    _said: dict[str, Any]
+    _said: SlicesFact
 
     @classmethod
     def unpack(cls, bag: Path, progress: Progress | None = None) -> Self:
@@ -51,11 +53,14 @@ class SealedLog(EmbeddedLog):
                 f"{bag} is not as it was sealed: {report.problems[0]}",
                 hint="verify lists everything that is wrong with it",
             )
-        said = json.loads((bag / SLICES).read_bytes())
+        said = SlicesFact.of(bag)
         folder = tempfile.mkdtemp(prefix="workbench-evidence-")
         try:
             _unpack(bag, said, folder)
             log = cls.open(folder, write=False)
+        except (msgspec.MsgspecError, SchemaError, PolarsError, OverflowError, ValueError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise no_log(bag, error) from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -73,10 +78,10 @@ class SealedLog(EmbeddedLog):
     @property
     def sealed(self) -> tuple[Position, Position]:
         """The positions between which the bag was sealed."""
-        parts = self._said["partitions"]
+        parts = self._said.partitions
         return (
-            Position({(part["topic"], part["partition"]): int(part["start"]) for part in parts}),
-            Position({(part["topic"], part["partition"]): int(part["end"]) for part in parts}),
+            Position({part.place: int(part.start) for part in parts}),
+            Position({part.place: int(part.end) for part in parts}),
         )
 
     def readable(self) -> list[tuple[TopicPartition, int, int]]:
@@ -109,34 +114,32 @@ class SealedLog(EmbeddedLog):
         return f"SealedLog({self.hint!r})"
 
     def _sealed_info(self, info: TopicInfo) -> TopicInfo:
-        said = next(part for part in self._said["partitions"] if part["topic"] == info.name)
-        return replace(info, cleanup_policy=said["cleanup_policy"])
+        said = next(part for part in self._said.partitions if part.topic == info.name)
+        return replace(info, cleanup_policy=said.cleanup_policy)
 
 
-def _unpack(bag: Path, said: dict[str, Any], folder: str) -> None:
+def _unpack(bag: Path, said: SlicesFact, folder: str) -> None:
     schemas = {path.stem: path for path in (bag / SCHEMAS).glob("*.json")}
     with EmbeddedLog.create_recording(
-        folder, said["log_id"], said["log_kind"], durability="process"
+        folder, said.log_id, said.log_kind, durability="process"
     ) as recording:
-        for topic, group in groupby(said["partitions"], key=lambda part: str(part["topic"])):
+        for topic, group in groupby(said.partitions, key=lambda part: part.topic):
             parts = list(group)
             recording.create_topic(
                 TopicSpec(
                     topic,
-                    partitions=max(part["partition"] for part in parts) + 1,
-                    timestamp_type=parts[0]["timestamp_type"],
+                    partitions=max(part.partition for part in parts) + 1,
+                    timestamp_type=parts[0].timestamp_type,
                     schema=(
                         Schema.from_json(schemas[topic].read_text(encoding="utf-8"))
                         if topic in schemas
                         else None
                     ),
-                    source_log=said["log_id"],
-                    topic_id=parts[0]["topic_id"],
+                    source_log=said.log_id,
+                    topic_id=parts[0].topic_id,
                 )
             )
-        waiting = {
-            (part["topic"], part["partition"]): _Waiting(part) for part in said["partitions"]
-        }
+        waiting = {part.place: _Waiting(part) for part in said.partitions}
         for place, lines in _runs(bag / RECORDS):
             waiting[place].record(recording, lines)
         for part in waiting.values():
@@ -146,13 +149,10 @@ def _unpack(bag: Path, said: dict[str, Any], folder: str) -> None:
 class _Waiting:
     """What is still to be recorded of one partition."""
 
-    def __init__(self, said: dict[str, Any]) -> None:
-        self._place = (said["topic"], said["partition"])
-        self._next, self._end = int(said["start"]), int(said["end"])
-        self._gaps = [
-            Gap(*self._place, int(gap["start"]), int(gap["end"]), gap["reason"])
-            for gap in reversed(said["gaps"])
-        ]
+    def __init__(self, said: PartitionFact) -> None:
+        self._place = said.place
+        self._next, self._end = int(said.start), int(said.end)
+        self._gaps = said.gap_list()[::-1]
 
     def record(self, recording: EmbeddedLog, lines: list[Line | Withheld]) -> None:
         """Record some lines, with the gaps that lie between them."""

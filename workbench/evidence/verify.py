@@ -49,7 +49,7 @@ class Partition:  # what slices.json says of one, and what has been seen of it
     def __init__(self, log_id, said):
         gaps = [(number(gap["start"]), number(gap["end"]), gap["reason"]) for gap in said["gaps"]]
         edges = [number(said["start"]), *(e for gap in gaps for e in gap[:2]), number(said["end"])]
-        must(edges == sorted(edges) and edges[0] >= 0 and all(gap[2] in REASONS for gap in gaps))
+        must([0, *edges] == sorted([0, *edges]) and all(a < b and r in REASONS for a, b, r in gaps))
         self.expected = (o for ends in zip(edges[::2], edges[1::2]) for o in range(*ends))
         self.claims, self.stack = (said["records"], said["root"]), []
         names = [lp(name + "") for name in (log_id, said["topic_id"], said["topic"])]
@@ -109,13 +109,13 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
     yield from files(bag)
     stack, before = [], ""
     try:
-        said = json.loads(next(lines_of(bag / SLICES), (1, b""))[1], object_pairs_hook=once)
+        must((bag / SLICES).is_file() and (bag / SLICES).stat().st_size < LIMIT)
+        said = json.loads((bag / SLICES).read_bytes(), object_pairs_hook=once)
         parts = {(part["topic"], part["partition"]): Partition(said["log_id"], part)
                  for part in said["partitions"]}
-        must(said["version"] == 1 and [*parts] == sorted(parts))
-        must(len(parts) == len(said["partitions"]))
+        must([said["version"], len(said["partitions"]), *parts] == [1, len(parts), *sorted(parts)])
         yield from walk(bag, parts)
-        told = [line[20:-1].decode() for _, line in lines_of(bag / INFO) if b"Evidence-" in line]
+        told = [line.split() for _, line in lines_of(bag / INFO) if line.startswith(b"Evidence-")]
     except BAD:
         yield SLICES, None, None, "or another file is missing, or not what the format says"
         return
@@ -128,7 +128,7 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
         content = [b"evidence-slice/v1\0", part.name, part.range, counts, *part.gaps, root]
         grow(stack, sha256(b"\0" + lp(None) + sha256(b"".join(content)).digest()).digest())
     statement = root_of(stack).hex()
-    if [said.get("statement"), *told] != [statement] * 2:
+    if (said.get("statement"), told) != (statement, [[b"Evidence-Statement:", statement.encode()]]):
         yield SLICES, None, None, f"or {INFO} does not give the statement {statement}"
     for count, line in lines_of(bag / CUSTODY):
         start = f'{{"statement":"{statement}","previous":"{before}",'.encode()
