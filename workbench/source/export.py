@@ -37,11 +37,8 @@ def json_text(value: Any) -> str:
 
 def json_lines(frame: pl.DataFrame) -> Iterator[str]:
     """A JSON object per row, as of `json_text`; nanoseconds, which Python's times lack, are kept."""
-    fine = [name for name, dtype in frame.schema.items() if dtype in _NANOSECONDS]
-    for row in frame.with_columns(_flat_column(frame[n], frame.schema[n]) for n in fine).iter_rows(
-        named=True
-    ):
-        yield json_text(row)
+    fine = [_flat_column(column, column.dtype) for column in frame if column.dtype in _NANOSECONDS]
+    yield from map(json_text, frame.with_columns(fine).iter_rows(named=True))
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
