@@ -36,7 +36,7 @@ def json_text(value: Any) -> str:
 
 
 def json_lines(frame: pl.DataFrame) -> Iterator[str]:
-    """A JSON object per row, as of `json_text`; nanoseconds, which Python's times lack, are kept."""
+    """A JSON object per row, as of `json_text`; nanoseconds are kept, which Python's times lack."""
     fine = [_flat_column(column, column.dtype) for column in frame if column.dtype in _NANOSECONDS]
     yield from map(json_text, frame.with_columns(fine).iter_rows(named=True))
 
