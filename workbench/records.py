@@ -76,7 +76,8 @@ class TopicInfo:
     `id` is the topic's own identity: a topic that was deleted and made again has another one.
     Retention is null for "forever", and where the cleanup policy is `"unknown"`.  `source_log` is
     set on recordings: the id of the log that the records came from.  `masked` are the fields that
-    an administrator hides here: what is read is then not what is stored.
+    an administrator hides here, or hid when this was recorded: what is read is then not what the
+    log holds.
     """
 
     name: str

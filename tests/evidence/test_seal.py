@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import bagit
@@ -15,11 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import workbench as wb
-from tests.evidence.support import LOG_ID, lines, rehash
+from tests.evidence.support import LOG_ID, frame, lines, raw, rehash
 from tests.evidence.test_tampering import problems
 from workbench.errors import EvidenceError, LogBusy, OffsetOutOfRange
 from workbench.evidence import signing
 from workbench.evidence.packing import Packing, custody_line
+from workbench.log.embedded import EmbeddedLog
+from workbench.log.protocol import TopicSpec
 
 
 def query(bag: Path) -> dict:
@@ -314,3 +317,21 @@ def test_an_empty_slice_can_be_sealed(log: wb.Log, tmp_path: Path) -> None:
     assert problems(tmp_path / "bag") == []
     with wb.connect(tmp_path / "bag") as held:
         assert held.stream("t").all().frame().height == 0
+
+
+def test_what_was_hidden_when_it_was_recorded_is_not_sealed(tmp_path: Path) -> None:
+    """Nor a recording of the recording, nor one that was gone on with when nothing was hidden."""
+    spec = TopicSpec("orders", source_log="s", topic_id="t")
+    for number, masked in enumerate([(), ("iban",), ()]):
+        with EmbeddedLog.create_recording(tmp_path / "first", "s", "kafka") as log:
+            log.create_topic(replace(spec, masked=masked))
+            records = frame(0, [raw(number, b"k", b'{"iban": "***"}')])
+            log.record_batch("orders", 0, records, number + 1)
+    with wb.connect(tmp_path / "first") as log:
+        log.record(into=tmp_path / "second", topics=["orders"])
+    for name in ("first", "second"):
+        with (
+            wb.connect(tmp_path / name) as log,
+            pytest.raises(EvidenceError, match="iban of topic 'orders' is hidden"),
+        ):
+            log.stream("orders").all().seal(tmp_path / "bag", purpose="p")

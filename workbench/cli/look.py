@@ -109,8 +109,14 @@ def find(
     sought = _pattern(text) if pattern else text
     topics = place.topics or "*"
     with opened(place.log) as log:
-        span = {"topics": topics, "start": when(start), "end": when(end)}
-        found = log.find(where=text, **span) if where else log.find(sought, by=fields, **span)
+        found = log.find(
+            None if where else sought,
+            topics=topics,
+            start=when(start),
+            end=when(end),
+            by=fields,
+            where=text if where else None,
+        )
     if as_json:
         for row, hit in enumerate(found.frame().iter_rows(named=True)):
             show_object({"outcome": "match", **hit, "address": found.address(row).to_dict()})

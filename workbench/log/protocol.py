@@ -44,7 +44,8 @@ class TopicSpec:
     """A topic to be made.
 
     A recording's topic also names its source: `source_log` and `topic_id` are then the source's
-    ids, kept so that addresses stay true.
+    ids, kept so that addresses stay true.  `masked` are the fields that were hidden from whoever
+    recorded it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class TopicSpec:
     schema: Schema | None = None
     source_log: str | None = None
     topic_id: str | None = None
+    masked: tuple[str, ...] = ()
 
 
 class Membership(Protocol):

@@ -155,6 +155,7 @@ def _make_topics(source: SliceSource, recording: EmbeddedLog) -> None:
                 schema=info.schema,
                 source_log=source.backend.id,
                 topic_id=topic_id,
+                masked=info.masked,
             )
         )
 

@@ -42,6 +42,9 @@ def create_topic(
             f"{spec.topic_id}: it was deleted and made again",
             hint="record it into another folder",
         )
+    if not set(spec.masked) <= set(info.masked):
+        with catalog.write() as connection:
+            topics.mark_masked(connection, spec)
     if spec.partitions > info.partitions:
         with catalog.write() as connection:
             connection.execute(

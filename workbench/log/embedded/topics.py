@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import dataclass
 from typing import Any, cast
+
+import apsw
 
 from workbench.errors import AppendRejected, InvalidTopicName, TopicExists, UnknownTopic
 from workbench.log.embedded.catalog import Catalog, fetch
@@ -22,7 +25,7 @@ MOST_PARTITIONS = 100_000
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _FACTS = (
     "SELECT name, uuid, partitions, retention_ms, retention_bytes, timestamp_type, schema, "
-    "source_log FROM topic"
+    "source_log, (SELECT value FROM meta WHERE meta.name = 'masked:' || topic.name) FROM topic"
 )
 _PARTITIONS = """
 SELECT p.partition, p.log_start, p.next_off, p.hot_bytes + ifnull(s.bytes, 0),
@@ -138,11 +141,22 @@ def create(
             ),
         )
         tid = connection.last_insert_rowid()
+        mark_masked(connection, spec)
         connection.executemany(
             "INSERT INTO part (tid, partition) VALUES (?, ?)",
             [(tid, number) for number in range(spec.partitions)],
         )
     return info(catalog, spec.name)
+
+
+def mark_masked(connection: apsw.Connection, spec: TopicSpec) -> None:
+    """Keep which fields were hidden when the topic was recorded, now or before."""
+    name = f"masked:{spec.name}"
+    known = fetch(connection, "SELECT value FROM meta WHERE name = ?", (name,))
+    fields = {*spec.masked, *(json.loads(known[0][0]) if known else ())}
+    if fields:
+        text = json.dumps(sorted(fields))
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
 
 
 def pin_schema(catalog: Catalog, name: str, schema: Schema) -> bool:
@@ -156,7 +170,7 @@ def pin_schema(catalog: Catalog, name: str, schema: Schema) -> bool:
 
 
 def _info(row: tuple[Any, ...]) -> TopicInfo:
-    name, topic_id, count, retention_ms, retention_bytes, timestamp_type, schema, source = row
+    name, topic_id, count, retention_ms, retention_bytes, timestamp_type, schema, source, hid = row
     return TopicInfo(
         name=name,
         id=topic_id,
@@ -166,4 +180,5 @@ def _info(row: tuple[Any, ...]) -> TopicInfo:
         timestamp_type=cast(TimestampType, timestamp_type),
         schema=None if schema is None else Schema.from_json(schema),
         source_log=source,
+        masked=tuple(json.loads(hid)) if hid else (),
     )
