@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -121,24 +122,40 @@ class Packing:
 
 
 class HashedFile:
-    """A file that knows the hash of what was written to it.  For one thread."""
+    """A file that knows the hash of what was written to it.  For one thread.
+
+    Hashing and writing go on in another one while the next bytes are made.
+    """
 
     def __init__(self, path: Path, name: str, hashes: dict[str, str]) -> None:
         self._file = path.open("wb")
         self._name = name
         self._hashes = hashes
         self._digest = hashlib.sha256()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="workbench-seal")
+        self._begun: Future[None] | None = None
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
+        """Append bytes.  What went wrong with those before is raised here, or at the end."""
+        self._wait()
+        self._begun = self._beside.submit(self._write, data)
+
+    def _write(self, data: bytes) -> None:
         self._digest.update(data)
         self._file.write(data)
+
+    def _wait(self) -> None:
+        if self._begun is not None:
+            self._begun.result()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._beside.shutdown()
         self._file.close()
+        if error == (None, None, None):
+            self._wait()
         self._hashes[self._name] = self._digest.hexdigest()
 
 

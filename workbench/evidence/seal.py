@@ -133,8 +133,8 @@ def _refuse_masked(source: SliceSource) -> None:
         masked = source.backend.topic(topic).masked
         if masked:
             raise EvidenceError(
-                f"{', '.join(masked)} of topic {topic!r} is hidden by settings here, or was when it "
-                "was recorded, so that what could be sealed is not what the log holds",
+                f"{', '.join(masked)} of topic {topic!r} is hidden by settings here, or was when "
+                "this was recorded, so that what could be sealed is not what the log holds",
                 hint="seal it where nothing is hidden, and hand on a disclosed copy",
             )
 

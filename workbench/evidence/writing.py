@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
@@ -15,7 +16,7 @@ from workbench.evidence.lines import Line, encode
 from workbench.evidence.packing import HashedFile
 from workbench.evidence.verify import KINDS, LIMIT
 from workbench.positions import TopicPartition
-from workbench.records import Gap, PartitionInfo
+from workbench.records import Chunk, Gap, PartitionInfo
 from workbench.source.holes import Holes
 from workbench.source.slice import BATCH_ROWS, SliceSource, cut_rows
 
@@ -87,8 +88,8 @@ class PartitionWriter:
                         hint="a disclosed copy cannot be sealed again; hand it on as it is",
                     )
                 self._holes.explain(chunk.gaps)
-                for window in cut_rows(chunk, BATCH_ROWS):
-                    for frame in window.raw.collect().iter_slices(_BLOCK_ROWS):
+                for window, records in _read_ahead(cut_rows(chunk, BATCH_ROWS)):
+                    for frame in records.iter_slices(_BLOCK_ROWS):
                         out.write(self._lines(frame))
                     yield window.end - window.start
         self.gaps = self._holes.gaps()
@@ -162,3 +163,16 @@ class PartitionWriter:
                 hint="seal the ranges beside it",
             )
         return block
+
+
+def _read_ahead(windows: Iterable[Chunk]) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+    """Each window with its records, while those of the next one are read."""
+    with ThreadPoolExecutor(1, thread_name_prefix="workbench-seal-read") as beside:
+        begun: list[tuple[Chunk, Future[pl.DataFrame]]] = []
+        for window in windows:
+            begun.append((window, beside.submit(window.raw.collect)))
+            if len(begun) > 1:
+                due, records = begun.pop(0)
+                yield due, records.result()
+        for due, records in begun:
+            yield due, records.result()
