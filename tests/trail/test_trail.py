@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -339,6 +340,24 @@ def test_a_page_holds_every_event_and_value_as_text(hostile: wb.Slice, tmp_path:
     plain = hostile.trail("K", time="timestamp")
     plain.to_html(tmp_path / "plain.html")
     assert "In the order of timestamp" in (tmp_path / "plain.html").read_text(encoding="utf-8")
+
+
+def test_a_page_for_printing_is_no_wider_than_paper(log: wb.Log, tmp_path: Path) -> None:
+    """Chromium printed 12 of 27 columns, and cut off the others."""
+    names = [f"a_rather_long_name_{n}" for n in range(20)]
+    log.create("t")
+    log.append("t", [{"id": "k", "nothing": None, **{n: f"<{n}>" for n in names}, "x": LONG}])
+    trail = log.stream("t").all().trail("k", by="id", actor=names[3])
+    trail.to_html(tmp_path / "trail.html")
+    page = (tmp_path / "trail.html").read_text(encoding="utf-8")
+    (head,) = re.findall(r"<thead><tr>(.*?)</tr>", page)[:1]
+    columns = re.findall(r">([^<]+)</th>", head)
+    folded = "fields, where not null"
+    assert columns == ["timestamp", names[3], "topic", "partition", "offset", folded, "remark"]
+    assert all(f"{n}: &lt;{n}&gt;; " in page for n in names if n != names[3])
+    assert f"x: {LONG}" in page
+    # On a screen one can scroll.
+    assert f">{names[4]}</th>" in trail._repr_mimebundle_()["text/html"]
 
 
 @pytest.mark.parametrize(

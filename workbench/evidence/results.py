@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from workbench.records import COORDINATES
 from workbench.source.display import html_page, html_table
 from workbench.source.export import flat, harmless
 
@@ -42,7 +43,8 @@ def write(
     shown = pl.scan_parquet(parquet).head(PRINTED_ROWS).collect()
     cut = f" (the first {PRINTED_ROWS:,} of {rows:,})" if rows > PRINTED_ROWS else ""
     told = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
-    table = html_table(shown, caption=f"Records{cut}", rows=PRINTED_ROWS)
+    fields = [name for name in shown.columns if name not in (*COORDINATES, "decode_error")]
+    table = html_table(shown, caption=f"Records{cut}", rows=PRINTED_ROWS, fold=fields)
     page = html_page(title, told + table)
     (folder / "records.html").write_text(page, encoding="utf-8")
     return rows

@@ -6,7 +6,7 @@ imported); a consumer asks for the one of its kind and shows text and tables whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any, cast
@@ -61,39 +61,69 @@ def html_table(
     rows: int = SHOWN_ROWS,
     characters: int | None = SHOWN_CHARACTERS,
     marks: Mapping[int, str] | None = None,
+    fold: Sequence[str] = (),
 ) -> str:
     """A frame as an HTML table in which every cell is escaped text.
 
     Long tables and long cells are cut, and say so; `characters=None` cuts no cell.  `marks` gives
-    a background colour per row.
+    a background colour per row.  Where all columns do not fit the width of a printed page, the
+    ones in `fold` become one, in which each value has its name before it and those that are null
+    are left out.
     """
-    numeric = [dtype.is_numeric() for dtype in frame.dtypes]
-    shown = frame.head(rows)
-    cut = f" (the first {rows:,} of {frame.height:,} rows)" if frame.height > rows else ""
+    shown, length = frame.head(rows), frame.height
+    limits: dict[str, int | None] = dict.fromkeys(shown.columns, characters)
+    if fold and sum(map(_width, shown)) > _PAGE_CHARACTERS:
+        shown = _folded(shown, fold, characters)
+        limits[_FOLDED] = None
+    numeric = [dtype.is_numeric() for dtype in shown.dtypes]
+    cut = f" (the first {rows:,} of {length:,} rows)" if length > rows else ""
     lines = [
         '<table><caption style="text-align:left">',
         f"{escape(caption + cut)}</caption><thead><tr>",
     ]
     lines += [
         f'<th scope="col" style="text-align:{_side(right)}">{escape(name)}</th>'
-        for name, right in zip(frame.columns, numeric, strict=True)
+        for name, right in zip(shown.columns, numeric, strict=True)
     ]
     lines.append("</tr></thead><tbody>")
     for number, row in enumerate(shown.iter_rows()):
         colour = (marks or {}).get(number)
         lines.append(f'<tr style="background:{colour};color:#000">' if colour else "<tr>")
         lines += [
-            f'<td style="text-align:{_side(right)}">{_cell(value, characters)}</td>'
-            for value, right in zip(row, numeric, strict=True)
+            f'<td style="text-align:{_side(right)}">{_cell(value, limits[name])}</td>'
+            for name, value, right in zip(shown.columns, row, numeric, strict=True)
         ]
         lines.append("</tr>")
     return "".join([*lines, "</tbody></table>"])
+
+
+def _folded(frame: pl.DataFrame, names: Sequence[str], characters: int | None) -> pl.DataFrame:
+    """The frame with some of its columns as one of text."""
+    told = [
+        "; ".join(
+            f"{name}: {text(value, characters)}" for name, value in row.items() if value is not None
+        )
+        for row in frame.select(names).iter_rows(named=True)
+    ]
+    column = pl.Series(_FOLDED, told, dtype=pl.String)
+    return frame.drop(names).insert_column(frame.columns.index(names[0]), column)
+
+
+def _width(column: pl.Series) -> int:
+    """How many characters wide a column has to be: its name and numbers are not broken."""
+    shown = column.cast(pl.String).str.len_chars().max() if column.dtype.is_numeric() else 0
+    return 3 + max(len(column.name), int(cast(int, shown) or 0), 8)
 
 
 def html_block(title: str, parts: Iterable[str]) -> str:
     """A heading and what follows it."""
     return f"<div><strong>{escape(title)}</strong>{''.join(parts)}</div>"
 
+
+#: How many characters fit beside each other on a page of `html_page`, as printed, and the column
+#: of those that do not.
+_PAGE_CHARACTERS = 220
+_FOLDED = "fields, where not null"
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>

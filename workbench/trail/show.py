@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from workbench.records import COORDINATES
 from workbench.source.display import (
     SHOWN_CHARACTERS,
     SHOWN_ROWS,
@@ -64,7 +65,10 @@ def as_html(trail: Trail, picture: str = "") -> str:
 
 
 def page(trail: Trail) -> str:
-    """A page for printing: every event, and every value whole."""
+    """A page for printing: every event, and every value whole.
+
+    Where there are more columns than fit its width, the fields are in one.
+    """
     title, *facts = describe(trail).splitlines()
     facts += [clocks(trail), f"Log {trail.source.address.log_id}"]
     told = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
@@ -88,6 +92,7 @@ def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
     first = dict.fromkeys([trail.time, "timestamp", *trail.actor])
     others = [n for n in trail.source.schema if n not in ("key", trail.by, "decode_error", *first)]
     shown = events.select(name for name in (*first, *others) if name in events.columns)
+    fields = [name for name in shown.columns if name in others and name not in COORDINATES]
     told = {"remark": [_remark(row) for row in events.iter_rows(named=True)]}
     if trail.has_rows:
         told["row changes"] = [changes(row, characters) for row in events.iter_rows(named=True)]
@@ -99,7 +104,8 @@ def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
     }
     caption = "Events, in display order: there is no order across partitions"
     table = partial(html_table, rows=rows, characters=characters)
-    parts = [table(shown, caption=caption, marks=marks)]
+    # Only a page for printing has a width.
+    parts = [table(shown, caption=caption, marks=marks, fold=() if characters else fields)]
     if trail.actor:
         parts.append(table(trail.actors(), caption="Who acted"))
     if trail.undecodable.height:
