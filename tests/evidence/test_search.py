@@ -6,7 +6,10 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import polars as pl
@@ -150,8 +153,9 @@ def test_a_condition_from_the_shell(source: wb.Log) -> None:
 class Stopped:
     """A log in small pieces; when the last one is due, somebody presses Ctrl-C."""
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: Any, busy: bool = False) -> None:
         self._backend = backend
+        self._busy = busy
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -160,16 +164,39 @@ class Stopped:
         for chunk in self._backend.read_all(*args):
             for piece in cut_rows(chunk, 4):
                 if piece.end == ENDS[2]:
-                    signal.raise_signal(signal.SIGINT)
+                    with polars_at_work() if self._busy else nullcontext():
+                        signal.raise_signal(signal.SIGINT)
                 yield piece
 
 
+@contextmanager
+def polars_at_work() -> Iterator[None]:
+    """While Polars computes, in any thread, it hears SIGINT in place of Python."""
+    begun, over = Event(), Event()
+
+    def compute(frame: pl.DataFrame) -> pl.DataFrame:
+        begun.set()
+        over.wait()
+        return frame
+
+    with ThreadPoolExecutor(1) as other:
+        busy = other.submit(pl.LazyFrame({"x": [1]}).map_batches(compute).collect)
+        begun.wait()
+        try:
+            yield
+        finally:
+            over.set()
+            with suppress(KeyboardInterrupt):
+                busy.result()
+
+
+@pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("how", [{"sought": "A-1"}, {"where": "account = 'A-1'"}])
 def test_an_interrupt_keeps_what_was_found_and_says_how_far_it_got(
-    source: wb.Log, how: dict[str, str]
+    source: wb.Log, how: dict[str, str], busy: bool
 ) -> None:
     whole = source.stream("orders").all().source
-    found = find([replace(whole, backend=Stopped(whole.backend))], **how)
+    found = find([replace(whole, backend=Stopped(whole.backend, busy))], **how)
     assert not found.complete
     assert found.counts["match"]
     assert found.searched["orders", 0] == ENDS[0]
@@ -183,3 +210,22 @@ def test_an_interrupt_keeps_what_was_found_and_says_how_far_it_got(
     rest = find([whole.cut(start=found.searched)], **how)
     both = {name: done.counts[name] + rest.counts[name] for name in done.counts}
     assert both == find([whole], **how).counts
+
+
+def test_an_interrupt_while_the_last_are_gathered_is_not_called_complete(
+    source: wb.Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = source.stream("orders").all().source
+    gathered: list[Future[Any]] = []
+
+    def stopped(self: Future[Any]) -> bool:
+        gathered.append(self)
+        if len(gathered) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    monkeypatch.setattr(Future, "cancel", stopped)
+    found = find([whole], "A-1")
+    assert not found.complete
+    assert found.searched["orders", 2] == 0
+    assert sum(found.counts.values()) == len(ORDERS[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -63,20 +65,22 @@ def find(
     searched = Position({tp: at for s in slices for tp, at in s.start.items()})
     begun: list[Future[_Judged]] = []
     judged: list[_Judged] = []
-    complete = True
+    complete = False
+    _hear_interrupts()
     pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="workbench-find")
     try:
-        try:
+        with suppress(KeyboardInterrupt):
             _run(pool, work, begun, sum(s.address.most_records for s in slices))
-            searched = searched.merge({tp: at for s in slices for tp, at in s.end.items()})
-        except KeyboardInterrupt:
-            complete = False
+            complete = True
         # In order, up to the first that had not begun, or that Polars itself has interrupted.
         with suppress(KeyboardInterrupt):
             for future in takewhile(lambda future: not future.cancel(), begun):
                 judged.append(future.result())  # noqa: PERF401 - keeps what came before
     finally:
         pool.shutdown(cancel_futures=True)
+    complete = complete and len(judged) == len(begun)
+    if complete:
+        searched = searched.merge({tp: at for s in slices for tp, at in s.end.items()})
     places = {(one.chunk.topic, one.chunk.partition): one.chunk.end for one in judged}
     hits = pl.concat([pl.DataFrame(schema=COLUMNS), *(one.hits for one in judged)])
     errors = pl.concat([pl.DataFrame(schema=COLUMNS), *(one.errors for one in judged)])
@@ -95,6 +99,17 @@ def find(
 def _hidden(slices: Sequence[SliceSource]) -> tuple[str, ...]:
     masked = {t: one.backend.topic(t).masked for one in slices for t in one.address.topics}
     return tuple(f"{topic}: {', '.join(fields)}" for topic, fields in masked.items() if fields)
+
+
+def _hear_interrupts() -> None:
+    """Have Python hear an interrupt at once.
+
+    Polars has put a handler of its own before Python's, which may leave the interrupt to what it
+    computes at that moment, in whichever thread.
+    """
+    held = signal.getsignal(signal.SIGINT)
+    if held is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, held)
 
 
 def _judges(
