@@ -6,10 +6,8 @@ import json
 import re
 import signal
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import Future
 from dataclasses import replace
-from threading import Event
 from typing import Any
 
 import polars as pl
@@ -150,12 +148,19 @@ def test_a_condition_from_the_shell(source: wb.Log) -> None:
     assert both.exit_code == 2
 
 
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """A shell starts what it runs in the background with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Stopped:
     """A log in small pieces; when the last one is due, somebody presses Ctrl-C."""
 
-    def __init__(self, backend: Any, busy: bool = False) -> None:
+    def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self._busy = busy
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -164,39 +169,16 @@ class Stopped:
         for chunk in self._backend.read_all(*args):
             for piece in cut_rows(chunk, 4):
                 if piece.end == ENDS[2]:
-                    with polars_at_work() if self._busy else nullcontext():
-                        signal.raise_signal(signal.SIGINT)
+                    signal.raise_signal(signal.SIGINT)
                 yield piece
 
 
-@contextmanager
-def polars_at_work() -> Iterator[None]:
-    """While Polars computes, in any thread, it hears SIGINT in place of Python."""
-    begun, over = Event(), Event()
-
-    def compute(frame: pl.DataFrame) -> pl.DataFrame:
-        begun.set()
-        over.wait()
-        return frame
-
-    with ThreadPoolExecutor(1) as other:
-        busy = other.submit(pl.LazyFrame({"x": [1]}).map_batches(compute).collect)
-        begun.wait()
-        try:
-            yield
-        finally:
-            over.set()
-            with suppress(KeyboardInterrupt):
-                busy.result()
-
-
-@pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("how", [{"sought": "A-1"}, {"where": "account = 'A-1'"}])
 def test_an_interrupt_keeps_what_was_found_and_says_how_far_it_got(
-    source: wb.Log, how: dict[str, str], busy: bool
+    source: wb.Log, how: dict[str, str]
 ) -> None:
     whole = source.stream("orders").all().source
-    found = find([replace(whole, backend=Stopped(whole.backend, busy))], **how)
+    found = find([replace(whole, backend=Stopped(whole.backend))], **how)
     assert not found.complete
     assert found.counts["match"]
     assert found.searched["orders", 0] == ENDS[0]

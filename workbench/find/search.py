@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -66,7 +64,6 @@ def find(
     begun: list[Future[_Judged]] = []
     judged: list[_Judged] = []
     complete = False
-    _hear_interrupts()
     pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="workbench-find")
     try:
         with suppress(KeyboardInterrupt):
@@ -99,17 +96,6 @@ def find(
 def _hidden(slices: Sequence[SliceSource]) -> tuple[str, ...]:
     masked = {t: one.backend.topic(t).masked for one in slices for t in one.address.topics}
     return tuple(f"{topic}: {', '.join(fields)}" for topic, fields in masked.items() if fields)
-
-
-def _hear_interrupts() -> None:
-    """Have Python hear an interrupt at once.
-
-    Polars has put a handler of its own before Python's, which may leave the interrupt to what it
-    computes at that moment, in whichever thread.
-    """
-    held = signal.getsignal(signal.SIGINT)
-    if held is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, held)
 
 
 def _judges(
