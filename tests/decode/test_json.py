@@ -1,6 +1,7 @@
-"""Decoding JSON, through the public functions, on both of its paths.
+"""Decoding JSON, through the public functions, on each of its paths.
 
-A short column is read record by record; a long one by column, but for what that may misread.
+A short column is read record by record; a long one by column, but for what that may misread; where
+numba is loaded, the loops that it compiles come first.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.decode import corpus, oracle
-from workbench.decode import Decoded, decode_json, decoder
+from workbench.decode import Decoded, decode_json, decoder, proven
 from workbench.schema import Schema
 
 LONG = 220
 
 
-@pytest.fixture(params=["short", "long"])
-def column(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=["short", "long", "compiled"])
+def column(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a Binary column of some values, each read on the path that is under test."""
+    monkeypatch.setattr("workbench.decode.json.worth", lambda rows: request.param == "compiled")
 
     def make(*values: bytes | None) -> pl.Series:
         times = 1 if request.param == "short" else math.ceil(LONG / len(values))
@@ -85,6 +87,32 @@ def test_what_is_unknown_further_in_keeps_its_place(column: Any) -> None:
     decoded = decode_json(values, schema)
     assert decoded.fields.row(0) == ({"x": 2}, [{"n": 1}, {"n": 2}])
     assert decoded.rest[-1] == '{"items":[null,{"m":0.10}],"at":{"y":1},"z":3}'
+
+
+def test_plain_records_need_no_second_look() -> None:
+    """What the loops are for is read by them alone, in any order and with any blanks."""
+
+    def nobody(values: pl.Series, schema: Schema) -> Decoded:
+        raise AssertionError(values.to_list())
+
+    fields = {
+        "id": pl.Int64(), "name": pl.String(), "money": corpus.MONEY, "x": pl.Float64(),
+        "at": corpus.MS, "day": pl.Date(), "ok": pl.Boolean(),
+        "who": pl.Struct({"age": pl.UInt8(), "by": pl.Struct({"id": pl.String()})}),
+    }  # fmt: skip
+    plain = [
+        b'{"id":-7,"name":"J\\u00fcrgen \\"x\\"","money":12.50,"x":0.1,"at":"2026-11-03T12:00:00Z",'
+        b'"day":"2024-02-29","ok":true,"who":{"age":255,"by":{"id":"longer than a view"}}}',
+        b' { "who" : { } , "ok" : false , "x" : 1234.56789012345678e-3 , "id" : null }\n',
+        None,
+        b"{}",
+    ]
+    how = proven.plan(Schema(fields))
+    assert how is not None
+    rows, columns = proven.accept(pl.Series(plain * 3, dtype=pl.Binary), how, nobody)
+    assert rows.to_list() == list(range(12))
+    assert columns["name"].to_list()[:2] == ['Jürgen "x"', None]
+    assert columns["x"].to_list()[:2] == [0.1, 1234.56789012345678e-3]
 
 
 def test_tombstones_and_empty_values_differ(column: Any) -> None:
@@ -150,14 +178,18 @@ def test_both_paths_know_how_deep_a_record_may_be(column: Any, depth: int) -> No
     assert deep == [depth > 128] * len(values)
 
 
-def test_records_of_many_sizes() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_records_of_many_sizes(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.decode.json.worth", lambda rows: compiled)
     sizes = [*[1, 11, 12, 13, 100, 5_000] * 100, 9_000_000, 3, 300_000, 9_000_000, 12]
     values = pl.Series([b'{"t":"%b"}' % (b"x" * size) for size in sizes], dtype=pl.Binary)
     decoded = decode_json(values, Schema({"t": pl.String}))
     assert decoded.fields["t"].str.len_bytes().to_list() == sizes
 
 
-def test_slices_of_a_column_decode_alike() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_slices_of_a_column_decode_alike(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.decode.json.worth", lambda rows: compiled)
     values = pl.Series([b'{"n":%d,"s":"%d"}' % (n, n) for n in range(40_000)], dtype=pl.Binary)
     schema = Schema({"n": pl.Int64, "s": pl.String})
     whole = decode_json(values, schema).fields
@@ -279,13 +311,16 @@ def test_agrees_with_the_oracle(topic: tuple[dict[str, pl.DataType], list[bytes]
     short = decode_json(pl.Series(values, dtype=pl.Binary), schema)
     check(short, fields, values)
     times = math.ceil(LONG / len(values))
-    long = decode_json(pl.Series(values * times, dtype=pl.Binary), schema)
     repeated = [pl.concat([part] * times) for part in (short.error, short.rest)]
-    assert long.error.equals(repeated[0], null_equal=True)
-    assert long.rest.equals(repeated[1], null_equal=True)
-    assert long.fields.schema == short.fields.schema
-    if fields:
-        assert long.fields.equals(pl.concat([short.fields] * times))
+    for compiled in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("workbench.decode.json.worth", lambda rows, compiled=compiled: compiled)
+            long = decode_json(pl.Series(values * times, dtype=pl.Binary), schema)
+        assert long.error.equals(repeated[0], null_equal=True)
+        assert long.rest.equals(repeated[1], null_equal=True)
+        assert long.fields.schema == short.fields.schema
+        if fields:
+            assert long.fields.equals(pl.concat([short.fields] * times))
 
 
 def check(decoded: Decoded, fields: dict[str, pl.DataType], values: list[bytes]) -> None:

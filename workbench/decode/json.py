@@ -1,20 +1,28 @@
-"""JSON values by column: the fast path for what it accepts, the exact one for the others."""
+"""JSON values by column: the fastest path for what it accepts, the next one for the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import polars as pl
 
-from workbench.decode import fast
+from workbench.compiled import INSTALLED, ready
+from workbench.decode import fast, kernels
 from workbench.decode.protocol import Decoded
 from workbench.decode.rows import decode_rows
 from workbench.schema import Schema
 
 #: Fewer records are decoded one by one sooner than their columns have been checked.
 _FEW = 200
+#: As few are read in another way sooner than a process has the loops; or than it calls them.
+_WORTH_LOADING = 200_000
+_WORTH_CALLING = 200
 #: How many records are decoded at a time, which bounds the memory of a call.
 _ROWS = 100_000
+_CORES = os.cpu_count() or 1
 
 
 def decode_json(values: pl.Series, schema: Schema) -> Decoded:
@@ -41,30 +49,66 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
     -----
     Never raises for what a record holds.  Thread-safe.
     """
-    how = fast.plan(schema) if len(values) >= _FEW else None
+    if not worth(len(values)):
+        return _checked(values, schema)
+    # Here, since it brings numpy.
+    from workbench.decode import proven
+
+    how = proven.plan(schema)
     if how is None:
-        return decode_rows(values, schema)
-    parts = [_decode_part(part, schema, how) for part in _slices(values)]
+        return _checked(values, schema)
+    decode = partial(
+        _part,
+        accept=lambda part: proven.accept(part, how, _checked),
+        others=partial(_checked, schema=schema),
+    )
+    rows = min(_ROWS, max(-(-len(values) // _CORES), _FEW))
+    if len(values) <= rows:
+        return _joined([decode(values)], schema)
+    with ThreadPoolExecutor(_CORES) as pool:
+        return _joined(list(pool.map(decode, _slices(values, rows))), schema)
+
+
+def worth(rows: int) -> bool:
+    """Whether so many records are read sooner by compiled loops than without them."""
+    return INSTALLED and rows >= (_WORTH_CALLING if ready(kernels) else _WORTH_LOADING)
+
+
+def _checked(values: pl.Series, schema: Schema) -> Decoded:
+    """What msgspec reads and columns prove, and the other records one by one."""
+    how = fast.plan(schema) if len(values) >= _FEW else None
+    others = partial(decode_rows, schema=schema)
+    if how is None:
+        return others(values)
+    decode = partial(_part, accept=lambda part: fast.accept(part, how), others=others)
+    return _joined([decode(part) for part in _slices(values, _ROWS)], schema)
+
+
+def _slices(values: pl.Series, rows: int) -> list[pl.Series]:
+    return [values.slice(start, rows) for start in range(0, max(len(values), 1), rows)]
+
+
+def _joined(parts: list[pl.DataFrame], schema: Schema) -> Decoded:
     whole = pl.concat(parts, rechunk=False)
     names = list(schema.columns.values())
     return Decoded(whole.select(names), whole["decode_error"], whole["_rest"])
 
 
-def _slices(values: pl.Series) -> Iterator[pl.Series]:
-    return (values.slice(start, _ROWS) for start in range(0, len(values), _ROWS))
-
-
-def _decode_part(values: pl.Series, schema: Schema, how: fast.Plan) -> pl.DataFrame:
-    """What is read exactly by column, and the other records one by one, in their order."""
-    accepted = fast.accept(values, how)
+def _part(
+    values: pl.Series,
+    accept: Callable[[pl.Series], fast.Accepted],
+    others: Callable[[pl.Series], Decoded],
+) -> pl.DataFrame:
+    """What is accepted of some records, and the others in another way, in their order."""
+    accepted = accept(values)
     sure = accepted.columns.insert_column(
-        len(schema),
+        accepted.columns.width - 1,
         pl.Series("decode_error", [None], dtype=pl.String).new_from_index(0, len(accepted.rows)),
     )
     if len(accepted.rows) == len(values):
         return sure
     every = pl.int_range(len(values), eager=True, dtype=pl.UInt32)
     declined = every.filter(~every.is_in(accepted.rows.implode()))
-    fields, error, rest = decode_rows(values.gather(declined), schema)
+    fields, error, rest = others(values.gather(declined))
     both = pl.concat([sure, pl.DataFrame([*fields.get_columns(), error, rest])])
     return both[pl.concat([accepted.rows, declined]).arg_sort()]

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 from kafka.record import MemoryRecords
 
+from workbench import views
 from workbench.errors import CorruptData
-from workbench.log.kafka import views, walk
+from workbench.log.kafka import walk
 from workbench.log.kafka.batches import Batch
 from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE, empty_raw
 

@@ -13,6 +13,8 @@ numbers, and the release that comes with these is handed on.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,37 @@ def adopt(
         format=b"vz", name=b"", flags=2, release=owned.release, private_data=owned.private_data
     )
     return pl.Series(_Handover(kind, column))
+
+
+@contextmanager
+def borrowed(
+    column: pl.Series,
+) -> Iterator[tuple[np.ndarray[Any, Any], list[np.ndarray[Any, Any]]]]:
+    """The views of a Binary or String column (rows x `WORDS`), and the buffers they refer to.
+
+    Both are Polars' own memory: to be read only, and not beyond the block.  The view of a null is
+    anything.
+    """
+    array, kind = _Array(), _Schema()
+    column.rechunk()._export_arrow_to_c(ctypes.addressof(array), ctypes.addressof(kind))
+    try:
+        count = array.n_buffers - 3  # beside the bitmap, the views, and the buffers' sizes
+        sizes = _memory(array.buffers[array.n_buffers - 1], 8 * count).view(np.int64)
+        views = _memory(array.buffers[1], 16 * (array.offset + array.length)).view(np.uint32)
+        buffers = [_memory(array.buffers[2 + n], size) for n, size in enumerate(sizes.tolist())]
+        yield views.reshape(-1, WORDS)[array.offset :], buffers
+    finally:
+        for structure in (array, kind):
+            _RELEASE(structure.release)(ctypes.addressof(structure))
+
+
+_RELEASE = ctypes.CFUNCTYPE(None, _POINTER)
+
+
+def _memory(place: int | None, size: int) -> np.ndarray[Any, Any]:
+    if not place or not size:
+        return np.empty(0, np.uint8)
+    return np.ctypeslib.as_array(ctypes.cast(place, ctypes.POINTER(ctypes.c_uint8)), (size,))
 
 
 class _Handover:
