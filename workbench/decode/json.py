@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,9 +18,13 @@ from workbench.schema import Schema
 
 #: Fewer records are decoded one by one sooner than their columns have been checked.
 _FEW = 200
-#: As few are read in another way sooner than a process has the loops; or than it calls them.
+#: As many a process reads in another way sooner than it has loaded numba; than numba has the loops
+#: from its cache; and than they are called.
 _WORTH_LOADING = 200_000
+_WORTH_MAKING = 50_000
 _WORTH_CALLING = 200
+#: How many records were read before there were loops.
+_read = [0]
 #: How many records are decoded at a time, which bounds the memory of a call.
 _ROWS = 100_000
 _CORES = os.cpu_count() or 1
@@ -70,8 +75,11 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
 
 
 def worth(rows: int) -> bool:
-    """Whether so many records are read sooner by compiled loops than without them."""
-    return INSTALLED and rows >= (_WORTH_CALLING if ready(kernels) else _WORTH_LOADING)
+    """Whether so many records, on top of those before them, are read sooner by compiled loops."""
+    if not INSTALLED or ready(kernels):
+        return INSTALLED and rows >= _WORTH_CALLING
+    _read[0] += rows  # threads may miss each other's, which puts the loops off a little
+    return _read[0] >= (_WORTH_MAKING if "numba" in sys.modules else _WORTH_LOADING)
 
 
 def _checked(values: pl.Series, schema: Schema) -> Decoded:
