@@ -64,32 +64,33 @@ def indexes(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "private").rglob("*.parquet"))
 
 
-def test_each_segment_has_one_index_which_serves_every_part_of_it(
+def test_segments_have_one_index_which_serves_every_part_of_them(
     tx: wb.Stream, tmp_path: Path
 ) -> None:
     whole = find(tx, "a")
     assert whole["offset"].to_list() == list(range(0, 30, 2))
-    assert len(indexes(tmp_path)) == 2
+    assert len(indexes(tmp_path)) == 1
     for first, last in ((3, 25), (0, 7), (12, 13), (20, 30), (5, 5)):
         found = find(tx, "a", start={0: first}, end={0: last})
         assert found.equals(whole.filter(pl.col("offset").is_between(first, last, closed="left")))
-    assert len(indexes(tmp_path)) == 2
+    assert len(indexes(tmp_path)) == 1
     assert find(tx, None).is_empty()
     assert find(tx, 4, "qty")["offset"].to_list() == [4, 14, 24]
-    assert len(indexes(tmp_path)) == 4
+    assert len(indexes(tmp_path)) == 2
     assert find(tx, 3, "offset")["qty"].to_list() == [3]
-    assert len(indexes(tmp_path)) == 4
+    assert len(indexes(tmp_path)) == 2
 
 
 def test_a_damaged_index_is_made_again(tx: wb.Stream, tmp_path: Path) -> None:
     whole = find(tx, "a")
-    for number, path in enumerate(indexes(tmp_path)):
+    for emptied in (False, True):
+        [path] = indexes(tmp_path)
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
-        path.write_bytes(bytes(content) if number else b"")
-    assert find(tx, "a").equals(whole)
-    assert find(tx, "a").equals(whole)
-    assert len(indexes(tmp_path)) == 2
+        path.write_bytes(b"" if emptied else bytes(content))
+        assert find(tx, "a").equals(whole)
+        assert find(tx, "a").equals(whole)
+    assert len(indexes(tmp_path)) == 1
     shutil.rmtree(tmp_path / "private")
     assert find(tx, "a").equals(whole)
 
@@ -109,6 +110,41 @@ def test_an_index_is_read_and_not_the_segment(
     assert find(tx, "a").equals(whole)
     # Both segments in one look-up, then the tail.
     assert looked == [20, 10]
+
+
+def test_indexes_of_new_segments_are_joined_as_they_come_to_be_many(
+    log: wb.Log, tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed, "FULL_ROWS", 50)
+    find(tx, "a")
+    numbers = []
+    for _ in range(12):
+        more = [model.Event(0, 0, n, "k", {"account": "ab"[n % 2], "qty": n}) for n in range(10)]
+        append(log, more)
+        log.backend.seal("tx", force=True)  # type: ignore[attr-defined]
+        everything = tx.all().source.lazy(marks=True).filter(account="a").collect()
+        for first in (0, 7, 33):
+            found = find(tx, "a", start={0: first})
+            assert found.equals(everything.filter(pl.col("offset") >= first))
+        numbers.append(len(indexes(tmp_path)))
+    # Three of 50 records, and one for each of the few that are newest.
+    assert max(numbers) <= 7
+    assert numbers[-1] <= 4
+
+
+def test_an_index_that_another_process_has_deleted_is_done_without(
+    tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = find(tx, "a")
+    near = keyed._Index.near
+
+    def deleted(index: Any, hashed: int) -> pl.LazyFrame:
+        index.path.unlink(missing_ok=True)
+        return near(index, hashed)
+
+    monkeypatch.setattr(keyed._Index, "near", deleted)
+    assert find(tx, "a").equals(whole)
+    assert indexes(tmp_path) == []
 
 
 def test_looking_pays_for_an_index_before_it_is_made(

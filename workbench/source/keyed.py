@@ -1,10 +1,12 @@
 """Finding the records of one key without reading all others.
 
 Segments are ordered by offset, so that each holds nearly every key and nothing can be left out.
-The index of a segment is a copy of its decoded columns in the order of the hash of one of them:
-the records of a key lie together in it, in one small group of rows, and the hashes that groups
-begin with say in which.  Indexes are files in the private folder; they are made as looking
-without them has cost as much as making them costs, and deleting them changes nothing but time.
+An index is a copy of the decoded columns of some segments that follow each other, in the order of
+the hash of one column: the records of a key lie together in it, in one small group of rows, and
+the hashes that groups begin with say in which.  What a look-up costs is the number of indexes, so
+the small ones of new segments are joined as they come to be many.  Indexes are files in the
+private folder; they are made as looking without them has cost as much as making them costs, and
+deleting them changes nothing but time.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import io
 import json
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +30,13 @@ from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
-FORMAT = 3
+FORMAT = 4
 
-#: How many records of a segment are read to find those of one key.
+#: How many records of an index are read to find those of one key.
 GROUP_ROWS = 8_192
+
+#: An index of so many records is not joined with others: it is sorted in memory.
+FULL_ROWS = 1_500_000
 
 #: Looking without an index has to cost so many times what the index costs before it is made.
 WORTH = 1.0
@@ -46,10 +51,12 @@ _PLACES = ("topic", "partition", "offset", "timestamp")
 
 @dataclass(frozen=True)
 class _Index:
-    """A segment's copy; `bounds` is the hash that each group of rows begins with."""
+    """A copy of segments; `bounds` is the hash that each group of rows begins with."""
 
     path: Path
     bounds: list[int]
+    segments: list[str]
+    rows: int
     schema: pl.Schema
 
     def near(self, hashed: int) -> pl.LazyFrame:
@@ -61,12 +68,33 @@ class _Index:
         return rows.slice(first * GROUP_ROWS, (last - first) * GROUP_ROWS)
 
 
+#: A segment that could have an index, or one with others; and the index that it has.
+_Want = tuple[Chunk, _Index | None]
+
+
+@dataclass
+class _Run:
+    """Chunks that follow each other and have indexes, with the offsets to be found in each."""
+
+    chunk: Chunk
+    parts: list[tuple[_Index, int, int]]
+
+    def add(self, chunk: Chunk, index: _Index) -> None:
+        """With the chunk that follows."""
+        last, start, _ = self.parts[-1]
+        if last is index:
+            self.parts[-1] = (index, start, chunk.end)
+        else:
+            self.parts.append((index, chunk.start, chunk.end))
+        self.chunk = replace(self.chunk, end=chunk.end)
+
+
 class Keyed:
     """Looks up records by the values of one column: a payload field, or `key`.  Thread-safe."""
 
     def __init__(self, column: str) -> None:
         self._column = column
-        self._checked: dict[str, _Index] = {}
+        self._checked: dict[Path, _Index] = {}
         self._lock = Lock()
         self._owed = 0.0
         # What a record costs to index, in seconds: a guess until it has been measured.
@@ -77,69 +105,74 @@ class Keyed:
 
         `value` has one element, of the column's type.
         """
+        folder = None if self._column in _PLACES else private_folder("keys")
+        try:
+            return self._find(source, value, folder)
+        except FileNotFoundError:  # another process joined indexes, or trimmed the folder
+            return self._find(source, value, None)
+
+    def _find(self, source: SliceSource, value: pl.Series, folder: Path | None) -> pl.DataFrame:
         column = pl.col(self._column)
         wanted = column.is_null() if value.has_nulls() else column == pl.lit(value[0], value.dtype)
         hashed = int(value.hash()[0])
-        decoding = source.address.decoding
-        stored = {topic: schema.fingerprint for topic, schema in decoding.schemas}
-        folder = None if self._column in _PLACES else private_folder("keys")
-        schema = frame_schema(decoding, source.address.topics, marks=True)
+        schema = frame_schema(source.address.decoding, source.address.topics, marks=True)
         frames = [pl.LazyFrame(schema=schema)]
-        missing: list[tuple[Path, Chunk]] = []
-        for indexed, chunk in self._runs(source, stored, folder, missing):
-            if indexed:
-                inside = pl.col("offset").is_between(chunk.start, chunk.end, closed="left")
-                # One by one these are found sooner than as one frame with a filter.
-                near = [index.near(hashed).filter(wanted, inside) for index in indexed]
-                ordered = pl.concat(pl.collect_all(near)).sort("offset")
-                chunk = replace(chunk, typed=ordered.lazy())
-                frames.append(source.decode(chunk, marks=True))
-            else:
-                frames.append(source.decode(chunk, marks=True).filter(wanted))
+        wants: list[_Want] = []
+        for part in self._runs(source, folder, wants):
+            if isinstance(part, Chunk):
+                frames.append(source.decode(part, marks=True).filter(wanted))
+                continue
+            # One by one these are found sooner than as one frame with a filter.
+            near = [
+                index.near(hashed).filter(
+                    wanted, pl.col("offset").is_between(first, end, closed="left")
+                )
+                for index, first, end in part.parts
+            ]
+            ordered = pl.concat(pl.collect_all(near)).sort("offset")
+            frames.append(source.decode(replace(part.chunk, typed=ordered.lazy()), marks=True))
         began = time.perf_counter()
         found = pl.concat(frames, how="diagonal").collect().select(schema.names())
-        if missing:
+        batches = list(_batches(wants))
+        if batches and folder is not None:
             with self._lock:
                 self._owed += time.perf_counter() - began
-            for path, chunk in missing:
-                if not self._make(path, chunk):
+            for batch in batches:
+                if not self._make(folder, batch):
                     break
         return found
 
     def _runs(
         self,
         source: SliceSource,
-        stored: Mapping[str, str],
         folder: Path | None,
-        missing: list[tuple[Path, Chunk]],
-    ) -> Iterator[tuple[list[_Index], Chunk]]:
-        """Chunks; those that follow each other and have an index are one, with the indexes.
-
-        Adds to `missing` those that could have an index.
-        """
-        indexed: list[_Index] = []
-        run: Chunk | None = None
+        wants: list[_Want],
+    ) -> Iterator[Chunk | _Run]:
+        """Chunks; those that follow each other and have indexes as one.  Adds to `wants`."""
+        stored = {topic: schema.fingerprint for topic, schema in source.address.decoding.schemas}
+        shelves: dict[str, dict[str, _Index]] = {}
+        run: _Run | None = None
         for chunk in source.chunks():
             index = None
             if folder is not None and chunk.typed_schema == stored.get(chunk.topic, ""):
-                name = self._name(chunk)
-                index = self._index(folder, name)
-                if index is None and self._has_column(source, chunk):
-                    missing.append((folder / name, chunk))
+                shelf = self._shelf(chunk)
+                if shelf not in shelves:
+                    shelves[shelf] = self._indexes(folder, shelf)
+                index = shelves[shelf].get(_name(chunk))
+                if index is not None or self._has_column(source, chunk):
+                    wants.append((chunk, index))
             if run is not None:
-                here = (run.topic, run.partition, run.end)
-                if index is not None and here == (chunk.topic, chunk.partition, chunk.start):
-                    indexed.append(index)
-                    run = replace(run, end=chunk.end)
+                if index is not None and _follows(chunk, run.chunk):
+                    run.add(chunk, index)
                     continue
-                yield indexed, run
+                yield run
                 run = None
             if index is None:
-                yield [], chunk
+                yield chunk
             else:
-                run, indexed = chunk, [index]
+                run = _Run(chunk, [(index, chunk.start, chunk.end)])
         if run is not None:
-            yield indexed, run
+            yield run
 
     def _has_column(self, source: SliceSource, chunk: Chunk) -> bool:
         """Whether the segment has the column in the form that the slice has it in.
@@ -151,49 +184,94 @@ class Keyed:
         same = held.get(self._column) == source.schema[self._column]
         return same and held.get("key") == pl.String
 
-    def _name(self, chunk: Chunk) -> str:
-        """The segment's path is its own: it is never used again for other records."""
-        text = repr((FORMAT, pl.__version__, self._column, chunk.typed_path, chunk.typed_schema))
-        return hashlib.sha256(text.encode()).hexdigest()
+    def _shelf(self, chunk: Chunk) -> str:
+        """What the names of indexes begin with: those of one partition, column and schema."""
+        place = Path(chunk.typed_path or "").parent
+        known = (FORMAT, pl.__version__, self._column, str(place), chunk.topic, chunk.partition)
+        return hashlib.sha256(repr((*known, chunk.typed_schema)).encode()).hexdigest()
 
-    def _index(self, folder: Path, name: str) -> _Index | None:
-        """The index of a segment, if there is one and it is whole; that is looked at once."""
-        known = self._checked.get(name)
-        if known is not None and known.path.exists():
-            return known
-        for path in folder.glob(f"{name}-*.parquet"):
+    def _indexes(self, folder: Path, shelf: str) -> dict[str, _Index]:
+        """By segment the index that has it: the largest that is whole; that is looked at once."""
+        found = []
+        for path in folder.glob(f"{shelf}-*.parquet"):
             with suppress(OSError):
-                if path.stem == f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()}":
-                    path.touch()  # was used just now
-                    bounds = json.loads(pl.read_parquet_metadata(path)[_METADATA])
+                if path not in self._checked:
+                    if path.stem != f"{shelf}-{hashlib.sha256(path.read_bytes()).hexdigest()}":
+                        path.unlink()
+                        continue
+                    told = json.loads(pl.read_parquet_metadata(path)[_METADATA])
                     schema = pl.Schema(pl.read_parquet_schema(path))
-                    self._checked[name] = _Index(path, bounds, schema)
-                    return self._checked[name]
-                path.unlink()
-        return None
+                    self._checked[path] = _Index(path, **told, schema=schema)
+                path.touch()  # was used just now
+                found.append(self._checked[path])
+        found.sort(key=lambda index: index.rows)
+        return {name: index for index in found for name in index.segments}
 
-    def _make(self, path: Path, chunk: Chunk) -> bool:
-        """Make an index if looking without it has paid for it."""
-        cost = WORTH * self._record_cost * (chunk.end - chunk.start)
+    def _make(self, folder: Path, batch: list[_Want]) -> bool:
+        """Make one index of some segments if looking without it has paid for it."""
+        cost = WORTH * self._record_cost * sum(chunk.end - chunk.start for chunk, _ in batch)
         with self._lock:
             if self._owed < cost:
                 return False
             self._owed -= cost
         began = time.perf_counter()
-        # The whole segment, also where the slice has a part of it.
-        whole = pl.read_parquet(chunk.typed_path or "", glob=False)
+        # Whole segments, also where the slice has a part of one.
+        whole = pl.concat(pl.read_parquet(c.typed_path or "", glob=False) for c, _ in batch)
         hashed = whole.with_columns(whole[self._column].hash().alias(_HASH)).sort(_HASH)
-        bounds = hashed[_HASH].gather_every(GROUP_ROWS).to_list()
+        names = {_name(chunk) for chunk, _ in batch}
+        told = {
+            "bounds": hashed[_HASH].gather_every(GROUP_ROWS).to_list(),
+            "segments": sorted(names),
+            "rows": hashed.height,
+        }
         buffer = io.BytesIO()
         hashed.drop(_HASH).write_parquet(
             buffer,
             compression="zstd",
             statistics=False,
             row_group_size=GROUP_ROWS,
-            metadata={_METADATA: json.dumps(bounds)},
+            metadata={_METADATA: json.dumps(told)},
         )
         content = buffer.getvalue()
-        made = path.with_name(f"{path.name}-{hashlib.sha256(content).hexdigest()}.parquet")
-        write_private(made, content)
+        name = f"{self._shelf(batch[0][0])}-{hashlib.sha256(content).hexdigest()}.parquet"
+        if write_private(folder / name, content):
+            for small in [index for _, index in batch if index is not None]:
+                if names.issuperset(small.segments):
+                    small.path.unlink(missing_ok=True)
         self._record_cost = (time.perf_counter() - began) / max(whole.height, 1000)
         return True
+
+
+def _batches(
+    wants: list[_Want],
+) -> Iterator[list[_Want]]:
+    """What is to be indexed together: as much as makes a full index, else what has none."""
+    batch: list[_Want] = []
+
+    def rest() -> Iterator[list[_Want]]:
+        without = [want for want in batch if want[1] is None]
+        if without:
+            yield without
+
+    for chunk, index in wants:
+        full = index is not None and index.rows >= FULL_ROWS
+        if batch and (full or not _follows(chunk, batch[-1][0])):
+            yield from rest()
+            batch = []
+        if full:
+            continue
+        batch.append((chunk, index))
+        if sum(c.end - c.start for c, _ in batch) >= FULL_ROWS:
+            yield batch
+            batch = []
+    yield from rest()
+
+
+def _follows(chunk: Chunk, other: Chunk) -> bool:
+    here = (chunk.topic, chunk.partition, chunk.start)
+    return here == (other.topic, other.partition, other.end)
+
+
+def _name(chunk: Chunk) -> str:
+    """The segment's path is its own: it is never used again for other records."""
+    return Path(chunk.typed_path or "").name

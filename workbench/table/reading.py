@@ -53,14 +53,23 @@ def marked(records: pl.LazyFrame, topics: Sequence[str], columns: Iterable[str])
     )
 
 
-def batches(frames: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """What `scan` gives, in order, in bounded memory; long runs of one lane by themselves."""
-    for frame in frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+def batches(frames: pl.LazyFrame, most: int | None = None) -> Iterator[pl.DataFrame]:
+    """What `scan` gives, in order, in bounded memory; long runs of one lane by themselves.
+
+    `most` is how many records there can be, where that is known.
+    """
+    whole = most is not None and most <= BATCH_ROWS
+    found = [frames.collect()] if whole else _bounded(frames)
+    for frame in found:
         runs = _runs(frame)
         if len(runs) > 1 and frame.height >= len(runs) * RUN_ROWS:
             yield from (frame.slice(first, length) for first, length, _ in runs)
         else:
             yield frame
+
+
+def _bounded(frames: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    return frames.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
 
 
 def _runs(frame: pl.DataFrame) -> list[tuple[int, int, int]]:

@@ -346,7 +346,8 @@ class Table:
         def counted() -> Iterator[pl.DataFrame]:
             nonlocal tally
             with progress(fresh.address.most_records, "records") as bar:
-                for frame in batches(scan(fresh, topics, engine.columns)):
+                records = scan(fresh, topics, engine.columns)
+                for frame in batches(records, fresh.address.most_records):
                     tally = tally.add(frame, engine.by)
                     bar.update(frame.height)
                     yield frame

@@ -25,6 +25,7 @@ _MOST_THREADS = 4
 T = TypeVar("T")
 
 _verified: dict[tuple[str, int, int, str], bool] = {}
+_hashed: set[str] = set()
 _verified_lock = threading.Lock()
 
 
@@ -76,6 +77,7 @@ def matches(path: Path, size: int, sha256: str) -> bool:
         same = files.sha256(path) == sha256
         with _verified_lock:
             _verified[known] = same
+            _hashed.add(sha256)
     return _verified[known]
 
 
@@ -111,7 +113,8 @@ def typed(root: Path, segment: Segment) -> Companion | None:
 
 def each_verified(check: Callable[[Segment], T], found: Sequence[Segment]) -> Iterator[T]:
     """`check` of every segment in order, hashing several at a time."""
-    if len(found) < 2:
+    # Threads take longer to start than to look up what has been hashed.
+    if sum(segment.sha256 not in _hashed for segment in found) < 2:
         yield from map(check, found)
         return
     with ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="workbench-verify") as pool:
