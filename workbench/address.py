@@ -62,6 +62,13 @@ class Address:
     keys: tuple[bytes, ...] | None = None
     isolation: Isolation = "read_committed"
     decoding: Decoding = field(default_factory=Decoding)
+    #: Keep the values that name one of these schemas of a registry.
+    schema_ids: tuple[int, ...] | None = None
+
+    @property
+    def filtered(self) -> bool:
+        """Whether it keeps less than what lies in its offsets."""
+        return any(one is not None for one in (self.times, self.keys, self.schema_ids))
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -78,8 +85,8 @@ class Address:
         return replace(self, start=start, end=end)
 
     def unfiltered(self) -> Address:
-        """The same offsets without the time and key filters."""
-        return replace(self, times=None, keys=None)
+        """The same offsets without the filters."""
+        return replace(self, times=None, keys=None, schema_ids=None)
 
     def describe_ranges(self) -> str:
         """The offset ranges in one line: `bank 0:[512, 913) 1:[498, 902)`."""
@@ -127,6 +134,8 @@ class Address:
             }
         if self.keys is not None:
             data["keys"] = [key.hex() for key in self.keys]
+        if self.schema_ids is not None:
+            data["schema_ids"] = list(self.schema_ids)
         return data
 
     def to_json(self) -> str:
@@ -175,6 +184,7 @@ class Address:
             keys=tuple(bytes.fromhex(key) for key in data["keys"]) if "keys" in data else None,
             isolation=data["isolation"],
             decoding=Decoding(decoding["value"], decoding["key"], schemas, decoding["time"]),
+            schema_ids=tuple(map(int, data["schema_ids"])) if "schema_ids" in data else None,
         )
 
     @classmethod

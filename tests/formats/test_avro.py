@@ -28,7 +28,8 @@ TIMES = [1, 400]
 
 def read(schema: Any, bodies: list[bytes | None]) -> pl.DataFrame:
     reader = AvroReader(json.dumps(schema))
-    columns, errors = reader.read(pl.Series(bodies, dtype=pl.Binary))
+    columns, errors, rest = reader.read(pl.Series(bodies, dtype=pl.Binary))
+    assert rest is None
     frame = pl.DataFrame(columns)
     assert dict(frame.schema) == dict(reader.fields)
     return frame.with_columns(errors.alias("!"))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 
 import workbench as wb
 from tests.formats.support import Served, framed
+from workbench.decode.framing import frame_of
+from workbench.decode.protobuf.schemas import ProtobufSchema
 from workbench.errors import (
     AccessDenied,
     AppendRejected,
@@ -307,3 +311,198 @@ def test_recordings_and_bags_keep_the_schemas(tmp_path: Path, registry: Served) 
             assert kept.stream("orders").all().frame().equals(frame)
         assert len(registry.asked) == asked
     assert wb.verify(tmp_path / "bag").ok
+
+
+ORDER = """
+syntax = "proto3";
+package shop;
+import "money.proto";
+message Order { int64 id = 1; %s Money total = 9; }
+message Refund { int64 id = 1; string why = 2; }
+"""
+MONEY = 'syntax = "proto3"; package shop; message Money { int64 cents = 1; }'
+
+
+def protobuf(text: str, name: str, place: bytes, schema_id: int, **fields: Any) -> bytes:
+    made = GetMessageClass(ProtobufSchema(text, {"money.proto": MONEY}).named(name))
+    return frame_of(schema_id) + place + bytes(made(**fields).SerializeToString())
+
+
+def test_versions_and_messages_of_protobuf_are_one_frame(tmp_path: Path, registry: Served) -> None:
+    texts = [ORDER % "", ORDER % "optional string note = 2;"]
+    registry.add("money", MONEY, kind="PROTOBUF")
+    refers = [{"name": "money.proto", "subject": "money", "version": 1}]
+    one, two = (
+        registry.add("orders-value", text, kind="PROTOBUF", references=refers) for text in texts
+    )
+    values = [
+        protobuf(texts[0], "shop.Order", b"\0", one, id=1, total={"cents": 5}),
+        protobuf(texts[1], "shop.Order", b"\0", two, id=2, note="n"),
+        protobuf(texts[1], "shop.Refund", b"\x02\x02", two, id=3, why="broken"),
+        None,
+        # A producer that is ahead of its schema.
+        protobuf(texts[0], "shop.Order", b"\0", one, id=4) + b"\x3a\x01z",
+        protobuf(texts[0], "shop.Order", b"\0", one, id=5)[:-1],
+        b"\0\0\0\0\x63\0",
+    ]
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        filled(log, values)
+        stream = log.stream("orders")
+        assert stream.decided["orders"].startswith("protobuf, since 5 of 6 sampled values name")
+        every = stream.all()
+        with pytest.warns(UnknownFields, match=r"7 \(1\)"):
+            frame = every.frame()
+        assert frame["schema_id"].to_list() == [2, 3, 3, None, 2, 2, 99]
+        assert frame["id"].to_list() == [1, 2, 3, None, 4, None, None]
+        assert frame["why"].to_list() == [None, None, "broken", None, None, None, None]
+        assert frame["total"].to_list()[:2] == [{"cents": 5}, None]
+        assert frame["decode_error"].is_null().to_list() == [True] * 5 + [False] * 2
+        assert every.frame(rest=True)["_rest"].to_list()[4] == '{"7":"eg=="}'
+        # By schema, and with an address that says so.
+        second = every.where(schema=two)
+        assert second.frame()["id"].to_list() == [2, 3]
+        assert "schema 3" in repr(second)
+        again = wb.open_slice(second.address.to_json(), log)
+        assert again.frame().equals(second.frame())
+        assert every.where(schema=[one, 99]).where(schema=99).frame()["schema_id"].to_list() == [99]
+        assert second.completeness().matches == 2
+        assert second.lazy().collect().height == 2
+        every.record(tmp_path / "recording")
+        every.seal(tmp_path / "bag", purpose="a test")
+        filled(log, [b"{}"], topic="plain")
+        with pytest.raises(SchemaError, match="name no schemas"):
+            log.stream("plain").all().where(schema=1)
+    for name in ("recording", "bag"):
+        asked = len(registry.asked)
+        with wb.connect(tmp_path / name) as kept:
+            assert kept.stream("orders").all().frame(rest=True)["id"].to_list()[:3] == [1, 2, 3]
+        assert len(registry.asked) == asked
+
+
+def test_rows_are_written_as_protobuf(tmp_path: Path, registry: Served) -> None:
+    text = """syntax = "proto3"; package shop;
+    import "google/protobuf/timestamp.proto"; import "google/protobuf/struct.proto";
+    message Other { int32 x = 1; }
+    message Order { int64 id = 1; optional string note = 2; repeated Line lines = 3;
+      google.protobuf.Timestamp at = 4; map<string, int32> counts = 5; State state = 6;
+      google.protobuf.Struct extra = 7;
+      message Line { string sku = 1; } enum State { NEW = 0; PAID = 1; } }"""
+    rows = [
+        {"id": 1 << 60, "note": "n", "lines": [{"sku": "a"}], "state": "PAID"},
+        None,
+        {
+            "at": datetime(2026, 11, 3, 12, tzinfo=UTC),
+            "counts": {"b": 2, "a": 1},
+            "extra": {"k": 1},
+        },
+    ]
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("orders")
+        log.append("orders", rows, encode="protobuf:shop.Order", register=text)
+        frame = log.stream("orders").all().frame()
+        assert frame["id"].to_list() == [1 << 60, None, 0]
+        assert frame["state"].to_list() == ["PAID", None, "NEW"]
+        assert frame["counts"].to_list()[2] == [{"key": "a", "value": 1}, {"key": "b", "value": 2}]
+        assert frame["extra"].to_list()[2] == '{"k":1.0}'
+        # What was read can be written.
+        same = frame.drop("topic", "partition", "offset", "timestamp", "key", "schema_id")
+        log.append("orders", same.filter(pl.col("id").is_not_null()), encode="protobuf:shop.Order")
+        last = log.stream("orders").all().frame().tail(2).select(same.columns)
+        assert last.equals(same.filter(pl.col("id").is_not_null()))
+        assert list(registry.subjects) == ["orders-value"]
+        for wrong, why in (({"id": "x"}, "row 0"), ({"idd": 1}, "no field 'idd'")):
+            with pytest.raises(AppendRejected, match=why):
+                log.append("orders", [wrong], encode="protobuf:shop.Order")
+        with pytest.raises(SchemaError, match="type PROTOBUF"):
+            log.append("orders", [{"id": 1}], encode="avro")
+
+
+def test_values_without_a_frame_by_a_descriptor_set(tmp_path: Path) -> None:
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    (schemas / "orders-value.desc").write_bytes(
+        ProtobufSchema(ORDER % "", {"money.proto": MONEY}).files.SerializeToString()
+    )
+    bodies = [protobuf(ORDER % "", "shop.Refund", b"", 0, id=n, why="w")[5:] for n in range(3)]
+    with wb.connect(tmp_path / "log", create=True, registry=schemas) as log:
+        filled(log, bodies)
+        stream = log.stream("orders", decode="protobuf:shop.Refund")
+        assert stream.all().frame()["why"].to_list() == ["w"] * 3
+        # Read as its first message, an order, it has a field of which that knows nothing.
+        with pytest.warns(UnknownFields, match=r"2 \(3\)"):
+            assert log.stream("orders", decode="protobuf").all().frame()["id"].sum() == 3
+        with pytest.raises(SchemaError, match=r"shop\.Refund"):
+            _ = log.stream("orders", decode="protobuf:shop.Nothing").schema
+        stream.all().record(tmp_path / "recording")
+    with wb.connect(tmp_path / "recording") as kept:
+        again = kept.stream("orders", decode="protobuf:shop.Refund")
+        assert again.all().frame()["why"].to_list() == ["w"] * 3
+
+
+def test_json_schema_says_the_types(tmp_path: Path, registry: Served) -> None:
+    schema = {
+        "title": "Order",
+        "type": "object",
+        "properties": {
+            "id": {"type": "integer"},
+            "price": {"oneOf": [{"type": "null"}, {"type": "number"}]},
+            "at": {"type": "string", "format": "date-time"},
+            "finer": {"type": "string", "format": "date-time"},
+            "line": {"$ref": "#/definitions/line"},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+            "anything": {},
+            "round": {"$ref": "#"},
+        },
+        "definitions": {"line": {"type": "object", "properties": {"sku": {"type": "string"}}}},
+    }
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("orders")
+        rows = [
+            {"id": 1, "price": 2, "at": "2026-11-03T12:00:00Z", "line": {"sku": "x"}, "tags": []},
+            {"id": 2, "anything": True},
+        ]
+        log.append("orders", rows, encode="jsonschema", register=schema)
+        stream = log.stream("orders")
+        assert stream.decided["orders"].startswith("jsonschema, since 2 of 2")
+        assert stream.schema["price"] == pl.Float64
+        assert stream.schema["at"] == pl.Datetime("us", "UTC")
+        assert stream.schema["line"] == pl.Struct({"sku": pl.String})
+        assert stream.schema["tags"] == pl.List(pl.String)
+        assert stream.schema["anything"] == pl.Boolean
+        assert stream.all().frame()["price"].to_list() == [2.0, None]
+        # A column holds no nanoseconds: then a time is the text that it is.
+        log.append("orders", [{"finer": "2026-11-03T12:00:00.123456789Z"}], encode="jsonschema")
+        finer = log.stream("orders").all().frame()
+        assert finer["finer"].to_list()[2] == "2026-11-03T12:00:00.123456789Z"
+        wrong = frame_of(1) + b'{"id":"x"}'
+        log.append("orders", [{"value": wrong}], encode="bytes")
+        assert "id: a string" in log.stream("orders").all().frame()["decode_error"][3]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "subject"),
+    [("topic", "orders-value"), ("record", "shop.Order"), ("topic-record", "orders-shop.Order")],
+)
+def test_subjects_go_by_the_strategy(
+    tmp_path: Path, registry: Served, strategy: str, subject: str
+) -> None:
+    settings = {"url": registry.url, "strategy": strategy}
+    with wb.connect(tmp_path / "log", create=True, registry=settings) as log:
+        log.create("orders")
+        log.append("orders", [{"id": 1, "note": "a"}], encode="avro", register=V1)
+        log.append("orders", [{"id": 2, "note": "b"}], encode="avro:shop.Order")
+        assert log.stream("orders").all().frame()["id"].to_list() == [1, 2]
+    assert list(registry.subjects) == [subject]
+    with pytest.raises(ProfileError, match="no strategy 'x'"):
+        wb.connect(tmp_path / "log", registry={**settings, "strategy": "x"})
+
+
+def test_keys_of_every_kind_of_schema(tmp_path: Path, registry: Served) -> None:
+    proto = 'syntax = "proto3"; message Key { int32 id = 1; }'
+    first = registry.add("a-key", proto, kind="PROTOBUF")
+    second = registry.add("b-key", "{}", kind="JSON")
+    keys = [frame_of(first) + b"\0\x08\x07", frame_of(second) + b'{"id":7}']
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("orders")
+        log.append("orders", [{"key": key, "value": b"{}"} for key in keys], encode="bytes")
+        assert log.stream("orders").all().frame()["key"].to_list() == ['{"id":7}'] * 2

@@ -28,8 +28,8 @@ from workbench.api.rows import (
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.decode import DECODERS, Codebook
-from workbench.decode.avro.writing import avro_encoder
 from workbench.decode.functions import name_of
+from workbench.decode.writing import encoder
 from workbench.errors import LogError, SchemaError, UnknownTopic
 from workbench.find import Found, Sought, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
@@ -161,8 +161,9 @@ class Log:
             A topic or several; a pattern such as `"order*"` names all that match.
         decode
             `"auto"`: by a sample, once; `stream.decided` says what and why.  Or `"json"`,
-            `"text"`, `"bytes"`, `"avro"`, `"jsonschema"`, `"debezium"`,
-            `"cloudevents"`; or a function of a Binary Series that gives a frame as long, or of the
+            `"text"`, `"bytes"`, `"avro"`, `"protobuf"`, `"jsonschema"`, `"debezium"`,
+            `"cloudevents"`; `"protobuf:shop.Order"` reads values without a frame as that message;
+            or a function of a Binary Series that gives a frame as long, or of the
             bytes of a value that gives a dict.
         decode_key
             `"text"` or `"bytes"`; it never depends on the data.
@@ -177,7 +178,7 @@ class Log:
         UnknownTopic
             For a topic that is not there; the message suggests the nearest.
         """
-        if not (callable(decode) or decode in DECODERS):
+        if not (callable(decode) or decode in DECODERS or decode.startswith("protobuf:")):
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
         names = self._matching([topics] if isinstance(topics, str) else topics)
         if not names:
@@ -288,10 +289,10 @@ class Log:
         encode
             `"json"`: the row becomes a JSON object (None in place of a row: a tombstone).
             `"bytes"`: rows hold `value`, and if wanted `key`, `headers`, `timestamp`,
-            `partition`, taken as they are.  `"avro"`: by the newest schema that the registry has
-            for the topic.
+            `partition`, taken as they are.  `"avro"`, `"protobuf"`, `"jsonschema"`: by the newest
+            schema that the registry has for the topic; `"protobuf:shop.Order"` names a message.
         register
-            An Avro schema that is made the topic's newest first; nothing is registered unasked.
+            A schema that is made the topic's newest first; nothing is registered unasked.
         batch_rows
             Records per commit; each commit is atomic.
         producer
@@ -309,11 +310,7 @@ class Log:
             "timestamp": timestamp,
             "headers": headers,
             "partition": partition,
-            "encode": (
-                avro_encoder(self._codebook.writable(topic, register))
-                if encode == "avro"
-                else encode
-            ),
+            "encode": encoder(encode, self._codebook, topic, register),
             "batch_rows": batch_rows,
             "tz": self._tz,
         }

@@ -67,6 +67,16 @@ class Slice:
         wanted = tuple(k.encode() if isinstance(k, str) else k for k in keys)
         return Slice(self._source.with_keys(wanted), tz=self._tz)
 
+    def where(self, *, schema: int | Sequence[int]) -> Slice:
+        """Keep the records whose values name one schema of the registry, or one of several.
+
+        Raises SchemaError where values name no schemas.
+        """
+        return Slice(
+            self._source.with_schemas((schema,) if isinstance(schema, int) else tuple(schema)),
+            tz=self._tz,
+        )
+
     def frame(self, *, raw: bool = False, rest: bool = False) -> pl.DataFrame:
         """The records as one DataFrame, ordered by topic, partition, offset.
 
@@ -267,7 +277,9 @@ class Slice:
         text = f"Slice {address.describe_ranges()}  {self._known()}"
         span = self._span()
         keys = self._keys()
-        return "  ".join(part for part in (text, span, keys) if part)
+        ids = self.address.schema_ids
+        schemas = "" if ids is None else f"schema {', '.join(map(str, ids))}"
+        return "  ".join(part for part in (text, span, keys, schemas) if part)
 
     def _repr_html_(self) -> str:
         facts = {
@@ -275,6 +287,7 @@ class Slice:
             "offsets": self.address.describe_ranges(),
             "times": self._span(),
             "keys": self._keys(),
+            "schemas": ", ".join(map(str, self.address.schema_ids or ())),
             "records": self._known(),
         }
         rows = "".join(

@@ -12,7 +12,8 @@ from workbench.decode.infer import infer_schema
 from workbench.decode.json import decode_json
 from workbench.decode.protocol import Decoded, Decoder
 from workbench.decode.records import KeyMode, decode_records
-from workbench.decode.registry import Registry, open_registry
+from workbench.decode.registries import open_registry
+from workbench.decode.registry import Registry
 
 __all__ = [
     "DECODERS",

@@ -12,8 +12,10 @@ import polars as pl
 
 from workbench.decode.avro import AvroReader
 from workbench.decode.framing import unframe
-from workbench.decode.protocol import Reader
-from workbench.decode.registry import Registered, Registry
+from workbench.decode.jsonschema import json_schema_fields
+from workbench.decode.protobuf import ProtobufMessages
+from workbench.decode.protocol import Part, Reader
+from workbench.decode.registry import Kind, Registered, Registry, file_name
 from workbench.errors import SchemaError
 
 #: The column that says by which schema a record was decoded.
@@ -40,62 +42,105 @@ class Codebook:
             )
         return self.registry
 
-    def reader(self, schema_id: int) -> Reader:
-        """What reads the bodies of one schema.
-
-        Raises SchemaError where the registry has no such schema, or one that cannot be used.
-        """
+    def registered(self, schema_id: int) -> Registered:
+        """The schema of an id.  Raises SchemaError where the registry has none."""
         registry = self.named_registry("a framed value")
         found = registry.by_id(schema_id)
         if found is None:
             raise SchemaError(f"the registry {registry.hint} has no schema {schema_id}")
-        return reader(found)
+        return found
 
-    def used(self, columns: Iterable[pl.Series]) -> Iterator[Registered]:
-        """The schemas that some values or keys name, as far as the registry has them."""
-        if self.registry is not None:
-            for column in columns:
-                for schema_id in unframe(column).ids.drop_nulls().unique().sort():
-                    found = self.registry.by_id(schema_id)
-                    if found is not None:
-                        yield replace(found, id=schema_id)
+    def parts(self, schema_id: int, bodies: pl.Series) -> Iterator[Part]:
+        """The bodies that follow one schema's id, with what reads them.
 
-    def subject_reader(self, topic: str, part: str = "value") -> Reader:
-        """What reads values without an id: by the newest schema of the topic's subject."""
+        Raises SchemaError where the registry has no such schema, or one that cannot be used.
+        """
+        found = self.registered(schema_id)
+        made = _made(_Same(found))
+        if isinstance(made, ProtobufMessages):
+            yield from made.parts(bodies)
+        else:
+            yield Part(pl.arange(len(bodies), eager=True, dtype=pl.UInt32), bodies, made)
+
+    def used(self, columns: Iterable[pl.Series], topic: str) -> Iterator[tuple[str, Registered]]:
+        """The schemas of some values and keys, as far as the registry has them.
+
+        Each with the name of a file for it: those that are named by id, and the one of the topic's
+        subject where a value names none.
+        """
+        if self.registry is None:
+            return
+        bare = False
+        for column in columns:
+            ids = unframe(column).ids
+            bare |= ids.null_count() > column.null_count()
+            for schema_id in ids.drop_nulls().unique().sort():
+                found = self.registry.by_id(schema_id)
+                if found is not None:
+                    yield str(schema_id), replace(found, id=schema_id)
+        if bare:
+            for subject in self._subjects(topic):
+                found = self.registry.latest(subject)
+                if found is not None:
+                    yield file_name(subject), found
+                    return
+
+    def _subjects(self, topic: str) -> tuple[str, ...]:
+        return (f"{topic}-value", topic)
+
+    def subject_reader(self, topic: str, message: str | None = None) -> Reader:
+        """What reads values without an id: by the newest schema of the topic's subject.
+
+        `message` is the one of a Protobuf schema that is meant, by its full name; else the first.
+        """
         registry = self.named_registry("a value without a schema id")
-        for subject in (f"{topic}-{part}", topic):
+        for subject in self._subjects(topic):
             found = registry.latest(subject)
             if found is not None:
-                return reader(found)
+                return reader(found, message)
         raise SchemaError(
-            f"the registry {registry.hint} has no subject {topic}-{part}",
+            f"the registry {registry.hint} has no subject {topic}-value",
             hint="values without a schema id are read by the schema of their topic",
         )
 
-    def writable(self, topic: str, register: Mapping[str, Any] | str | None = None) -> Registered:
+    def writable(
+        self,
+        kind: Kind,
+        topic: str,
+        register: Mapping[str, Any] | str | None = None,
+        record: str | None = None,
+    ) -> Registered:
         """The schema that values of a topic are written by: `register`ed, else the newest.
 
         Raises SchemaError where there is none, or the registry refuses.
         """
-        registry = self.named_registry("Avro")
-        subject = f"{topic}-value"
-        if register is not None:
-            text = register if isinstance(register, str) else json.dumps(register)
-            schema = Registered(text)
-            reader(schema)
-            return replace(schema, id=registry.register(subject, schema))
-        found = registry.latest(subject)
-        if found is None:
-            raise SchemaError(
-                f"the registry {registry.hint} has no subject {subject}",
-                hint="register= registers a schema for it",
-            )
-        return found
+        registry = self.named_registry(kind)
+        if register is None:
+            subject = registry.strategy.subject(topic, record)
+            found = registry.latest(subject)
+            if found is None:
+                raise SchemaError(
+                    f"the registry {registry.hint} has no subject {subject}",
+                    hint="register= registers a schema for it",
+                )
+            return found
+        text = register if isinstance(register, str) else json.dumps(register)
+        schema = Registered(text, kind)
+        name = record
+        if kind == "JSON":
+            json_schema_fields(text)
+            name = name or str(json.loads(text).get("title") or "") or None
+        else:
+            read = reader(schema, record)
+            name = name or read.record
+        subject = registry.strategy.subject(topic, name)
+        return replace(schema, id=registry.register(subject, schema))
 
 
-def reader(schema: Registered) -> Reader:
+def reader(schema: Registered, message: str | None = None) -> Reader:
     """What reads the bodies of a schema.  Raises SchemaError for one that cannot be used."""
-    return _reader(_Same(schema))
+    made = _made(_Same(schema))
+    return made.message(message) if isinstance(made, ProtobufMessages) else made
 
 
 class _Same:
@@ -113,11 +158,14 @@ class _Same:
 
 
 @lru_cache(maxsize=512)
-def _reader(same: _Same) -> Reader:
+def _made(same: _Same) -> Reader | ProtobufMessages:
     schema = same.schema
-    if schema.kind == "AVRO":
-        return AvroReader(schema.text, schema.references)
-    raise SchemaError(f"a schema of the type {schema.kind} is not read")
+    match schema.kind:
+        case "AVRO":
+            return AvroReader(schema.text, schema.references)
+        case "PROTOBUF":
+            return ProtobufMessages(schema.text, schema.references)
+    raise SchemaError(f"a schema of the type {schema.kind} does not say how bytes are read")
 
 
 def field_names(fields: Iterable[str]) -> dict[str, str]:

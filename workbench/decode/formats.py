@@ -1,8 +1,9 @@
 """Formats by name, and the choice between them.
 
-What an address says is one of: `json`, `text`, `bytes`; `avro` and `jsonschema`, framed by a schema
-registry; `avro-raw`, by the schema of the topic's subject; `avro-file`, an object container per
-value; `cloudevents`; `debezium+` and one of these; `function:` and the name of a function.
+What an address says is one of: `json`, `text`, `bytes`; `avro`, `protobuf` and `jsonschema`, framed
+by a schema registry; `avro-raw` and `protobuf-raw`, by the schema of the topic's subject, with
+`:package.Message` for another message than the first; `avro-file`, an object container per value;
+`cloudevents`; `debezium+` and one of these; `function:` and the name of a function.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import polars as pl
 
 from workbench.decode import cloudevents, debezium, functions
 from workbench.decode.avro import container
-from workbench.decode.codebook import SCHEMA_ID, Codebook
+from workbench.decode.codebook import Codebook
 from workbench.decode.framed import decode_bare, decode_framed, framed_schema, reader_schema
+from workbench.decode.framed_json import decode_framed_json, framed_json_schema
 from workbench.decode.framing import unframe
 from workbench.decode.infer import infer_schema
 from workbench.decode.json import decode_json
@@ -35,6 +37,7 @@ ASKED = (
     "text",
     "bytes",
     "avro",
+    "protobuf",
     "jsonschema",
     "debezium",
     "cloudevents",
@@ -44,7 +47,7 @@ PLAIN = {"text": pl.String(), "bytes": pl.Binary()}
 
 #: How many values a guess looks at.
 _SAMPLE = 1_000
-_KINDS = {"AVRO": "avro", "JSON": "jsonschema"}
+_KINDS = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "jsonschema"}
 _NOTHING = Codebook()
 
 
@@ -83,29 +86,42 @@ def decoder(
     if format == "bytes":
         return decode_bytes
     outer, _, inner = format.partition("+")
-    known = {"json", "cloudevents", "avro", "jsonschema", "avro-raw"}
+    known = {"json", "cloudevents", "jsonschema", *_FRAMED, *_BARE}
+    whole, outer, inner = (outer, inner), _kind(outer), _kind(inner)
     if not ({outer, inner or outer} <= {*known, "debezium", "avro-file"} or _function(format)):
         raise ValueError(f"no format {format!r} (there are: {', '.join(ASKED[1:])})")
     if schema is None:
         raise SchemaError(f"{_NAMES.get(format, format)} is decoded by a schema and none is given")
     if outer == "debezium":
-        inside = decoder(inner, debezium.envelope(schema), codebook, topic)
+        inside = decoder(whole[1], debezium.envelope(schema), codebook, topic)
         return partial(debezium.decode, schema=schema, decode_envelope=inside)
-    match format:
+    match outer:
         case "json" | "cloudevents":
             return partial(decode_json, schema=schema)
-        case "avro":
+        case "avro" | "protobuf":
             return partial(decode_framed, schema=schema, codebook=codebook)
-        case "avro-raw":
-            return partial(decode_bare, schema=schema, reader=codebook.subject_reader(topic))
+        case "avro-raw" | "protobuf-raw":
+            reader = codebook.subject_reader(topic, _message(whole[0]))
+            return partial(decode_bare, schema=schema, reader=reader)
         case "avro-file":
             return partial(container.decode, schema=schema)
         case "jsonschema":
-            return partial(_decode_framed_json, schema=schema)
+            return partial(decode_framed_json, schema=schema)
     return functions.decoder(format, schema, codebook)
 
 
 _NAMES = {"json": "JSON"}
+_FRAMED = ("avro", "protobuf")
+_BARE = ("avro-raw", "protobuf-raw")
+
+
+def _kind(format: Format) -> Format:  # noqa: A002
+    """A format without the message that it names."""
+    return format if _function(format) else format.partition(":")[0]
+
+
+def _message(format: Format) -> str | None:  # noqa: A002
+    return format.partition(":")[2] or None
 
 
 def settle(
@@ -151,20 +167,17 @@ def _schema_of(
     codebook: Codebook,
     topic: str,
 ) -> Schema | None:
-    match format:
+    match _kind(format):
         case "json":
             return infer_schema(values)
-        case "avro":
+        case "avro" | "protobuf":
             return framed_schema(values, codebook)
-        case "avro-raw":
-            return reader_schema(codebook.subject_reader(topic))
+        case "avro-raw" | "protobuf-raw":
+            return reader_schema(codebook.subject_reader(topic, _message(format)))
         case "avro-file":
             return container.schema_of(values)
         case "jsonschema":
-            inferred = infer_schema(unframe(values).bodies) or Schema({})
-            return Schema(
-                {SCHEMA_ID: pl.Int64(), **{n: t for n, t in inferred.items() if n != SCHEMA_ID}}
-            )
+            return framed_json_schema(values, codebook)
     return functions.infer(format, values, codebook) if _function(format) else None
 
 
@@ -176,13 +189,15 @@ def _narrowed(asked: str, values: pl.Series, codebook: Codebook) -> Choice:
     match asked:
         case "auto":
             return choose_format(values, codebook)
-        case "avro" if framed * 2 > count:
-            return Choice("avro", f"as asked; {framed} of {count} sampled values name a schema")
+        case _ if asked.startswith("protobuf:"):
+            return Choice(f"protobuf-raw:{_message(asked)}", "as asked, by the topic's schema")
+        case "avro" | "protobuf" if framed * 2 > count:
+            return Choice(asked, f"as asked; {framed} of {count} sampled values name a schema")
         case "avro" if _containers(sample) * 2 > count:
             return Choice("avro-file", "as asked; the sampled values are Avro object containers")
-        case "avro":
+        case "avro" | "protobuf":
             return Choice(
-                "avro-raw",
+                f"{asked}-raw",
                 f"as asked; {count - framed} of {count} sampled values name no schema, so that of "
                 "the topic's subject is used",
             )
@@ -270,23 +285,6 @@ def decode_bytes(values: pl.Series) -> Decoded:
     height = len(values)
     return Decoded(
         values.alias("value").to_frame(), _nulls("decode_error", height), _nulls("_rest", height)
-    )
-
-
-def _decode_framed_json(values: pl.Series, schema: Schema) -> Decoded:
-    """JSON in a registry's frame, by the columns of a schema."""
-    frames = unframe(values)
-    inner = Schema({name: dtype for name, dtype in schema.items() if name != SCHEMA_ID})
-    decoded = decode_json(frames.bodies, inner)
-    bare = values.is_not_null() & frames.ids.is_null()
-    error = decoded.error.zip_with(
-        ~bare, pl.Series(["no schema id before the JSON"]).new_from_index(0, len(values))
-    )
-    fields = decoded.fields
-    if SCHEMA_ID in schema:
-        fields = fields.with_columns(frames.ids.cast(schema[SCHEMA_ID]).alias(SCHEMA_ID))
-    return Decoded(
-        fields.select(schema.columns.values()), error.alias("decode_error"), decoded.rest
     )
 
 

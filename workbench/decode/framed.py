@@ -9,7 +9,7 @@ import polars as pl
 from workbench.decode.codebook import SCHEMA_ID, Codebook, field_names
 from workbench.decode.fit import as_json, fit, holds, merge_fields, unknown
 from workbench.decode.framing import unframe
-from workbench.decode.protocol import Decoded, Reader, empty_columns
+from workbench.decode.protocol import Columns, Decoded, Part, Reader, empty_columns
 from workbench.errors import SchemaError
 from workbench.schema import Schema
 
@@ -21,16 +21,19 @@ def framed_schema(values: pl.Series, codebook: Codebook) -> Schema:
 
     Raises SchemaError where not one of them can be had.
     """
-    ids = sorted(unframe(values).ids.drop_nulls().unique(), reverse=True)
+    frames = unframe(values)
     merged: dict[str, pl.DataType] | None = None
     problem = SchemaError("none of the sampled values names a schema", hint=_NO_FRAME)
-    for schema_id in ids:
+    for schema_id in sorted(frames.ids.drop_nulls().unique(), reverse=True):
+        mine = frames.bodies.filter((frames.ids == schema_id).fill_null(False))
         try:
-            fields = codebook.reader(schema_id).fields
+            readers = [part.reader for part in codebook.parts(schema_id, mine) if part.reader]
         except SchemaError as error:
             problem = error
             continue
-        merged = dict(fields) if merged is None else merge_fields(merged, fields)
+        for reader in readers:
+            fields = reader.fields
+            merged = dict(fields) if merged is None else merge_fields(merged, fields)
     if merged is None:
         raise problem
     return Schema.of_columns({SCHEMA_ID: pl.Int64(), **_renamed(merged)})
@@ -81,14 +84,22 @@ def framed_text(keys: pl.Series, codebook: Codebook) -> pl.Series:
         return keys
     texts = pl.Series([None], dtype=pl.Binary).new_from_index(0, len(keys))
     for schema_id in frames.ids.drop_nulls().unique().sort():
+        mine = (frames.ids == schema_id).fill_null(False).arg_true()
+        bodies = frames.bodies.gather(mine)
         try:
-            read = codebook.reader(schema_id)
+            if codebook.registered(schema_id).kind == "JSON":
+                texts = texts.scatter(mine, bodies)
+                continue
+            parts = list(codebook.parts(schema_id, bodies))
         except SchemaError:
             continue
-        mine = (frames.ids == schema_id).fill_null(False)
-        columns, errors = read.read(frames.bodies.filter(mine))
-        made = _key_texts(columns).zip_with(errors.is_null(), pl.Series([None], dtype=pl.Binary))
-        texts = texts.scatter(mine.arg_true(), made)
+        for part in parts:
+            if part.reader is not None:
+                read = part.reader.read(part.bodies)
+                made = _key_texts(read.columns).zip_with(
+                    read.errors.is_null(), pl.Series([None], dtype=pl.Binary)
+                )
+                texts = texts.scatter(mine.gather(part.rows), made)
     return texts.zip_with(texts.is_not_null(), keys).alias(keys.name)
 
 
@@ -101,24 +112,54 @@ def _key_texts(columns: list[pl.Series]) -> pl.Series:
 
 def decode_bare(values: pl.Series, schema: Schema, reader: Reader) -> Decoded:
     """Decode values without a frame, all by one schema."""
-    columns, errors = reader.read(values)
-    made = fitted(_aliased(columns), errors, schema, "its schema")
+    made = _fitted(reader.read(values), schema, "its schema")
     names = list(schema.columns.values())
     return Decoded(made.select(names), made["decode_error"], made["_rest"])
 
 
 def _decode(bodies: pl.Series, schema: Schema, codebook: Codebook, schema_id: int) -> pl.DataFrame:
     try:
-        read = codebook.reader(schema_id)
+        parts = list(codebook.parts(schema_id, bodies))
     except SchemaError as error:
-        error_text = pl.Series("decode_error", [str(error)]).new_from_index(0, len(bodies))
-        made = _failed(schema, error_text)
+        made = _failed(schema, pl.Series([str(error)]).new_from_index(0, len(bodies)))
     else:
-        columns, errors = read.read(bodies)
-        made = fitted(_aliased(columns), errors, schema, f"schema {schema_id}")
+        frames = [_decode_part(part, schema, schema_id) for part in parts]
+        made = frames[0]
+        if len(frames) > 1:
+            rows = pl.concat([part.rows for part in parts])
+            made = pl.concat(frames)[rows.arg_sort()]
     if SCHEMA_ID not in schema:
         return made
     return made.with_columns(pl.lit(schema_id, dtype=schema[SCHEMA_ID]).alias(SCHEMA_ID))
+
+
+def _decode_part(part: Part, schema: Schema, schema_id: int) -> pl.DataFrame:
+    if part.reader is None:
+        return _failed(schema, pl.Series([part.problem]).new_from_index(0, len(part.rows)))
+    return _fitted(part.reader.read(part.bodies), schema, f"schema {schema_id}")
+
+
+def _fitted(read: Columns, schema: Schema, origin: str) -> pl.DataFrame:
+    made = fitted(_aliased(read.columns), read.errors, schema, origin)
+    if read.rest is None or read.rest.null_count() == len(read.rest):
+        return made
+    # Two objects of JSON text become one.
+    both = pl.when(made["decode_error"].is_null()).then(
+        pl.concat_str(
+            pl.lit("{"),
+            pl.concat_str(
+                *(
+                    one.str.strip_prefix("{").str.strip_suffix("}")
+                    for one in (read.rest, made["_rest"])
+                ),
+                separator=",",
+                ignore_nulls=True,
+            ),
+            pl.lit("}"),
+        )
+    )
+    empty = read.rest.is_null() & made["_rest"].is_null()
+    return made.with_columns(pl.when(~empty).then(both).alias("_rest"))
 
 
 def fitted(

@@ -36,6 +36,18 @@ class Decoder(Protocol):
         """Decode the column."""
 
 
+class Columns(NamedTuple):
+    """What a reader gives: one column per field, and per record an error or null.
+
+    Where there is an error, or the body is null, the columns are null.  `rest` is what the schema
+    does not know, as JSON text; None where no record can hold such a thing.
+    """
+
+    columns: list[pl.Series]
+    errors: pl.Series
+    rest: pl.Series | None = None
+
+
 class Reader(Protocol):
     """Reads the bodies of one schema.  Thread-safe."""
 
@@ -43,11 +55,24 @@ class Reader(Protocol):
     def fields(self) -> Mapping[str, pl.DataType]:
         """The columns, in order."""
 
-    def read(self, bodies: pl.Series) -> tuple[list[pl.Series], pl.Series]:
-        """One column per field, and per record an error or null.
+    @property
+    def record(self) -> str | None:
+        """The full name of what is read, where it has one."""
 
-        Where there is an error, or the body is null, the columns are null.
-        """
+    def read(self, bodies: pl.Series) -> Columns:
+        """Read some bodies."""
+
+
+class Part(NamedTuple):
+    """Some of the values that name one schema: where they stand among these, and what reads them.
+
+    One of `reader` and `problem` is there.
+    """
+
+    rows: pl.Series
+    bodies: pl.Series
+    reader: Reader | None
+    problem: str | None = None
 
 
 def empty_columns(schema: Schema, height: int) -> pl.DataFrame:

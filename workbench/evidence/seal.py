@@ -159,13 +159,13 @@ def add_schemas(packing: Packing, source: SliceSource) -> None:
             packing.write(f"{SCHEMAS}/{topic}.json", schema.to_json())
     if source.codebook.registry is None:
         return
-    used: dict[int | None, str] = {}
+    used: dict[str, str] = {}
     for chunk in source.chunks():
         frame = chunk.raw.select("value", "key").collect()
-        for found in source.codebook.used((frame["value"], frame["key"])):
-            used[found.id] = found.to_json()
-    for number, text in used.items():
-        packing.write(f"{ENCLOSED}/{number}.json", text)
+        for name, found in source.codebook.used((frame["value"], frame["key"]), chunk.topic):
+            used[name] = found.to_json()
+    for name, text in used.items():
+        packing.write(f"{ENCLOSED}/{name}.json", text)
 
 
 def add_results(packing: Packing, source: SliceSource, stated: str, purpose: str) -> int:

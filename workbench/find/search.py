@@ -161,7 +161,7 @@ def _run(
 def _judge(part: SliceSource, judge: Judge, chunk: Chunk) -> _Judged:
     hits, errors = judge(part, chunk)
     records = chunk.rows
-    if records is None or part.address.times is not None or part.address.keys is not None:
+    if records is None or part.address.filtered:
         kept = part.as_bytes().decode(chunk).select(pl.len())
         records = kept.collect().item()
     return _Judged(chunk, records, hits, errors)

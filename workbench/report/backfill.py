@@ -107,8 +107,8 @@ class Backfill:
         return (
             found.summary.notebook == self._recipe.path.stem
             and found.summary.parameters == self._recipe.values(None)
-            and (held.log_id, held.topic_ids, held.keys)
-            == (address.log_id, address.topic_ids, address.keys)
+            and (held.log_id, held.topic_ids, held.keys, held.schema_ids)
+            == (address.log_id, address.topic_ids, address.keys, address.schema_ids)
             and held.times is not None
             and address.times is not None
             and (held.times.start_ms, held.times.end_ms)

@@ -17,6 +17,8 @@ def describe_slice(address: Address) -> str:
     if address.keys is not None:
         keys = ", ".join(key.decode(errors="backslashreplace") for key in address.keys)
         parts.append(f"key {keys}")
+    if address.schema_ids is not None:
+        parts.append(f"schema {', '.join(map(str, address.schema_ids))}")
     return "; ".join(parts)
 
 

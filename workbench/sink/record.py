@@ -88,7 +88,7 @@ def _record(
             for window in cut_rows(chunk, BATCH_ROWS):
                 frame = _record_window(window, recording)
                 records += frame.height
-                _keep_schemas(source, frame, folder / SCHEMAS)
+                _keep_schemas(source, window.topic, frame, folder / SCHEMAS)
                 tp = (window.topic, window.partition)
                 start.setdefault(tp, window.start)
                 end[tp] = window.end
@@ -120,10 +120,10 @@ def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition,
     return starts
 
 
-def _keep_schemas(source: SliceSource, frame: pl.DataFrame, folder: Path) -> None:
+def _keep_schemas(source: SliceSource, topic: str, frame: pl.DataFrame, folder: Path) -> None:
     """Keep the schemas that records name with them: a registry may forget."""
-    for schema in source.codebook.used((frame["value"], frame["key"])):
-        path = folder / f"{schema.id}.json"
+    for name, schema in source.codebook.used((frame["value"], frame["key"]), topic):
+        path = folder / f"{name}.json"
         if not path.exists():
             folder.mkdir(exist_ok=True)
             path.write_text(schema.to_json(), encoding="utf-8")

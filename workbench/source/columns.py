@@ -8,6 +8,7 @@ import polars as pl
 
 from workbench.address import Decoding, TimeFilter
 from workbench.decode import PLAIN_FORMATS, Codebook, decode_records
+from workbench.decode.framing import HEAD, frame_of
 from workbench.errors import SchemaError
 from workbench.records import COORDINATES, RAW, RAW_COLUMNS, TIMESTAMP, Chunk
 from workbench.schema import Schema
@@ -86,6 +87,7 @@ def decode_chunk(
     *,
     times: TimeFilter | None = None,
     keys: tuple[bytes, ...] | None = None,
+    schema_ids: tuple[int, ...] | None = None,
     raw: bool = False,
     rest: bool = False,
     marks: bool = False,
@@ -106,7 +108,7 @@ def decode_chunk(
         if decoding.key == "bytes":
             frame = frame.with_columns(pl.col("key").cast(pl.Binary))
     elif decoding.value == decoding.key == "bytes":
-        frame = _kept(chunk.raw, times, keys).with_columns(
+        frame = _kept(chunk.raw, times, keys, schema_ids).with_columns(
             decode_error=pl.lit(None, dtype=pl.String),
             _rest=pl.lit(None, dtype=pl.String),
             _tombstone=pl.col("value").is_null(),
@@ -129,7 +131,7 @@ def decode_chunk(
                 decoded = decoded.rename(renamed).hstack(records.select(RAW_COLUMNS))
             return decoded.select(name for name in schema if name != "topic")
 
-        frame = _kept(chunk.raw, times, keys).map_batches(
+        frame = _kept(chunk.raw, times, keys, schema_ids).map_batches(
             decode,
             schema={name: dtype for name, dtype in schema.items() if name != "topic"},
             streamable=True,
@@ -146,12 +148,23 @@ def decode_chunk(
 
 
 def _kept(
-    raw: pl.LazyFrame, times: TimeFilter | None, keys: tuple[bytes, ...] | None
+    raw: pl.LazyFrame,
+    times: TimeFilter | None,
+    keys: tuple[bytes, ...] | None,
+    schema_ids: tuple[int, ...] | None,
 ) -> pl.LazyFrame:
     """The records that the slice's filters keep."""
     kept = _filtered(raw, times, keys, pl.Binary())
+    if schema_ids is not None:
+        value = pl.col("value")
+        heads = pl.Series([frame_of(one) for one in schema_ids], dtype=pl.Binary).implode()
+        kept = kept.filter(value.bin.slice(0, HEAD).is_in(heads))
     # A few values would keep all the memory that was fetched; a slice is a copy.
-    return kept if keys is None else kept.with_columns(pl.col("value").bin.slice(0))
+    return (
+        kept
+        if keys is None and schema_ids is None
+        else kept.with_columns(pl.col("value").bin.slice(0))
+    )
 
 
 def is_stored(chunk: Chunk, decoding: Decoding) -> bool:

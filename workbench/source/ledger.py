@@ -10,6 +10,7 @@ from typing import cast
 import polars as pl
 
 from workbench.address import Address
+from workbench.decode.codebook import SCHEMA_ID
 from workbench.errors import DefinitionError
 from workbench.positions import Position
 from workbench.records import Gap
@@ -209,6 +210,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
             id_field = id_fields.get(chunk.topic)
             wanted = ["offset", "timestamp", "key", "decode_error", "_rest", "_tombstone"]
             wanted += [id_field] if id_field else []
+            wanted += [SCHEMA_ID] if source.address.schema_ids is not None else []
             records = frame.select(*dict.fromkeys(wanted)).collect()
             entry.add(records, matches=_matches(records, source.address))
             unknown.update(unknown_fields(records["_rest"]))
@@ -305,6 +307,8 @@ def _matches(records: pl.DataFrame, address: Address) -> int:
     if address.keys is not None:
         keys = pl.Series(address.keys, dtype=pl.Binary)
         keep &= pl.col("key").cast(pl.Binary).is_in(keys.implode())
+    if address.schema_ids is not None:
+        keep &= pl.col(SCHEMA_ID).is_in(address.schema_ids)
     return records.filter(keep).height
 
 

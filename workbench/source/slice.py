@@ -15,10 +15,12 @@ import polars as pl
 
 from workbench.address import Address, Decoding
 from workbench.decode import Codebook
+from workbench.decode.codebook import SCHEMA_ID
 from workbench.errors import (
     AccessDenied,
     InvalidRange,
     ReadLimitExceeded,
+    SchemaError,
     TopicChanged,
     UnknownFields,
 )
@@ -106,8 +108,7 @@ class SliceSource:
         memory, OffsetOutOfRange when its start has expired.
         """
         most = self.address.most_records
-        filtered = self.address.times is not None or self.address.keys is not None
-        if self.max_read is not None and most > self.max_read and not filtered:
+        if self.max_read is not None and most > self.max_read and not self.address.filtered:
             raise self._too_large(f"up to {most:,} records", f"max_read is {self.max_read:,}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
         frames: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
@@ -171,6 +172,21 @@ class SliceSource:
         kept = keys if held is None else tuple(key for key in keys if key in held)
         return self.narrow(replace(self.address, keys=kept))
 
+    def with_schemas(self, ids: tuple[int, ...]) -> SliceSource:
+        """The records whose values name one of these schemas.
+
+        Raises SchemaError where values name none: their decoding is not by a registry's frame.
+        """
+        if SCHEMA_ID not in self.schema:
+            raise SchemaError(
+                f"the values of {', '.join(self.address.topics)} name no schemas "
+                f"(they are decoded as {self.address.decoding.value})",
+                hint="a slice is cut by schema where it has a column schema_id",
+            )
+        held = self.address.schema_ids
+        kept = ids if held is None else tuple(one for one in ids if one in held)
+        return self.narrow(replace(self.address, schema_ids=kept))
+
     def as_bytes(self) -> SliceSource:
         """The same records with nothing decoded: for copies, searches and hashes."""
         decoding = Decoding(value="bytes", key="bytes")
@@ -219,6 +235,7 @@ class SliceSource:
             self.codebook,
             times=self.address.times,
             keys=self.address.keys,
+            schema_ids=self.address.schema_ids,
             raw=raw,
             rest=rest,
             marks=marks,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from workbench.decode.avro.nodes import is_by_column, parse_avro
+from workbench.decode.avro.nodes import is_by_column, parse_avro, record_name
 from workbench.decode.avro.records import decode_one_by_one
+from workbench.decode.protocol import Columns
 
 __all__ = ["AvroReader"]
 
@@ -26,12 +27,14 @@ class AvroReader:
         self.fields: Mapping[str, pl.DataType] = {
             name: part.dtype for name, part in zip(self._root.names, self._root.parts, strict=True)
         }
+        #: The full name of the record.
+        self.record = record_name(text)
         self._by_column = is_by_column(self._root)
 
-    def read(self, bodies: pl.Series) -> tuple[list[pl.Series], pl.Series]:
+    def read(self, bodies: pl.Series) -> Columns:
         """One column per field, and per record an error or null."""
         if len(bodies) < _FEW or not self._by_column:
-            return decode_one_by_one(bodies, self._root)
+            return Columns(*decode_one_by_one(bodies, self._root))
         from workbench.decode.avro.columns import decode_by_column  # brings NumPy
 
-        return decode_by_column(bodies, self._root)
+        return Columns(*decode_by_column(bodies, self._root))

@@ -122,6 +122,12 @@ def parse_avro(text: str, references: Mapping[str, str] | None = None) -> Node:
     return Node("record", pl.Struct({"value": root.dtype}), (root,), ("value",))
 
 
+def record_name(text: str) -> str | None:
+    """The full name of the type that a schema declares, if it has one."""
+    spec = _json(text)
+    return _full_name(spec, "")[0] if isinstance(spec, dict) and "name" in spec else None
+
+
 def is_by_column(node: Node) -> bool:
     """Whether a schema can be read a column at a time."""
     if node.kind == "recursive" or (node.logical == "uuid" and node.kind == "fixed"):

@@ -1,0 +1,128 @@
+"""JSON Schemas to column types.
+
+Only what says one type is taken: `type`, `properties`, `items`, `$ref`, `enum`, `const`, one branch
+beside null, and what Kafka Connect adds.  A property of which a schema says less has no type here,
+and is inferred from the records.  Values are not validated beyond their types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+
+from workbench.decode.document import MAX_DEPTH
+from workbench.errors import SchemaError
+
+#: A schema of more places than this is refused: references can double at each level.
+MAX_NODES = 20_000
+
+_CONNECT: dict[str, pl.DataType] = {
+    "int8": pl.Int8(),
+    "int16": pl.Int16(),
+    "int32": pl.Int32(),
+    "int64": pl.Int64(),
+    "float32": pl.Float64(),
+    "float64": pl.Float64(),
+}
+_SCALARS: dict[str, pl.DataType] = {
+    "string": pl.String(),
+    "boolean": pl.Boolean(),
+    "integer": pl.Int64(),
+    "number": pl.Float64(),
+}
+_FORMATS: dict[str, pl.DataType] = {
+    "date-time": pl.Datetime("us", "UTC"),
+    "date": pl.Date(),
+}
+
+
+def json_schema_fields(
+    text: str, references: Mapping[str, str] | None = None, *, times: bool = True
+) -> dict[str, pl.DataType]:
+    """The properties of an object with the types that a schema says.
+
+    `times` makes the formats `date-time` and `date` types.  Raises SchemaError for what is no
+    schema, or too deep or large.
+    """
+    try:
+        root = json.loads(text)
+        others = {name: json.loads(one) for name, one in (references or {}).items()}
+        found = _Tree(root, others, times).dtype(root, root, ())
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise SchemaError(f"not a JSON Schema: {error}", hint=f"it begins {text[:60]!r}") from error
+    if not isinstance(found, pl.Struct):
+        return {}
+    return {field.name: field.dtype for field in found.fields}  # type: ignore[misc]
+
+
+class _Tree:
+    def __init__(self, root: Any, others: Mapping[str, Any], times: bool) -> None:
+        self._others = {**others, **{_id(one): one for one in (root, *others.values())}}
+        self._times = times
+        self._count = 0
+
+    def dtype(self, spec: Any, root: Any, within: tuple[int, ...]) -> pl.DataType | None:
+        """The type of a place, None where the schema does not say one."""
+        self._count += 1
+        if self._count > MAX_NODES or len(within) > MAX_DEPTH:
+            raise ValueError(f"larger than {MAX_NODES:,} places or deeper than {MAX_DEPTH} levels")
+        if not isinstance(spec, dict) or id(spec) in within:
+            return None
+        within = (*within, id(spec))
+        if isinstance(spec.get("$ref"), str):
+            found, place = self._found(spec["$ref"], root)
+            return self.dtype(found, place, within)
+        for name in ("oneOf", "anyOf", "allOf"):
+            branches = [one for one in spec.get(name) or () if one != {"type": "null"}]
+            if len(branches) == 1 and "properties" not in spec:
+                return self.dtype(branches[0], root, within)
+        return self._typed(spec, root, within)
+
+    def _typed(self, spec: Any, root: Any, within: tuple[int, ...]) -> pl.DataType | None:
+        kinds = spec.get("type")
+        given = [one for one in (kinds if isinstance(kinds, list) else [kinds]) if one != "null"]
+        if given == [None]:
+            listed = spec.get("enum") or ([spec["const"]] if "const" in spec else [])
+            strings = listed and all(one is None or isinstance(one, str) for one in listed)
+            given = ["string" if strings else "object" if "properties" in spec else None]
+        if set(given) == {"integer", "number"}:
+            given = ["number"]
+        if len(given) != 1:
+            return None
+        match given[0]:
+            case "object" if spec.get("properties"):
+                members = {
+                    str(name): found
+                    for name, one in spec["properties"].items()
+                    if (found := self.dtype(one, root, within)) is not None
+                }
+                return pl.Struct(members) if members else None
+            case "array":
+                inner = self.dtype(spec.get("items"), root, within)
+                return None if inner is None else pl.List(inner)
+            case "integer" | "number" if (connect := spec.get("connect.type")) in _CONNECT:
+                return _CONNECT[connect]
+            case "string" if self._times and (form := spec.get("format")) in _FORMATS:
+                return _FORMATS[form]
+            case str() as kind:
+                return _SCALARS.get(kind)
+        return None
+
+    def _found(self, reference: str, root: Any) -> tuple[Any, Any]:
+        """What a reference names, and the schema that it is in."""
+        place, _, path = reference.partition("#")
+        if place:
+            root = self._others.get(place, self._others.get(place.rpartition("/")[2]))
+        found = root
+        for step in filter(None, path.split("/")):
+            step = unquote(step).replace("~1", "/").replace("~0", "~")
+            found = found.get(step) if isinstance(found, dict) else None
+        return found, root
+
+
+def _id(spec: Any) -> str:
+    return str(spec.get("$id", "")) if isinstance(spec, dict) else ""
