@@ -8,8 +8,7 @@ from importlib import util
 from types import ModuleType
 from typing import Any
 
-#: Without counting references: the loops allocate nothing, and counting takes most of their time.
-_HOW: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+_HOW: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 INSTALLED = util.find_spec("numba") is not None
 
@@ -25,8 +24,10 @@ def compiled(kernels: ModuleType) -> Any:
 
     That is beside its file, or in the user's cache folder where this cannot be written.  The module
     names in `NAMES` what is compiled, callees first, in `INLINED` what is put where it is called,
-    and in `USES` the modules whose loops it calls.  A cache is as old as the file it lies beside:
-    who changes a module that others use empties `__pycache__`.
+    and in `USES` the modules whose loops it calls.  Where `COUNTED` is False, references to arrays
+    are not counted, which takes most of the time of short loops; they may then make no view of one.
+    A cache is as old as the file it lies beside: who changes a module that others use empties
+    `__pycache__`.
     """
     import numba
 
@@ -39,8 +40,9 @@ def compiled(kernels: ModuleType) -> Any:
     for used in getattr(module, "USES", ()):
         for name in used.NAMES:
             setattr(module, name, getattr(compiled(used), name))
+    how = dict(_HOW) if getattr(kernels, "COUNTED", True) else {**_HOW, "_nrt": False}
     for name in kernels.NAMES:
-        made = numba.njit(**_HOW, forceinline=name in kernels.INLINED)
+        made = numba.njit(**how, forceinline=name in kernels.INLINED)
         setattr(module, name, made(getattr(module, name)))
     return module
 

@@ -152,9 +152,19 @@ export class Chart {
   }
 
   // Rows that take the place of those with the same `id`, and ids whose rows go.
+  // The others stay as they are: Vega keeps something of each row that a picture of groups ever had.
   amend(name, rows, gone) {
     const out = new Set([...rows.map((row) => row.id), ...gone]);
-    this.replace(name, (this.data.get(name) ?? []).filter((row) => !out.has(row.id)).concat(rows));
+    const others = (held) => held.filter((row) => !out.has(row.id));
+    this.data.set(name, others(this.data.get(name) ?? []).concat(rows));
+    const before = this.waiting.get(name);
+    this.waiting.set(
+      name,
+      before?.all
+        ? { all: this.data.get(name) }
+        : { more: others(before?.more ?? []).concat(rows), out: new Set([...out, ...(before?.out ?? [])]) },
+    );
+    schedule(this);
   }
 
   replace(name, rows) {
@@ -166,14 +176,14 @@ export class Chart {
   queued(name, rows) {
     const before = this.waiting.get(name);
     if (before?.all) return { all: this.data.get(name) };
-    return { more: (before?.more ?? []).concat(rows) };
+    return { more: (before?.more ?? []).concat(rows), out: before?.out };
   }
 
   // At most once per frame, whatever has come since the last.
   async flush() {
     const { view } = this;
     if (!view || !this.waiting.size) return;
-    for (const [name, { all, more }] of this.waiting) {
+    for (const [name, { all, more, out }] of this.waiting) {
       let held;
       try {
         held = view.data(name);
@@ -186,6 +196,7 @@ export class Chart {
         continue;
       }
       const change = view.changeset().insert(structuredClone(more));
+      if (out) change.remove((row) => out.has(row.id));
       const over = held.length + more.length - this.most;
       if (over > 0) change.remove(held.slice(0, over));
       view.change(name, change);
