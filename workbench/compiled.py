@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from functools import lru_cache
+import threading
 from importlib import util
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +14,15 @@ _HOW: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 INSTALLED = util.find_spec("numba") is not None
 
+_made: dict[str, Any] = {}
+_making = threading.RLock()
+
 
 def ready(kernels: ModuleType) -> bool:
-    """Whether a module of loops has been made for this process."""
-    return _name(kernels) in sys.modules
+    """Whether a module of loops has been made for this process.  Thread-safe."""
+    return kernels.__name__ in _made
 
 
-@lru_cache
 def compiled(kernels: ModuleType) -> Any:
     """A module of loops once more, compiled when they are first called; the result lies in a cache.
 
@@ -26,26 +30,45 @@ def compiled(kernels: ModuleType) -> Any:
     names in `NAMES` what is compiled, callees first, in `INLINED` what is put where it is called,
     and in `USES` the modules whose loops it calls.  Where `COUNTED` is False, references to arrays
     are not counted, which takes most of the time of short loops; they may then make no view of one.
-    A cache is as old as the file it lies beside: who changes a module that others use empties
-    `__pycache__`.
+    Thread-safe; a module is made once.
     """
+    with _making:
+        if kernels.__name__ not in _made:
+            _made[kernels.__name__] = _make(kernels)
+        return _made[kernels.__name__]
+
+
+def _make(kernels: ModuleType) -> Any:
     import numba
 
-    spec = util.spec_from_file_location(_name(kernels), kernels.__file__)
+    how = dict(_HOW) if getattr(kernels, "COUNTED", True) else {**_HOW, "_nrt": False}
+    # numba names what it keeps by file and function, and looks at the time of that file alone; what
+    # it makes depends on the files that are called, too, and on how it was asked.
+    digest = _digest(kernels, how)
+    name = f"{kernels.__name__}_compiled"
+    spec = util.spec_from_file_location(name, kernels.__file__)
     assert spec is not None
     assert spec.loader is not None
     module = util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where numba looks for it when it loads its cache
+    sys.modules[name] = module  # where numba looks for it when it loads its cache
     spec.loader.exec_module(module)
-    for used in getattr(module, "USES", ()):
-        for name in used.NAMES:
-            setattr(module, name, getattr(compiled(used), name))
-    how = dict(_HOW) if getattr(kernels, "COUNTED", True) else {**_HOW, "_nrt": False}
-    for name in kernels.NAMES:
-        made = numba.njit(**how, forceinline=name in kernels.INLINED)
-        setattr(module, name, made(getattr(module, name)))
+    for used in _uses(kernels):
+        for each in used.NAMES:
+            setattr(module, each, getattr(compiled(used), each))
+    for each in kernels.NAMES:
+        plain = getattr(module, each)
+        plain.__qualname__ = f"{each}_{digest}"
+        setattr(module, each, numba.njit(**how, forceinline=each in kernels.INLINED)(plain))
     return module
 
 
-def _name(kernels: ModuleType) -> str:
-    return f"{kernels.__name__}_compiled"
+def _uses(kernels: ModuleType) -> tuple[ModuleType, ...]:
+    return getattr(kernels, "USES", ())
+
+
+def _digest(kernels: ModuleType, how: dict[str, Any]) -> str:
+    found = hashlib.sha256(repr(how).encode())
+    for module in (kernels, *_uses(kernels)):
+        assert module.__file__ is not None
+        found.update(Path(module.__file__).read_bytes())
+    return found.hexdigest()[:12]
