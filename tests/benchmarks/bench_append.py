@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -22,7 +22,7 @@ import polars as pl
 from tests.benchmarks import table
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.embedded.catalog import checksum_vfs
-from workbench.log.protocol import TopicSpec
+from workbench.log.protocol import Producer, TopicSpec
 from workbench.records import APPEND
 
 BATCHES = (1, 100, 10_000)
@@ -128,7 +128,12 @@ def _append_ours(folder: str, producer: int, batch: int, seconds: float) -> int:
         ]
     )
     with EmbeddedLog.open(f"{folder}/log") as log:
-        return _commits(lambda: log.append("bench", next(batches)), seconds)
+        sequences = count()
+
+        def append() -> None:  # as the public API does: a retry must not write twice
+            log.append("bench", next(batches), Producer(f"p{producer}", 0, next(sequences)))
+
+        return _commits(append, seconds)
 
 
 def _commits(append: Callable[[], object], seconds: float) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import apsw
+import polars as pl
 import pytest
 
 from tests.embedded.support import T0, batch, make, numbered, raw, read, values
-from workbench.errors import OffsetOutOfRange
+from workbench.errors import OffsetOutOfRange, OutOfSequence
+from workbench.log.embedded.catalog import checksum_vfs
+from workbench.log.protocol import Producer
 from workbench.records import Gap
 
 #: Long enough that the background upkeep, which knows the real time, finds nothing to do.
@@ -38,6 +43,30 @@ def test_age_moves_the_start_over_segments_and_tail(tmp_path: Path) -> None:
         assert log.partitions("t")[0].start == 250
         assert log.append("t", numbered(250, 1)) == {0: (250, 251)}  # never used again
         assert log.verify().ok
+
+
+def test_producers_are_forgotten_with_the_newest_batch_that_they_wrote(tmp_path: Path) -> None:
+    def at(second: int, partition: int = 0) -> pl.DataFrame:
+        return batch([b"{}"], times=[T0 + 1_000 * second], partition=partition)
+
+    with make(tmp_path / "log", partitions=2, retention_ms=LONG) as log:
+        once, both = Producer("once", 0, 0), Producer("both", 0, 0)
+        log.append("t", at(0), once)
+        log.append("t", at(1), both)
+        log.append("t", at(9, partition=1), replace(both, sequence=1))
+        assert log.enforce_retention(T0 + LONG + 2_000) == 2
+        assert _producers(tmp_path / "log") == {"both"}
+        with pytest.raises(OutOfSequence):  # also of the partition where it has nothing left
+            log.append("t", at(1), both)
+        log.append("t", at(9), replace(both, sequence=2))
+        assert log.enforce_retention(T0 + LONG + 10_000) == 2
+        assert _producers(tmp_path / "log") == set()
+        assert log.append("t", at(20), replace(both, sequence=3)) == {0: (3, 4)}
+
+
+def _producers(folder: Path) -> set[str]:
+    with apsw.Connection(str(folder / "catalog.db"), vfs=checksum_vfs()) as catalog:
+        return {name for (name,) in catalog.execute("SELECT producer_id FROM producer")}
 
 
 def test_files_stay_for_the_time_of_grace(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Retention: what is too old or too much leaves from the start of each partition.
 
 Segments are first marked, which moves the log start; their files go after a time of grace, for
-readers that are about to open them.
+readers that are about to open them.  Producers are forgotten with the newest batch that they wrote.
 """
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ GRACE_SECONDS = 60.0
 
 _NEVER = -(1 << 62)
 
+# A producer goes as a whole: by the newest of its batches in any partition the next one is judged.
+_FORGET_PRODUCERS = """
+DELETE FROM producer WHERE pid IN (SELECT pid FROM part WHERE tid = ?1) AND producer_id IN (
+    SELECT producer_id FROM producer JOIN part USING (pid) WHERE tid = ?1
+    GROUP BY producer_id HAVING max(last_end - log_start) <= 0)
+"""
+
 
 def enforce(catalog: Catalog, now_ms: int | None, grace_seconds: float) -> int:
     """Move log starts and remove what has been marked for long enough.
@@ -27,8 +34,9 @@ def enforce(catalog: Catalog, now_ms: int | None, grace_seconds: float) -> int:
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     gone = 0
-    for pid, retention_ms, retention_bytes in catalog.rows(
-        "SELECT pid, retention_ms, retention_bytes FROM part JOIN topic USING (tid) "
+    moved = set()
+    for pid, tid, retention_ms, retention_bytes in catalog.rows(
+        "SELECT pid, tid, retention_ms, retention_bytes FROM part JOIN topic USING (tid) "
         "WHERE ifnull(retention_ms, retention_bytes) IS NOT NULL AND next_off > log_start"
     ):
         cutoff = _NEVER if retention_ms is None else now - retention_ms
@@ -40,6 +48,10 @@ def enforce(catalog: Catalog, now_ms: int | None, grace_seconds: float) -> int:
         if start > before:
             delete_rows(catalog, pid)
             gone += start - before
+            moved.add(tid)
+    for tid in moved:
+        with catalog.write() as connection:
+            connection.execute(_FORGET_PRODUCERS, (tid,))
     with catalog.seal_lock:
         _remove_files(catalog, now - int(grace_seconds * 1000))
     return gone
