@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 import workbench as wb
 from workbench.api.profiles import profiles
 from workbench.cli import app
+from workbench.decode import open_registry
 
 NOTEBOOKS = Path(wb.__file__).parent.parent / "notebooks"
 GUIDES = NOTEBOOKS / "guides"
@@ -90,9 +92,20 @@ def wrote_a_decoder(space: dict[str, Any]) -> None:
     assert list(space["strict"].schema)[5:8] == ["station", "celsius", "hpa"]
 
 
+def read_formats(space: dict[str, Any]) -> None:
+    assert space["frame"].select("order_id", "depot").rows() == [(7, "Lisbon")]
+    assert space["second"]["note"].to_list() == ["a gift"]
+    # The profile of the page is one.
+    (settings,) = blocks(GUIDES / "read-avro-and-protobuf.md", "toml")
+    made = tomllib.loads(settings)["profiles"]["shop"]["registry"]
+    Path(made["ca_file"]).touch()
+    assert open_registry(made).hint == made["url"]
+
+
 EXPECTED = {
     "find-a-record": found_a_record,
     "prove-a-case": proved_a_case,
+    "read-avro-and-protobuf": read_formats,
     "rebuild-a-table": rebuilt_a_table,
     "write-a-decoder": wrote_a_decoder,
 }

@@ -11,7 +11,7 @@ from tests.conftest import SOAK
 
 NOTEBOOKS = Path(wb.__file__).parent.parent / "notebooks"
 #: A kernel for each takes its time; other tests run all of them in this process, or in one kernel.
-FEW = [NOTEBOOKS / "11-offsets-and-seeking.ipynb", NOTEBOOKS / "guides" / "formats.ipynb"]
+FEW = [NOTEBOOKS / "04-formats.ipynb", NOTEBOOKS / "11-offsets-and-seeking.ipynb"]
 #: It goes on until it is stopped.
 ENDLESS = {"producer.ipynb"}
 

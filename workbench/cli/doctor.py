@@ -34,7 +34,7 @@ _LISTED = ("polars", "duckdb", "apsw", "jupyterlab", "ipykernel", "papermill", "
 _EXTRAS = {
     "kafka": "Kafka is read several times as fast",
     "evidence": "sealed bags can be signed",
-    "formats": "Avro can be written, beside being read",
+    "formats": "Protobuf can be read, and Avro and Protobuf written",
 }
 _PROGRAMS = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "tests in a browser"),
