@@ -128,6 +128,8 @@ def test_a_made_sample_is_whole_and_sealed(command: Command, tmp_path: Path) -> 
     assert (ran.code, report["ok"], report["records"]) == (0, True, 3000)
     assert report["segments"] >= 1
     assert not list((tmp_path / "log").glob("*-wal"))
+    assert command("sample", "sensors", "--events", 3000).code == 0
+    assert (tmp_path / "sensors" / "catalog.db").is_file()
     again = command("sample", "sensors", "--events", 3000, "--into", "log")
     assert again.code == 1
     assert command("sample", "nonsense", "--into", "other").code == 1
@@ -149,6 +151,7 @@ def test_record_and_copy(command: Command) -> None:
     command("append", "log#b", "--create", stdin=rows)
     assert command("record", "log", "all").code == 0
     assert {row["topic"] for row in command("topics", "all", "--json").rows} == {"a", "b"}
+    assert command("record", "log", "all").out == "nothing new for all\n"
     offsets = json.dumps({"0": 3})
     assert command("record", "log#b", "some", "--start", offsets).code == 0
     assert [row["offset"] for row in command("tail", "some#b", "--json").rows] == [*range(3, 20)]

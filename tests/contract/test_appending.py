@@ -20,6 +20,20 @@ from workbench.errors import AppendRejected, OutOfSequence
 from .support import Event, append, minute, places
 
 
+def test_an_error_of_the_rows_says_what_is_written(any_log: wb.Log) -> None:
+    any_log.create("orders")
+
+    def rows() -> Iterator[dict[str, int]]:
+        for number in range(30_000):
+            yield {"n": number // (25_000 - number)}
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        any_log.append("orders", rows())
+    written = any_log.stream("orders").all().frame().height
+    assert 0 < written < 25_000
+    assert raised.value.__notes__ == [f"{written:,} rows before it are written to topic orders"]
+
+
 def test_offsets_ascend_from_zero_per_partition(any_log: wb.Log) -> None:
     any_log.create("orders", partitions=2)
     done = any_log.append("orders", [{"n": 0, "p": 0}, {"n": 1, "p": 1}], partition="p")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 import workbench as wb
 from tests.evidence.support import LOG_ID, frame, lines, raw, rehash
 from tests.evidence.test_tampering import problems
-from workbench.errors import EvidenceError, LogBusy, OffsetOutOfRange
+from workbench.errors import EvidenceError, LogBusy, OffsetOutOfRange, ReadOnly
 from workbench.evidence import signing
 from workbench.evidence.packing import Packing, custody_line
 from workbench.log.embedded import EmbeddedLog
@@ -124,6 +124,12 @@ def test_results_can_be_left_out(source: wb.Log, tmp_path: Path) -> None:
     assert not (tmp_path / "bag/data/results").exists()
     assert "matches" not in query(tmp_path / "bag")
     assert problems(tmp_path / "bag") == []
+
+
+def test_a_place_that_cannot_be_written(source: wb.Log, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ReadOnly, match="case cannot be made: Not a directory"):
+        source.stream("orders").all().seal(tmp_path / "file" / "case", purpose="test")
 
 
 def test_nothing_is_overwritten(source: wb.Log, tmp_path: Path) -> None:

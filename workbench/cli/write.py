@@ -127,7 +127,10 @@ def _ensure(log: Log, topic: str, partitions: int) -> None:
 )
 def sample(
     name: Annotated[str, typer.Argument(help="bank, clicks, sensors, weblogs, or host.")],
-    into: Annotated[Path, typer.Option(help="The folder of the log; made if missing.")],
+    into: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the log, made if missing.", show_default="NAME"),
+    ] = None,
     events: Annotated[int | None, typer.Option(min=1, help="How many records.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other events.")] = 1,
     every: Annotated[float, typer.Option(min=0.01, help="host: seconds between rounds.")] = 1.0,
@@ -139,6 +142,7 @@ def sample(
     (processors, memory, disk, network) until it is stopped.
     """
     stream = generate(name, events, seed, every=every)
+    into = into or Path(name)
     with connect(into, create=True) as log:
         if name == "host":
             written = _append_readings(log, stream, seconds)
@@ -236,4 +240,6 @@ def copy(
 
 
 def _summary(done: Appended, into: object) -> str:
-    return f"{done.records:,} records in {into}, now at {done.end.describe() or 'its start'}"
+    if not done.records:
+        return f"nothing new for {into}"
+    return f"{done.records:,} records in {into}, now at {done.end.describe()}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from workbench.errors import EvidenceError
+from workbench.errors import EvidenceError, ReadOnly
 from workbench.evidence.verify import CUSTODY, INFO, PAYLOAD, TAGS
 from workbench.log.embedded import files
 from workbench.log.embedded.locks import FileLock
@@ -42,6 +42,8 @@ class Packing:
         When something is at the bag's place already.
     LogBusy
         When another process is making a bag there.
+    ReadOnly
+        When the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +55,10 @@ class Packing:
                 f"{path} is there already",
                 hint="a bag never replaces anything; choose another name",
             )
-        files.make_folder(self.folder)
+        try:
+            files.make_folder(self.folder)
+        except OSError as error:
+            raise ReadOnly(f"{path} cannot be made: {error.strerror}") from error
         self._lock = FileLock(self.folder / _LOCK, f"the sealing of {path}", 0)
         self._lock.acquire()
         for left in self.folder.iterdir():

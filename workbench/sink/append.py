@@ -50,6 +50,9 @@ def append(
             batch = next(batches, None)
         except AppendRejected as error:
             raise AppendRejected(f"{error}; {written:,} rows before it are written") from error
+        except Exception as error:  # of the caller's own iterable or function
+            error.add_note(f"{written:,} rows before it are written to topic {topic}")
+            raise
         if batch is None:
             return Appended(written, Position(start), Position(end)), producer
         taken = backend.append(topic, batch, producer)
