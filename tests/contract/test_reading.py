@@ -317,15 +317,18 @@ leaves = st.one_of(
     st.sampled_from(["key", "n", "decode_error"]).map(lambda name: pl.col(name).is_null()),
     st.just(pl.col("topic") == "events"),
 )
-predicates = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
+
+
+def _combined(inner: st.SearchStrategy[pl.Expr]) -> st.SearchStrategy[pl.Expr]:
+    several = st.lists(inner, min_size=2, max_size=3)
+    return st.one_of(
         inner.map(lambda e: ~e),
-        st.lists(inner, min_size=2, max_size=3).map(lambda es: reduce(and_, es)),
-        st.lists(inner, min_size=2, max_size=3).map(lambda es: reduce(or_, es)),
-    ),
-    max_leaves=5,
-)
+        several.map(lambda es: reduce(and_, es)),
+        several.map(lambda es: reduce(or_, es)),
+    )
+
+
+predicates = st.recursive(leaves, _combined, max_leaves=5)
 projections = st.lists(
     st.sampled_from([*("topic", "partition", "offset", "timestamp", "key"), *FIELDS]),
     min_size=1,

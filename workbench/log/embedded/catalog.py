@@ -76,7 +76,7 @@ class Catalog:
     durability
         `"power"` flushes each commit to the storage, `"process"` leaves that to the system.
     lock_timeout
-        Seconds to wait for another process before `LogBusy`.
+        Seconds to wait for another process before `LogBusy`; for its sealing, ten times that.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class Catalog:
         self.writable = writable
         self.doorbell = Doorbell(root / DOORBELL)
         self.lock = FileLock(root / WRITE_LOCK, "the log's write lock", lock_timeout)
-        self.seal_lock = FileLock(root / SEAL_LOCK, "the log's seal lock", lock_timeout)
+        # Held while a segment is decoded and compressed, not for a transaction.
+        self.seal_lock = FileLock(root / SEAL_LOCK, "the log's seal lock", 10 * lock_timeout)
         self._synchronous = _SYNCHRONOUS[durability]
         self._lock_timeout = lock_timeout
         self._local = threading.local()
