@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import workbench as wb
 from workbench import errors
 
@@ -33,6 +35,8 @@ def test_imports_point_one_way() -> None:
 
 def test_exported_names() -> None:
     assert wb.__all__ == sorted(wb.__all__)
+    late = {"disclose", "verify"}  # imported when they are named
+    assert late & vars(wb).keys() == set()
     modules = {path.stem for path in PACKAGE.glob("*.py")} | {
         path.parent.name for path in PACKAGE.glob("*/__init__.py")
     }
@@ -42,7 +46,9 @@ def test_exported_names() -> None:
         if not name.startswith("_") and not (inspect.ismodule(value) and name in modules)
     }
     offered = {name for name in wb.__all__ if not inspect.ismodule(getattr(wb, name))}
-    assert offered == public
+    assert offered == public | late
+    with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'nothing'"):
+        _ = wb.nothing
 
 
 def test_the_face_defines_nothing() -> None:

@@ -8,19 +8,26 @@ day = tx.between("2026-11-03", "2026-11-04")
 day.frame()
 """
 
-from workbench import errors, report, widgets
+import typing as _typing
+
+from workbench import errors, widgets
 from workbench.address import Address
-from workbench.api.connect import connect, open_slice, report_slice, sample, verify
+from workbench.api.connect import connect, open_slice, report_slice, sample
 from workbench.api.group import Group
 from workbench.api.live import live
 from workbench.api.log import Log
 from workbench.api.slice import Slice
 from workbench.api.stream import Stream
 from workbench.errors import WorkbenchError
-from workbench.evidence.disclose import disclose
+from workbench.later import later as _later
 from workbench.log.protocol import Producer
 from workbench.positions import Position
 from workbench.schema import Schema
+
+if _typing.TYPE_CHECKING:
+    from workbench import report
+    from workbench.api.verifying import verify
+    from workbench.evidence.disclose import disclose
 
 __all__ = [
     "Address",
@@ -46,3 +53,13 @@ __all__ = [
 
 # What `wb.<Tab>` and `dir(wb)` list: the names above, and not the rooms that they come from.
 __dir__ = __all__.copy
+
+# What many sessions do not need: imported when it is named.
+__getattr__ = _later(
+    __name__,
+    {
+        "disclose": "workbench.evidence.disclose",
+        "report": "workbench.report",
+        "verify": "workbench.api.verifying",
+    },
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from functools import wraps
 from importlib.resources import files
 from pathlib import Path
@@ -16,16 +15,11 @@ from workbench.api.rules import Rules, parse_size
 from workbench.api.rules import rules as in_force
 from workbench.api.slice import Slice
 from workbench.decode import Codebook, Registry, open_registry
-from workbench.errors import LogError, LogNotFound, ProfileError, ReadOnly, WorkbenchError
-from workbench.evidence.against import compare
-from workbench.evidence.check import BagReport, is_bag
-from workbench.evidence.check import check as check_bag
-from workbench.evidence.log import SealedLog
-from workbench.evidence.seal import ENCLOSED
-from workbench.log.embedded import Durability, EmbeddedLog, VerifyReport
+from workbench.errors import LogError, LogNotFound, ProfileError, WorkbenchError
+from workbench.evidence.layout import ENCLOSED, is_bag
+from workbench.log.embedded import Durability, EmbeddedLog
 from workbench.log.protocol import LogBackend
 from workbench.sink.record import SCHEMAS
-from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 from workbench.source.times import zone
 
@@ -146,7 +140,9 @@ def connect(
         if create and not (path.is_dir() and any(path.iterdir())):
             backend = EmbeddedLog.create(path, durability=level)
         elif is_bag(path):
-            backend = _sealed(path, write=bool(may_write))
+            from workbench.api.verifying import sealed_log
+
+            backend = sealed_log(path, write=bool(may_write))
         else:
             try:
                 backend = EmbeddedLog.open(path, write=may_write, durability=level)
@@ -239,50 +235,6 @@ def bundled(name: str) -> Path:
     package = Path(str(files("workbench")))
     inside = package / "_bundled" / name
     return inside if inside.is_dir() else package.parent / name
-
-
-def verify(place: str | Path, against: Log | None = None) -> VerifyReport | BagReport:
-    """Check everything that a log's folder holds (pages, segments, records), or a sealed bag.
-
-    With `against=`, the log that a recording or a bag was made of, each record is also compared
-    with its source: it is the same, has vanished (by retention or compaction), or has changed.
-
-    Reads everything and writes nothing.  Damage is listed in the report, not raised: `ok` says
-    whether there is none, and for a bag `problems` names file, record and offset.
-    Raises LogNotFound or NotALog when the folder holds neither.
-    """
-    if is_bag(Path(place)):
-        return _verify_bag(Path(place), against)
-    log = EmbeddedLog.open(Path(place), write=False)
-    try:
-        report = log.verify()
-        if against is not None:
-            extents = [
-                ((info.name, ends.partition), ends.start, ends.end)
-                for info in log.topics()
-                for ends in log.partitions(info.name)
-            ]
-            with telling("offsets") as tell:
-                report.against = compare(log, against.backend, extents, tell)
-        return report
-    finally:
-        log.close()
-
-
-def _verify_bag(bag: Path, against: Log | None) -> BagReport:
-    with telling("bytes") as tell:
-        report = check_bag(bag, tell)
-    if against is not None and report.ok:
-        with closing(_sealed(bag)) as log, telling("offsets") as tell:
-            report.against = compare(log, against.backend, log.readable(), tell)
-    return report
-
-
-def _sealed(bag: Path, *, write: bool = False) -> SealedLog:
-    if write:
-        raise ReadOnly(f"{bag} is a sealed bag", hint="open it with write=False")
-    with telling("bytes") as tell:
-        return SealedLog.unpack(bag, tell)
 
 
 @_brief

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.api.connect import verify as check
+from workbench.api.verifying import verify as check
 from workbench.cli.app import FAILED, word
 from workbench.cli.places import End, Json, Keys, Start, StreamName, cut, opened
 from workbench.cli.show import say, show_object

@@ -16,6 +16,7 @@ from workbench.errors import LogNotFound, NotALog
 from workbench.evidence import signing, verify
 from workbench.evidence.against import Comparison
 from workbench.evidence.format import extend, leaves
+from workbench.evidence.layout import is_bag
 from workbench.evidence.lines import Line, blocks, decode
 from workbench.log.protocol import Progress
 from workbench.positions import TopicPartition
@@ -94,11 +95,6 @@ class BagReport:
         colour = "#2a7f3f" if self.ok else "#b3261e"
         word = "ok" if self.ok else "NOT ok"
         return f'<pre><b style="color:{colour}">{word}</b>\n{escape(str(self))}</pre>'
-
-
-def is_bag(path: Path) -> bool:
-    """Whether the folder is, or was to be, a bag of evidence."""
-    return any((path / name).exists() for name in ("bagit.txt", verify.TAGS, verify.CUSTODY))
 
 
 def check(path: Path, progress: Progress | None = None) -> BagReport:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import EvidenceError
 from workbench.evidence import signing
 from workbench.evidence.format import statement
+from workbench.evidence.layout import ENCLOSED
 from workbench.evidence.packing import Packing, custody_line
 from workbench.evidence.results import write as write_results
 from workbench.evidence.verify import LIMIT, RECORDS, SLICES
@@ -25,8 +26,6 @@ from workbench.source.slice import SliceSource
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-#: The folder of the schemas that a registry has for the records.
-ENCLOSED = "data/schemas/registry"
 QUERY, SCHEMAS, RESULTS = "data/query.json", "data/schemas", "data/results"
 
 _ERRORS = "records that do not decode are kept, with decode_error; no filter drops them for it"

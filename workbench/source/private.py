@@ -13,8 +13,6 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
-
 #: Names the folder to use; `off` for none.
 ENVIRONMENT = "WORKBENCH_CACHE"
 #: How much it may hold, in megabytes; what was used longest ago goes first.
@@ -30,6 +28,8 @@ def private_folder(*names: str) -> Path | None:
     named = os.environ.get(ENVIRONMENT, "")
     if named == "off":
         return None
+    import platformdirs
+
     root = Path(named) if named else Path(platformdirs.user_cache_dir("workbench", appauthor=False))
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)

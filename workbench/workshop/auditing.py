@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from workbench.api.connect import connect, verify
-from workbench.evidence.check import is_bag
+from workbench.api.connect import connect
+from workbench.api.verifying import verify
+from workbench.evidence.layout import is_bag
 from workbench.workshop.verdict import (
     HintError,
     exercise,

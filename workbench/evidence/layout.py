@@ -1,0 +1,15 @@
+"""Where a bag of evidence has what, as far as others need to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.evidence import verify
+
+#: The folder of the schemas that a registry has for the records.
+ENCLOSED = "data/schemas/registry"
+
+
+def is_bag(path: Path) -> bool:
+    """Whether the folder is, or was to be, a bag of evidence."""
+    return any((path / name).exists() for name in ("bagit.txt", verify.TAGS, verify.CUSTODY))
