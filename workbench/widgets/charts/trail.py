@@ -125,7 +125,7 @@ def _lanes(values: list[dict[str, Any]], *, alone: bool) -> Any:
         .mark_point(filled=True, size=70, opacity=0.85)
         .encode(
             x=time_axis("time", "time (UTC)" if alone else None),
-            y=alt.Y("lane:N", title="partition"),
+            y=alt.Y("lane:N", title=None),  # the labels say topic and partition
             # Where the trail is played, what is to come is grey.
             color=alt.condition(
                 "datum.future",
