@@ -31,7 +31,7 @@ FOUND = {
     ],
     "02-current-state": [
         "A-1051 held .* last Tuesday; .* and give -1,1",
-        "billing has an old balance of .* accounts",
+        "billing has another balance of .* accounts",
         "three moments, all accounts: the table equals the fold of its records",
         "all transfers together add up to 0.00",
         "A-1007 gained 4.* and lost 4.*03-audit tells why",
@@ -133,16 +133,28 @@ def test_a_notebook_finds_its_stories_from_an_address_alone(
     [
         ("2026-11-08T06:00", "2026-11-08T18:00"),
         ("2026-10-08", "2026-10-09"),
+        ("earliest", "2026-11-02T06:00"),
+        ({0: 0}, {0: 0}),
     ],
-    ids=["quiet", "empty"],
+    ids=["quiet", "empty", "dawn", "nothing"],
 )
 def test_a_notebook_runs_where_nothing_happened(
-    path: Path, hours: tuple[str, str], elsewhere: wb.Log
+    path: Path, hours: tuple[Any, Any], elsewhere: wb.Log
 ) -> None:
     space = run_here(path, elsewhere.stream("transactions").between(*hours))
     findings = space["findings"]
     assert not any("velocity" in line or "booked" in line for line in findings)
     assert any(line.startswith("complete") for line in findings)
+
+
+@each
+@pytest.mark.filterwarnings("ignore::workbench.errors.UnknownFields")
+def test_a_notebook_runs_where_nothing_decodes(path: Path, elsewhere: wb.Log) -> None:
+    tx = elsewhere.stream("transactions")
+    poison = tx.all().lazy().filter(pl.col("decode_error").is_not_null())
+    partition, offset = poison.select("partition", "offset").sort("offset").collect().row(0)
+    space = run_here(path, tx.between({partition: offset}, {partition: offset + 1}))
+    assert any("did not decode" in line for line in space["findings"])
 
 
 def test_the_tour_bears_a_slice_from_the_first_record(elsewhere: wb.Log) -> None:

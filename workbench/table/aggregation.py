@@ -39,11 +39,12 @@ GRAVE: Coordinates = ("_grave.at", "_grave.lane", "_grave.offset")
 
 @dataclass(frozen=True)
 class Partial:
-    """The state of a part of a stream."""
+    """The state of a part of a stream; `ordered` is whether its rows are known to be."""
 
     rows: pl.DataFrame
     graves: pl.DataFrame
     torn: pl.DataFrame
+    ordered: bool = False
 
 
 class Aggregation:
@@ -56,10 +57,13 @@ class Aggregation:
         self.by = list(definition.by)
         self.columns: Sequence[str] = definition.columns
         self.deletes = definition.deletes
+        # Those are in order already, which a pick needs; for the rest it makes more groups.
+        self.by_lane = bool(definition.picks)
         self._pulled: dict[str, list[Picked]] = {pick.name: [] for pick in definition.picks}
         for node in definition.nodes:
             if isinstance(node, Picked):
                 self._pulled[node.pick].append(node)
+        self._additive = not definition.picks and all(node.additive for node in definition.nodes)
         self._empty = pl.DataFrame(
             schema={name: schema[name] for name in self.columns}
             | dict.fromkeys(ORDER, pl.Int64())
@@ -112,7 +116,7 @@ class Aggregation:
             if sum(p.rows.height for p in waiting) > WAITING_ROWS + state.rows.height:
                 check_room(*self.size(state))
                 state, waiting = self._add(state, waiting), []
-        return self._settle(self._add(state, waiting), reread)
+        return self._ordered(self._settle(self._add(state, waiting), reread))
 
     def pack(self, state: Partial) -> pl.DataFrame:
         """Rows and graves as one frame; no key is torn between folds."""
@@ -126,7 +130,7 @@ class Aggregation:
             raise ValueError(f"its columns are {frame.schema}")
         rows, graves = (frame.filter(pl.col("_grave") == which) for which in (False, True))
         return Partial(
-            rows.select(empty.rows.columns), graves.select(empty.graves.columns), empty.torn
+            rows.select(empty.rows.columns), graves.select(empty.graves.columns), empty.torn, True
         )
 
     def size(self, state: Partial) -> tuple[int, int]:
@@ -136,8 +140,8 @@ class Aggregation:
 
     def finalise(self, state: Partial) -> pl.DataFrame:
         """The table: key columns, then aggregates; sorted by key, nulls last."""
-        rows = state.rows.select(*self.by, *self._values(state.rows))
-        return rows.sort(self.by, nulls_last=True)
+        rows = self._ordered(state).rows
+        return rows.select(*self.by, *self._values(rows))
 
     def trace(self, events: pl.DataFrame) -> pl.DataFrame:
         """The aggregates after each event, a row per event; null after a tombstone.
@@ -191,17 +195,35 @@ class Aggregation:
         return finished
 
     def _add(self, state: Partial, parts: Sequence[Partial]) -> Partial:
-        """A state whose rows are in order, with more parts: in order again."""
+        """A state with more parts."""
         if not parts:
             return state
         fresh = parts[0] if len(parts) == 1 else self.merge(*parts)
-        if state.rows.is_empty() or state.graves.height or fresh.graves.height:
-            merged = self.merge(state, fresh)
-            return replace(merged, rows=merged.rows.sort(self.by, nulls_last=True))
-        return replace(state, rows=self._update(state.rows, fresh.rows))
+        if state.rows.is_empty() and not state.graves.height:
+            return fresh
+        if state.graves.height or fresh.graves.height:
+            return self.merge(state, fresh)
+        updated = self._sum if self._additive else self._update
+        rows, found = updated(state.rows, fresh.rows)
+        if found == fresh.rows.height:
+            return replace(state, rows=rows)
+        added = fresh.rows.join(state.rows, on=self.by, how="anti", nulls_equal=True)
+        return replace(state, rows=pl.concat([rows, added]), ordered=False)
 
-    def _update(self, rows: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-        """Rows in order with fresh ones, at the cost of those: no other row is joined or moved."""
+    def _sum(self, rows: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """Rows with those of fresh ones that have their keys added to them, and how many have."""
+        names = [name for name in rows.columns if name not in self.by]
+        beside = fresh.rename({name: f"{name}.fresh" for name in names})
+        both = rows.join(
+            beside, on=self.by, how="left", nulls_equal=True, maintain_order="left"
+        ).select(*names, *(f"{name}.fresh" for name in names))
+        # What meets nothing stays as it is, to the last bit.
+        sums = both.select(pl.coalesce(pl.col(n) + pl.col(f"{n}.fresh"), n) for n in names)
+        found = both.height - both.to_series(len(names)).null_count()
+        return rows.select(self.by).hstack(sums), found
+
+    def _update(self, rows: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """The same for any nodes, at the cost of the fresh rows: no other is joined or moved."""
         places = (
             rows.select(self.by)
             .with_row_index("_row")
@@ -215,11 +237,13 @@ class Aggregation:
         now_at = pl.int_range(rows.height, eager=True).scatter(joined["_row"], behind)
         values = rows.drop(self.by)
         values = pl.concat([values, joined.select(values.columns)])[now_at]
-        updated = rows.select(self.by).hstack(values)
-        if places.height == fresh.height:
-            return updated
-        added = fresh.join(rows, on=self.by, how="anti", nulls_equal=True)
-        return pl.concat([updated, added]).sort(self.by, nulls_last=True)
+        return rows.select(self.by).hstack(values), places.height
+
+    def _ordered(self, state: Partial) -> Partial:
+        """The state with its rows in the order of the keys, nulls last."""
+        if state.ordered:
+            return state
+        return replace(state, rows=state.rows.sort(self.by, nulls_last=True), ordered=True)
 
     def _settle(self, state: Partial, reread: Reread) -> Partial:
         """Fold torn keys once more; with their graves known, nothing tears them again."""
@@ -229,7 +253,7 @@ class Aggregation:
         parts = [self.partial(frame, state.graves) for frame in reread(torn)]
         rows = state.rows.join(torn, on=self.by, how="anti", nulls_equal=True)
         rows = self._join(pl.concat([rows, *(part.rows for part in parts)]), self.by)
-        return Partial(rows.sort(self.by, nulls_last=True), state.graves, torn.clear())
+        return Partial(rows, state.graves, torn.clear())
 
     def _graves(self, frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """The newest tombstone per key; one without a key names no row and ends nothing."""

@@ -19,6 +19,8 @@ class Engine(Protocol):
     columns: Sequence[str]
     deletes: bool
     order: tuple[str, ...]
+    #: Whether it is quicker with records of one partition at a time.
+    by_lane: bool
 
     def empty(self) -> Any:
         """The state of nothing."""

@@ -33,6 +33,7 @@ class StateMachine:
     """
 
     order: tuple[str, ...] = ("_lane", "offset")
+    by_lane = False
 
     def __init__(
         self,

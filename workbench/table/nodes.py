@@ -44,6 +44,11 @@ class Node:
         """Over a merged row: whether the exact value does not fit its type; None for never."""
         return None
 
+    @property
+    def additive(self) -> bool:
+        """Whether two rows merge by adding column to column, and no column is ever null."""
+        return False
+
 
 @dataclass(frozen=True)
 class Count(Node):
@@ -57,6 +62,10 @@ class Count(Node):
 
     def merge(self) -> Sequence[pl.Expr]:
         return [pl.col(self.name).sum()]
+
+    @property
+    def additive(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,11 @@ class Sum(Node):
         sums = [pl.col(self.name).sum()]
         return [*sums, pl.col(f"{self.name}.about").sum()] if self._shadowed else sums
 
+    @property
+    def additive(self) -> bool:
+        # Where a sum can leave its type, adding two numbers fails, and adding many tells.
+        return not self._shadowed
+
     def value(self) -> pl.Expr:
         if isinstance(self.dtype, pl.Decimal):
             return pl.col(self.name)
@@ -136,6 +150,10 @@ class Mean(Node):
 
     def merge(self) -> Sequence[pl.Expr]:
         return [expr for part in self._parts for expr in part.merge()]
+
+    @property
+    def additive(self) -> bool:
+        return all(part.additive for part in self._parts)
 
     def value(self) -> pl.Expr:
         count = pl.col(f"{self.name}.count")

@@ -53,15 +53,17 @@ def marked(records: pl.LazyFrame, topics: Sequence[str], columns: Iterable[str])
     )
 
 
-def batches(frames: pl.LazyFrame, most: int | None = None) -> Iterator[pl.DataFrame]:
-    """What `scan` gives, in order, in bounded memory; long runs of one lane by themselves.
+def batches(
+    frames: pl.LazyFrame, most: int | None = None, *, by_lane: bool = False
+) -> Iterator[pl.DataFrame]:
+    """What `scan` gives, in order, in bounded memory; `by_lane` long runs of one by themselves.
 
     `most` is how many records there can be, where that is known.
     """
     whole = most is not None and most <= BATCH_ROWS
     found = [frames.collect()] if whole else _bounded(frames)
     for frame in found:
-        runs = _runs(frame)
+        runs = _runs(frame) if by_lane else []
         if len(runs) > 1 and frame.height >= len(runs) * RUN_ROWS:
             yield from (frame.slice(first, length) for first, length, _ in runs)
         else:

@@ -32,10 +32,12 @@ from workbench.table.reading import Counts, Tally
 FORMAT = 1
 
 #: A state is worth a file when to fold it from the nearest file takes so many seconds at least,
-LEAST_SECONDS = 0.05
-#: and so many times what the file takes.  A long fold stops as often for files.
-WORTH = 4.0
-#: How many records are folded at least before such a stop, which has a price of its own.
+LEAST_SECONDS = 0.02
+#: and so many times what the file takes.
+WORTH = 1.5
+#: A long fold stops for files, which costs more than the file: after so many files' worth,
+STOP_WORTH = 4.0
+#: and so many records at least.
 LEAST_STEP = 2_000_000
 
 #: What is held in memory, in bytes, beside the newest state.
@@ -110,7 +112,7 @@ class Snapshots:
         if self._folder() is None:
             return None
         rows, _ = self._engine.size(held.state)
-        return max(LEAST_STEP, int(WORTH * rows * self._row_cost / self._record_cost))
+        return max(LEAST_STEP, int(STOP_WORTH * rows * self._row_cost / self._record_cost))
 
     def _remember(self, held: Held) -> None:
         with self._lock:

@@ -347,7 +347,7 @@ class Table:
             nonlocal tally
             with progress(fresh.address.most_records, "records") as bar:
                 records = scan(fresh, topics, engine.columns)
-                for frame in batches(records, fresh.address.most_records):
+                for frame in batches(records, fresh.address.most_records, by_lane=engine.by_lane):
                     tally = tally.add(frame, engine.by)
                     bar.update(frame.height)
                     yield frame

@@ -88,13 +88,24 @@ def _sealed_chunks(
     for segment, (raw, companion), (cut, known) in zip(sealed, verified, cuts, strict=True):
         first, last = max(cut[0], segment.base_off), cut[1] - 1
         if (first, last) != (segment.base_off, segment.last_off):
-            inside = (pl.col("offset") >= first) & (pl.col("offset") <= last)
-            raw = raw.filter(inside)
+            raw = _cut_out(raw, segment, first, last)
             if companion is not None:
-                companion = companion._replace(frame=companion.frame.filter(inside))
-        contiguous = segment.rows == segment.last_off + 1 - segment.base_off
-        count = last + 1 - first if contiguous else raw.select(pl.len()).collect().item()
+                companion = companion._replace(
+                    frame=_cut_out(companion.frame, segment, first, last)
+                )
+        count = last + 1 - first if _contiguous(segment) else raw.select(pl.len()).collect().item()
         yield _chunk(topic, partition, cut, raw, count, known, companion)
+
+
+def _cut_out(frame: pl.LazyFrame, segment: Segment, first: int, last: int) -> pl.LazyFrame:
+    """The rows of a segment from one offset through another."""
+    if _contiguous(segment):  # then no row has to be looked at to know which they are
+        return frame.slice(first - segment.base_off, last + 1 - first)
+    return frame.filter(pl.col("offset").is_between(first, last))
+
+
+def _contiguous(segment: Segment) -> bool:
+    return segment.rows == segment.last_off + 1 - segment.base_off
 
 
 def _piece(

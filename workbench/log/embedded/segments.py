@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -108,7 +109,15 @@ def typed(root: Path, segment: Segment) -> Companion | None:
     path = root / segment.typed_path
     if not matches(path, segment.typed_bytes or 0, segment.typed_sha256 or ""):
         return None
-    return Companion(pl.scan_parquet(path, glob=False), segment.typed_schema, path)
+    # With its schema known a file is opened once, when it is read.
+    frame = pl.scan_parquet(path, glob=False, schema=_schema(path))
+    return Companion(frame, segment.typed_schema, path)
+
+
+@lru_cache(maxsize=4096)
+def _schema(path: Path) -> pl.Schema:
+    """The columns of a companion, whose path is never used again for another."""
+    return pl.Schema(pl.read_parquet_schema(path))
 
 
 def each_verified(check: Callable[[Segment], T], found: Sequence[Segment]) -> Iterator[T]:
