@@ -91,7 +91,7 @@ class _Unfit(Exception):  # noqa: N818 - becomes AppendRejected, with the row's 
 def _object(row: Mapping[str, Any]) -> dict[str, Any]:
     encoded = {}
     for name, value in row.items():
-        if type(value) not in _PLAIN:
+        if type(value) not in _PLAIN and not (type(value) is Decimal and value.is_finite()):
             try:
                 value = _value(value)
             except _Unfit as e:

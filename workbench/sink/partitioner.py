@@ -1,38 +1,52 @@
-"""Kafka's default partitioner by column, so that a key lands where Kafka would put it."""
+"""Kafka's default partitioner, so that a key lands where Kafka would put it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from struct import iter_unpack
 
 import numpy as np
 import polars as pl
 
 _M = np.uint32(0x5BD1E995)
 _SEED = 0x9747B28C
-#: Longer keys are hashed one by one: beside others they would widen every key of the batch.
+#: Longer keys are hashed one by one: beside others they would widen every key of a column.
 _LONG = 256
+#: So many keys are hashed by column: NumPy's calls take longer than fewer keys do.
+_MANY = 500
 
 
-def murmur2(keys: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def murmur2(keys: list[bytes]) -> list[int]:
     """The 32-bit MurmurHash2 of each key, as `org.apache.kafka.common.utils.Utils` computes it.
 
-    By column, since the pure-Python version of the Kafka client takes longer per key than the
-    append itself.  Memory is bounded by a few hundred bytes per key, beside the keys.
+    Many are hashed by column, a few one by one and remembered, since keys come again.  Memory is
+    bounded by a few hundred bytes per key, beside the keys.
     """
+    if len(keys) < _MANY:
+        return [_remembered(key) if len(key) <= _LONG else _one(key) for key in keys]
     hashes = np.empty(len(keys), dtype=np.uint32)
     long = np.array([len(key) > _LONG for key in keys], dtype=bool)
     hashes[~long] = _by_column([key for key in keys if len(key) <= _LONG])
     hashes[long] = [_one(key) for key in keys if len(key) > _LONG]
-    return hashes
+    return hashes.tolist()
 
 
 def _one(key: bytes) -> int:
-    whole = len(key) // 4
+    multiplier = int(_M)
+    whole = len(key) & ~3
     hashed = _SEED ^ len(key)
-    for word in _mixed(np.frombuffer(key, dtype="<u4", count=whole)).tolist():
-        hashed = (hashed * int(_M) & 0xFFFFFFFF) ^ word
-    if len(key) % 4:
-        hashed = (hashed ^ int.from_bytes(key[4 * whole :], "little")) * int(_M) & 0xFFFFFFFF
-    hashed = (hashed ^ (hashed >> 13)) * int(_M) & 0xFFFFFFFF
+    for (word,) in iter_unpack("<I", memoryview(key)[:whole]):
+        mixed = word * multiplier & 0xFFFFFFFF
+        mixed = (mixed ^ (mixed >> 24)) * multiplier & 0xFFFFFFFF
+        hashed = (hashed * multiplier & 0xFFFFFFFF) ^ mixed
+    if whole < len(key):
+        hashed = (hashed ^ int.from_bytes(key[whole:], "little")) * multiplier & 0xFFFFFFFF
+    hashed = (hashed ^ (hashed >> 13)) * multiplier & 0xFFFFFFFF
     return hashed ^ (hashed >> 15)
+
+
+_remembered = lru_cache(1 << 16)(_one)
 
 
 def _by_column(keys: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
@@ -58,14 +72,14 @@ def _mixed(
     return (mixed ^ (mixed >> np.uint32(24))) * _M
 
 
-def partition_for(keys: pl.Series, partitions: int, *, keyless: int) -> pl.Series:
-    """The partition of each key (Binary), Int32; null keys go to the partition `keyless`.
+def partition_for(keys: Iterable[bytes | None], partitions: int, *, keyless: int) -> pl.Series:
+    """The partition of each key, Int32; null keys go to the partition `keyless`.
 
     An empty key is a key: it has a hash, unlike a null one.
     """
-    distinct = keys.unique()
-    known = distinct.drop_nulls()
-    chosen = (murmur2(known.to_list()) & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)
-    return keys.replace_strict(
-        known, pl.Series(chosen, dtype=pl.Int32), default=keyless, return_dtype=pl.Int32
-    )
+    keys = list(keys)
+    chosen = dict.fromkeys(keys, keyless)
+    known = [key for key in chosen if key is not None]
+    for key, hashed in zip(known, murmur2(known), strict=True):
+        chosen[key] = (hashed & 0x7FFFFFFF) % partitions
+    return pl.Series(list(map(chosen.__getitem__, keys)), dtype=pl.Int32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import cache
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -66,13 +67,14 @@ def records(
                 "headers": made.headers(headers),
                 "partition": made.column(partition, pl.Int32()),
             }
-        chosen = partition_for(columns["key"], partitions, keyless=number % partitions)
+        keys = columns["key"].to_list()
+        chosen = partition_for(keys, partitions, keyless=number % partitions)
         given = columns["partition"]
         if given.null_count() < len(given):
             _check_partitions(given, partitions)
             chosen = given.zip_with(given.is_not_null(), chosen)
         columns["partition"] = chosen
-        yield pl.DataFrame({name: columns[name] for name in APPEND.names()})
+        yield pl.DataFrame([columns[name].alias(name) for name in APPEND.names()])
 
 
 def _check_partitions(given: pl.Series, partitions: int) -> None:
@@ -97,7 +99,7 @@ class _Batch:
     def column(self, name: str | None, dtype: pl.DataType) -> pl.Series:
         """A named column, or nulls where no name is given."""
         if name is None:
-            return pl.Series([None] * len(self._rows), dtype=dtype)
+            return _null(dtype).new_from_index(0, len(self._rows))
         values = self._named(name)
         try:
             return values.cast(dtype)
@@ -215,6 +217,11 @@ class _Batch:
             return parse_instant(text, tz=self._tz, base_ms=0)
         except InvalidRange as error:
             raise AppendRejected(str(error)) from error
+
+
+@cache
+def _null(dtype: pl.DataType) -> pl.Series:
+    return pl.Series([None], dtype=dtype)
 
 
 def _headers(given: Sequence[Header]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import apsw
@@ -169,6 +170,10 @@ def pin_schema(catalog: Catalog, name: str, schema: Schema) -> bool:
     return info(catalog, name).schema == schema
 
 
+# Every append asks for its topic.
+_schema = lru_cache(Schema.from_json)
+
+
 def _info(row: tuple[Any, ...]) -> TopicInfo:
     name, topic_id, count, retention_ms, retention_bytes, timestamp_type, schema, source, hid = row
     return TopicInfo(
@@ -178,7 +183,7 @@ def _info(row: tuple[Any, ...]) -> TopicInfo:
         retention_ms=retention_ms,
         retention_bytes=retention_bytes,
         timestamp_type=cast(TimestampType, timestamp_type),
-        schema=None if schema is None else Schema.from_json(schema),
+        schema=None if schema is None else _schema(schema),
         source_log=source,
         masked=tuple(json.loads(hid)) if hid else (),
     )
