@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -346,7 +347,13 @@ def test_a_state_says_which_question_it_answers(tx: wb.Stream) -> None:
     assert by_record.as_of == "2026-11-03 12:00:00 UTC, by record time"
     assert dict(by_record.frame.rows()) == {"A": 5, "B": 2}
     assert dict(cut.frame.rows()) == {"A": 1, "B": 2}
-    assert table.now().as_of == "now"
+    now = table.now()
+    assert now.as_of == "now"
+    assert f"as of now, at {now.position.describe()}" in repr(now)
+    assert now.position.describe() in now._repr_html_()
+    assert now.newest == datetime(2026, 11, 3, 13, tzinfo=UTC)
+    assert "the newest of 2026-11-03 13:00:00 UTC" in now._repr_html_()
+    assert table.at("earliest").newest is None
     assert repr(table).startswith("Table of tx by account: balance; from tx 0:0 1:0")
 
 
@@ -379,6 +386,49 @@ def test_a_diff_shows_old_and_new(log: wb.Log, tx: wb.Stream) -> None:
     assert diff.counts == {"added": 1, "removed": 0, "changed": 1}
     assert "1 added, 0 removed, 1 changed" in repr(diff)
     assert table.diff("now", before).counts == {"added": 0, "removed": 1, "changed": 1}
+
+
+def test_a_filtered_set_of_rows_is_explained(log: wb.Log, tx: wb.Stream) -> None:
+    table = tx.table(by="account", balance=qty.sum(), n=pl.len())
+    for where in (pl.col("balance") > 3, pl.col("n") >= 0, pl.col("balance") > 1_000):
+        for at in ("now", "2026-11-03T12:00"):
+            rows = table.at(at).frame.filter(where)
+            made = table.explain(where, at=at)
+            one_by_one = [table.explain(key, at=at) for key in rows["account"]]
+            assert made.rows() == [row for frame in one_by_one for row in frame.rows()]
+            last = made.group_by("account", maintain_order=True).last()
+            assert last.select("account", "after_balance", "after_n").rows() == rows.rows()
+    with pytest.raises(DefinitionError, match="no filter over the rows") as refused:
+        table.explain(pl.col("balanc") > 3)
+    assert "account, balance, n" in str(refused.value)
+
+
+def test_many_rows_are_explained_by_one_scan(log: wb.Log) -> None:
+    log.create("tx", schema={"account": pl.String, "qty": pl.Int64})
+    log.append("tx", [{"account": f"A-{i % 40}", "qty": i} for i in range(200)])
+    table = log.stream("tx").table(by="account", balance=qty.sum())
+    made = table.explain(pl.col("account") != "A-3")
+    assert made.height == 195
+    assert made.filter(account="A-7").rows() == table.explain("A-7").rows()
+
+
+def test_a_state_is_written_as_its_frame_is(
+    tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tx.table(by="account", balance=qty.sum()).now()
+    state.to_parquet(tmp_path / "state.parquet")
+    assert pl.read_parquet(tmp_path / "state.parquet").equals(state.frame)
+    written: list[Any] = []
+
+    def write(frame: pl.DataFrame, table: str, connection: Any, **options: Any) -> int:
+        written.append((frame.rows(), table, connection, options))
+        return frame.height
+
+    monkeypatch.setattr(pl.DataFrame, "write_database", write)  # drivers are the user's own
+    assert state.to_database("balances", "sqlite://", if_table_exists="replace") == 3
+    assert written == [
+        (state.frame.rows(), "balances", "sqlite://", {"if_table_exists": "replace"})
+    ]
 
 
 def test_what_explain_cannot_find_it_says(tx: wb.Stream) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -23,6 +25,8 @@ class State:
         A row per key: the `by` columns, then the aggregates; sorted by key, nulls last.
     position
         Per partition, the next offset that is not in it.
+    newest
+        The latest timestamp (UTC) of the records in it; None where none has one.
     counts
         What it was made from: records, late, undecodable, null keys, tombstones.
     address
@@ -35,6 +39,7 @@ class State:
 
     frame: pl.DataFrame
     position: Position
+    newest: datetime | None
     counts: Counts
     address: Address
     as_of: str
@@ -42,14 +47,38 @@ class State:
 
     @property
     def title(self) -> str:
-        """One line: rows, key, moment."""
-        return f"State of {self.frame.height:,} rows by {', '.join(self.by)}, as of {self.as_of}"
+        """One line: rows, key, moment, position."""
+        position = self.position.describe()
+        at = "" if position in self.as_of else f", at {position}"
+        return (
+            f"State of {self.frame.height:,} rows by {', '.join(self.by)}, as of {self.as_of}{at}"
+        )
+
+    @property
+    def made_from(self) -> str:
+        """One line: how many records, of which late and so on, and how new."""
+        newest = (
+            "" if self.newest is None else f", the newest of {self.newest:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        return f"{self.counts}{newest}"
+
+    def to_parquet(self, path: str | Path, **options: Any) -> None:
+        """Write the frame as Parquet; options are those of `pl.DataFrame.write_parquet`."""
+        self.frame.write_parquet(path, **options)
+
+    def to_database(self, table: str, connection: Any, **options: Any) -> int:
+        """Write the frame to a database; all is as in `pl.DataFrame.write_database`.
+
+        It needs what Polars needs for that: the drivers of ADBC or SQLAlchemy, and pyarrow or
+        pandas.
+        """
+        return self.frame.write_database(table, connection, **options)
 
     def __repr__(self) -> str:
-        return f"{self.title}\n{self.counts}\n{self.frame}"
+        return f"{self.title}\n{self.made_from}\n{self.frame}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return bundle("state", self, State._repr_html_)
 
     def _repr_html_(self) -> str:
-        return html_block(self.title, [html_table(self.frame, caption=str(self.counts))])
+        return html_block(self.title, [html_table(self.frame, caption=self.made_from)])

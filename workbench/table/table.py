@@ -18,17 +18,17 @@ from workbench.errors import (
 )
 from workbench.positions import Position
 from workbench.source.display import bundle
-from workbench.source.keyed import Keyed
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
-from workbench.source.times import When, to_ms
+from workbench.source.times import When, from_ms, to_ms
 from workbench.table.aggregation import Aggregation
 from workbench.table.definition import HIDDEN, check_by, define
 from workbench.table.diff import Diff, compare
 from workbench.table.engine import Engine, Held
+from workbench.table.events import Events
 from workbench.table.moments import AsOf, Moments
-from workbench.table.reading import Counts, Tally, batches, marked, scan
+from workbench.table.reading import NO_TIME, Counts, Tally, batches, scan
 from workbench.table.snapshots import Snapshots
 from workbench.table.state import State
 
@@ -109,7 +109,7 @@ class Table:
         """Set up; `definition` says what the engine does, where that can be said."""
         self._stream, self._engine = stream, engine
         self._moments = Moments(stream, start)
-        self._keyed = Keyed(engine.by[0])
+        self._events = Events(stream, engine)
         begin = self._moments.start
         self._snapshots = Snapshots(
             engine,
@@ -210,12 +210,13 @@ class Table:
         return compare(old, new)
 
     def explain(self, key: Any, at: When = "now") -> pl.DataFrame:
-        """The events that made a row, with the row after each.
+        """The events that made a row, or several, with the row after each.
 
         Parameters
         ----------
         key
-            The row's key; a tuple or a dict where `by` names several columns.
+            The row's key; a tuple or a dict where `by` names several columns.  Or a filter over
+            the rows, as `pl.col("balance") < 0`: all rows of that moment that it keeps.
         at
             The moment whose row is meant, as in `at`.
 
@@ -223,15 +224,16 @@ class Table:
         -------
         pl.DataFrame
             A row per event in the order (timestamp, topic, partition, offset), of a fold in
-            that of its partition: the coordinates, the fields, with `by="key"` a Boolean
-            `tombstone`, then `after_<name>` of each aggregate, null after a tombstone.  Empty
-            for a key that has no events.  Raises as `at` does.
+            that of its partition; of several rows, those of one key together.  The columns are
+            the coordinates, the fields, with `by="key"` a Boolean `tombstone`, then
+            `after_<name>` of each aggregate, null after a tombstone.  Empty for a key that has
+            no events.  Raises as `at` does.
         """
         events, after = self.trace(key, at)
         marks = ["tombstone"] if self._engine.deletes else []
         return (
             events.rename({"_tombstone": "tombstone"})
-            .select(*self._fields, *marks)
+            .select(*self._events.fields, *marks)
             .hstack(after.rename(lambda name: f"after_{name}"))
         )
 
@@ -245,18 +247,9 @@ class Table:
         """What `explain` is made of: the events of a key in order, and its row after each."""
         if at not in ("now", "latest") or isinstance(at, Mapping):
             self._moments.check_compaction("cut")
-        first, *others = (self._value(name, one) for name, one in self._key(key).items())
-        matches = [pl.col(one.name).eq_missing(pl.lit(one[0], one.dtype)) for one in others]
-        dead = pl.col("_tombstone") & (self._engine.deletes and not first.has_nulls())
         end = self._moments.position(self._moments.instant(at) or at)
-        source = self._slice(self._moments.starts(end), end)
-        found = self._keyed.find(source, first).lazy()
-        events = (
-            marked(found, self._stream.topics, self._fields)
-            .filter(pl.col("_counts") | dead, *matches)
-            .collect()
-            .sort(self._engine.order)
-        )
+        keys = self._kept(key, end) if isinstance(key, pl.Expr) else self._events.keys(key)
+        events = self._behind(keys, end)
         return events, self._engine.trace(events)
 
     def changes(self, keys: pl.DataFrame) -> pl.DataFrame:
@@ -267,14 +260,7 @@ class Table:
         """
         self._moments.check_compaction("cut")
         end = self._moments.position("now")
-        dead = pl.col("_tombstone") & self._engine.deletes & pl.col(self.by[0]).is_not_null()
-        events = (
-            scan(self._slice(self._moments.starts(end), end), self._stream.topics, self._fields)
-            .filter(pl.col("_counts") | dead)
-            .join(keys.lazy(), on=self.by, how="semi", nulls_equal=True)
-            .collect()
-            .sort(*self.by, *self._engine.order)
-        )
+        events = self._behind(keys, end)
         after = self._engine.trace(events)
         stamped = events.select(*self.by, "_at").hstack(after)
         # The rows of a fold follow partitions; what is asked is what was true by time.
@@ -293,28 +279,20 @@ class Table:
             f"{', '.join(self._aggregates)}; from {self.start.describe()}"
         )
 
-    @property
-    def _fields(self) -> list[str]:
-        return [name for name in self._stream.schema if name not in HIDDEN]
-
-    def _key(self, key: Any) -> dict[str, Any]:
-        if isinstance(key, Mapping):
-            values = dict(key)
-        else:
-            parts = key if isinstance(key, tuple) and len(self.by) > 1 else (key,)
-            fits = len(parts) == len(self.by)
-            values = dict(zip(self.by, parts, strict=True)) if fits else {}
-        if values.keys() != set(self.by):
-            raise DefinitionError(f"{key!r} is no key by {', '.join(self.by)}")
-        return {name: values[name] for name in self.by}
-
-    def _value(self, name: str, value: Any) -> pl.Series:
-        """A part of a key as the column has it."""
-        dtype = self._stream.schema[name]
+    def _kept(self, where: pl.Expr, end: Position) -> pl.DataFrame:
+        """The keys of the rows at a position that a filter keeps."""
+        rows = self._engine.finalise(self._read(end).state)
         try:
-            return pl.Series(name, [value], dtype=dtype, strict=True)
-        except (TypeError, PolarsError) as error:
-            raise DefinitionError(f"{value!r} is no {dtype}, which {name!r} is") from error
+            return rows.filter(where).select(self.by)
+        except PolarsError as error:
+            raise DefinitionError(
+                f"{where} is no filter over the rows: {str(error).splitlines()[0]}",
+                hint=f"their columns are {', '.join(rows.columns)}",
+            ) from error
+
+    def _behind(self, keys: pl.DataFrame, end: Position) -> pl.DataFrame:
+        """The events of some keys before a position, those of a key together and in order."""
+        return self._events.of(keys, self._slice(self._moments.starts(end), end))
 
     def _read(self, end: Position) -> Held:
         """The state at a position: from the nearest snapshot, with what came after it."""
@@ -370,9 +348,11 @@ class Table:
         begin = self._moments.pinned(held.position)
         gone = self._moments.expired(begin, held.position)
         expired = ", from a snapshot: older records have expired" if gone else ""
+        newest = max(held.tally.newest.values(), default=NO_TIME)
         return State(
             frame=self._engine.finalise(held.state),
             position=held.position,
+            newest=None if newest == NO_TIME else from_ms(newest),
             counts=counts,
             address=self._slice(begin, held.position, times).address,
             as_of=self._moments.reservation + as_of + expired,
