@@ -12,6 +12,7 @@ pytestmark = pytest.mark.browser
 SETUP = """
 import threading, time
 import altair as alt
+import ipykernel
 import workbench as wb
 from workbench.widgets.shown import _views
 
@@ -32,8 +33,9 @@ def threads():
     return sorted(t.name for t in threading.enumerate() if t.name.startswith("workbench-"))
 """
 CHART = "chart = wb.live(line, feed, points=300)\nchart"
+#: Kernels before ipykernel 7 hear nothing while a cell runs; the page holds its picture all the same.
 UNTIL_PAUSED = """
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + (60 if ipykernel.version_info >= (7,) else 8)
 while not any(view.paused for view in _views.values()) and time.monotonic() < deadline:
     time.sleep(0.02)
 print("paused" if any(view.paused for view in _views.values()) else "never paused")
@@ -73,14 +75,18 @@ def test_a_chart_lives_through_cells_pauses_and_reloads(open_notebook: Open) -> 
     )
     seen = wait_for_seq(notebook, seen + 5)
     page.get_by_role("button", name="Pause the picture").click()
+    view = page.locator(".wb-view")
+    assert view.get_attribute("data-paused") == "true"
+    page.wait_for_timeout(500)
+    held = view.get_attribute("data-seq")
     notebook.cell(2).locator(".jp-OutputArea-output pre").wait_for(timeout=70_000)
-    assert notebook.text(2).strip() == "paused"
+    if notebook.ask("ipykernel.version_info[0]") >= 7:
+        assert notebook.text(2).strip() == "paused"
 
     # The picture stands, the feed does not; then it goes on.
     before = notebook.ask("made")
-    held = page.locator(".wb-view").get_attribute("data-seq")
     wait_until(notebook, f"made > {before + 10}")
-    assert page.locator(".wb-view").get_attribute("data-seq") == held
+    assert view.get_attribute("data-seq") == held
     page.get_by_role("button", name="Resume").click()
     wait_for_seq(notebook, int(held or 0) + 5)
 

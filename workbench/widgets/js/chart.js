@@ -12,16 +12,16 @@ const LOADER = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
 
 function themed(el) {
   const style = getComputedStyle(el);
-  const colour = (name, other) => style.getPropertyValue(name).trim() || other;
-  const text = colour("--jp-ui-font-color1", "#222");
-  const faint = colour("--jp-border-color2", "#ddd");
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const text = colour("--wb-text");
+  const faint = colour("--wb-line");
   const axis = { labelColor: text, titleColor: text, domainColor: faint, tickColor: faint, gridColor: faint, gridOpacity: 0.5 };
   return {
     background: null,
     axis,
     legend: { labelColor: text, titleColor: text },
     header: { labelColor: text, titleColor: text },
-    title: { color: text, subtitleColor: colour("--jp-ui-font-color2", "#555") },
+    title: { color: text, subtitleColor: colour("--wb-faint") },
     view: { stroke: faint },
     style: { "guide-label": { fill: text }, "guide-title": { fill: text } },
   };

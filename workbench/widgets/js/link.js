@@ -10,7 +10,8 @@ export class Link {
     this.model = model;
     this.el = el;
     this.show = show;
-    this.page = crypto.randomUUID();
+    // `randomUUID` is there for secure pages only, and a server in the house may have no certificate.
+    this.page = crypto.getRandomValues(new Uint32Array(4)).join("-");
     this.seq = null;
     this.here = performance.now();
     this.heard = performance.now();

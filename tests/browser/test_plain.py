@@ -1,0 +1,99 @@
+"""Views in a page that is no JupyterLab, as the ones of VS Code are: nothing but anywidget's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+import workbench as wb
+from tests.browser.conftest import SCREENSHOTS
+from tests.browser.plain import Plain
+from workbench.widgets.monitor import MonitorView
+from workbench.widgets.table import TableView
+from workbench.widgets.view import View
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+ROWS = 100_000
+DARK = "body { background: #1f1f1f; --vscode-editor-foreground: #cccccc; }"
+
+
+@pytest.fixture
+def readings(log: wb.Log) -> wb.Stream:
+    log.create("readings", schema={"who": str, "n": int})
+    log.append(
+        "readings", pl.DataFrame({"who": [f"w{n:06}" for n in range(ROWS)]}).with_row_index("n")
+    )
+    return log.stream("readings")
+
+
+@pytest.fixture
+def opened() -> Iterator[list[View]]:
+    views: list[View] = []
+    yield views
+    for view in views:
+        view.close()
+
+
+def test_a_table_of_many_rows_has_few_of_them_in_the_page(
+    readings: wb.Stream, page: Page, opened: list[View]
+) -> None:
+    table = readings.table(by="who", n=pl.col("n").sum())
+    view = TableView(table.now)
+    opened.append(view)
+    plain = Plain(page, view)
+    lines = page.locator("tbody tr:not([aria-hidden])")
+    plain.until(lambda: lines.count() > 10)
+    assert "100,000 rows" in page.locator(".wb-facts").inner_text()
+    scroll = page.locator(".wb-scroll").first
+    for to, row in [(0.5, "w050"), (1, "w099999"), (0, "w000000")]:
+        scroll.evaluate("(el, to) => el.scrollTo(0, to * el.scrollHeight)", to)
+        plain.until(lambda row=row: page.get_by_role("cell", name=row).count())  # type: ignore[misc]
+        assert lines.count() < 100
+    page.get_by_label("Search").fill("w04242")
+    plain.until(lambda: "10 of 100,000 rows" in page.locator(".wb-facts").inner_text())
+
+
+def test_a_stretch_of_time_is_brushed_and_dark_pages_are_legible(
+    log: wb.Log, page: Page, opened: list[View]
+) -> None:
+    log.create("pulse", schema={"n": int, "at": pl.Datetime("ms", "UTC")})
+    minute = 60_000
+    log.append("pulse", [{"n": n, "at": n * minute} for n in range(120)], timestamp="at")
+    monitor = log.stream("pulse").all().monitor(window="1m", most=pl.col("n").max())
+    view = MonitorView(monitor)
+    opened.append(view)
+    plain = Plain(page, view, DARK)
+    canvas = page.locator(".wb-plot canvas")
+    plain.until(lambda: canvas.count() and page.locator(".wb-view[data-seq]").count())
+    box = canvas.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.4 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], y, steps=5)
+    page.mouse.up()
+    plain.until(lambda: page.locator(".wb-chosen").is_visible())
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "test_plain_dark.png")
+    chosen = monitor.selection
+    assert isinstance(chosen, wb.Slice)
+    numbers = chosen.frame()["n"]
+    assert 20 < numbers.len() < 60
+    assert numbers.to_list() == list(range(numbers[0], numbers[0] + numbers.len()))
+    # The words on the axes are as light as those beside them.
+    light = canvas.evaluate(
+        """(canvas) => {
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          let light = 0;
+          for (let n = 0; n < data.length; n += 4) light += data[n] > 180 && data[n + 3] > 200;
+          return light;
+        }"""
+    )
+    assert light > 50
