@@ -33,7 +33,7 @@ def threads():
     return sorted(t.name for t in threading.enumerate() if t.name.startswith("workbench-"))
 """
 CHART = "chart = wb.live(line, feed, points=300)\nchart"
-#: Kernels before ipykernel 7 hear nothing while a cell runs; the page holds its picture all the same.
+#: Before ipykernel 7 a kernel hears nothing while a cell runs; the page holds its picture anyway.
 UNTIL_PAUSED = """
 deadline = time.monotonic() + (60 if ipykernel.version_info >= (7,) else 8)
 while not any(view.paused for view in _views.values()) and time.monotonic() < deadline:

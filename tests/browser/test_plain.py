@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 ROWS = 100_000
-DARK = "body { background: #1f1f1f; --vscode-editor-foreground: #cccccc; }"
+DARK = """
+body {
+  background: #1f1f1f;
+  --vscode-editor-foreground: #cccccc;
+  --vscode-descriptionForeground: #9d9d9d;
+  --vscode-editorIndentGuide-background1: #404040;
+  --vscode-editor-background: #1f1f1f;
+  --vscode-editorWidget-background: #2b2b2b;
+  --vscode-focusBorder: #0078d4;
+}
+"""
 
 
 @pytest.fixture
@@ -80,6 +91,9 @@ def test_a_stretch_of_time_is_brushed_and_dark_pages_are_legible(
     page.mouse.move(box["x"] + 0.7 * box["width"], y, steps=5)
     page.mouse.up()
     plain.until(lambda: page.locator(".wb-chosen").is_visible())
+    tip = page.locator("#vg-tooltip-element")
+    plain.until(tip.is_visible)
+    assert re.search(r"window start\s+1970-01-01 01:2\d:00", tip.inner_text())
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "test_plain_dark.png")
     chosen = monitor.selection

@@ -230,7 +230,10 @@ def _metric_panel(plan: Definition, name: str, number: int, look: _Look) -> Any:
     x = time_axis("start", x_title)
     y = alt.Y(field, title=text(name), axis=number_axis())
     tooltip = [
-        alt.Tooltip("start:T", title="window start", format="%Y-%m-%d %H:%M:%S", formatType="utc"),
+        # A format type is the function of Vega that is called: this one knows no zone of the page.
+        alt.Tooltip(
+            "start:T", title="window start", format="%Y-%m-%d %H:%M:%S", formatType="utcFormat"
+        ),
         alt.Tooltip(field, title=text(name), format=",.6~g"),
         alt.Tooltip("late:Q", title="late"),
     ]

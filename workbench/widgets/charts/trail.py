@@ -136,7 +136,7 @@ def _lanes(values: list[dict[str, Any]], *, alone: bool) -> Any:
             tooltip=[
                 alt.Tooltip("place:N", title="at"),
                 alt.Tooltip(
-                    "time:T", title="time", format="%Y-%m-%d %H:%M:%S.%L", formatType="utc"
+                    "time:T", title="time", format="%Y-%m-%d %H:%M:%S.%L", formatType="utcFormat"
                 ),
                 alt.Tooltip("note:N", title="note"),
                 alt.Tooltip("changes:N", title="changes"),
