@@ -1,4 +1,4 @@
-"""The life of live views in the versions of JupyterLab and ipykernel that people have, and in Voila.
+"""The life of live views in the JupyterLabs and kernels that people have, and in Voila.
 
     python -m tests.browser.matrix [JUPYTERLAB/IPYKERNEL ...] [voila]
 
