@@ -260,3 +260,13 @@ def test_a_slice_without_records_has_no_pace(log: wb.Log) -> None:
     player = log.stream("none").all().play()
     assert player.pace() == []
     assert sum(player.density()) == 0
+
+
+def test_times_are_those_of_the_connections_zone(tmp_path: Path) -> None:
+    with wb.connect(tmp_path / "log", create=True, tz="Europe/Berlin") as log:
+        tx = log.create("t", schema={"at": str})
+        log.append("t", [{"at": f"2026-11-03T{hour}:00"} for hour in range(10, 16)], timestamp="at")
+        cut = tx.between("earliest", "2026-11-03T12:00").frame().height
+        player = tx.all().play()
+        assert player.seek("2026-11-03T12:00").played == cut == 2
+        assert player.seek("2026-11-03T12:00Z").played == 3

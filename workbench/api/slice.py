@@ -180,7 +180,7 @@ class Slice:
         """
         from workbench.player import Player
 
-        return Player(self._source, speed=speed)
+        return Player(self._source, speed=speed, tz=self._tz)
 
     def copy_to(self, log: Log, *, speed: float | None = None) -> Appended:
         """Append these records to the same topics of another log.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -39,6 +39,8 @@ class Player:
         Times the recorded pace, 0.1 to 1,000; None is as fast as possible.
     clock
         Seconds, for the pace.
+    tz
+        The zone of naive times.
 
     Notes
     -----
@@ -55,8 +57,10 @@ class Player:
         *,
         speed: float | None = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        tz: tzinfo = UTC,
     ) -> None:
         self.source = source
+        self._tz = tz
         self._speed = _checked(speed)
         self._clock = clock
         self._lock = threading.RLock()
@@ -305,7 +309,7 @@ class Player:
         if when in ("earliest", "now", "latest"):
             return 0 if when == "earliest" else self.total
         base_ms = int(self._sequence.times[-1]) if self.total else 0
-        moment_ms = parse_instant(when, tz=UTC, base_ms=base_ms)
+        moment_ms = parse_instant(when, tz=self._tz, base_ms=base_ms)
         return int(np.searchsorted(self._sequence.times, moment_ms))
 
     def _due_ms(self) -> int:
