@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import workbench as wb
+from workbench.errors import DefinitionError
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import TopicSpec
 from workbench.records import TIMESTAMP, TIMESTAMP_TYPE, Gap, empty_raw
@@ -55,3 +56,63 @@ def test_every_missing_offset_has_its_reason(tmp_path: Path) -> None:
     assert not found.complete
     assert found.statement.startswith("NOT complete: t 0:[0, 9): 3 records in 9 offsets")
     assert found.frame().row(0, named=True)["unexplained"] == 2
+
+
+def test_keys_that_are_no_text_match_as_bytes(log: wb.Log) -> None:
+    stream = log.create("t", schema={"x": int})
+    rows = {"value": [b'{"x":1}', b'{"x":2}', None], "key": [b"\xff\xfe", b"a", b"\xff\xfe"]}
+    log.append("t", pl.DataFrame(rows), encode="bytes")
+    part = stream.all().key(b"\xff\xfe")
+    assert part.completeness().matches == part.frame().height == 2
+
+
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        ({"ordres": "id"}, "'ordres', which is not in the slice"),
+        ({"payments": "id"}, "no field 'id' in 'payments'"),
+        ("no", "no field 'no' in 'orders' or 'payments'"),
+    ],
+)
+def test_a_business_id_that_is_not_there(log: wb.Log, by: str | dict[str, str], said: str) -> None:
+    log.create("orders", schema={"id": str})
+    log.create("payments", schema={"order": str})
+    log.append("orders", [{"id": "a"}, {"id": "a"}])
+    log.append("payments", [{"order": "a"}])
+    both = log.stream(["orders", "payments"]).all()
+    with pytest.raises(DefinitionError, match=said):
+        both.completeness(duplicates_by=by)
+
+
+def test_one_business_id_for_the_topics_that_have_it(log: wb.Log) -> None:
+    log.create("orders", schema={"id": str})
+    log.create("payments", schema={"order": str})
+    log.append("orders", [{"id": "a"}, {"id": "a"}])
+    log.append("payments", [{"order": "a"}])
+    found = log.stream(["orders", "payments"]).all().completeness(duplicates_by="id").duplicates
+    assert found is not None
+    assert found.rows() == [("orders", "a", 2, ["0:0", "0:1"])]
+
+
+@pytest.mark.parametrize("window", [1, 2, 100])
+def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    stamps = [10, None, 5, None, 11]
+    records = (
+        empty_raw()
+        .clear(len(stamps))
+        .with_columns(
+            partition=pl.lit(0, pl.Int32),
+            offset=pl.int_range(len(stamps)),
+            timestamp=pl.Series(stamps, dtype=pl.Int64).cast(TIMESTAMP),
+            timestamp_type=pl.lit("create", dtype=TIMESTAMP_TYPE),
+            value=pl.lit(b"{}"),
+        )
+    )
+    with EmbeddedLog.create_recording(tmp_path / "rec", "source", "kafka") as recording:
+        recording.create_topic(TopicSpec("t", source_log="source", topic_id="t-1"))
+        recording.record_batch("t", 0, records, 5, [], start=0)
+    monkeypatch.setattr(ledger, "WINDOW_ROWS", window)
+    with wb.connect(tmp_path / "rec") as log:
+        assert log.stream("t", decode="text").all().completeness().late == 1

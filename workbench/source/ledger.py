@@ -11,9 +11,10 @@ import polars as pl
 
 from workbench.address import Address
 from workbench.decode.codebook import SCHEMA_ID
-from workbench.errors import DefinitionError
+from workbench.errors import DefinitionError, did_you_mean
 from workbench.positions import Position
 from workbench.records import Gap
+from workbench.source.columns import frame_schema
 from workbench.source.display import html_table
 from workbench.source.holes import Holes
 from workbench.source.slice import SliceSource, cut_rows, unknown_fields
@@ -21,6 +22,9 @@ from workbench.source.times import from_ms
 
 #: How many offsets are accounted for at a time.
 WINDOW_ROWS = 500_000
+
+#: Of a record, beside its columns: the bytes of its key.
+_KEY = "__key"
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,9 @@ class Ledger:
 def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
     """Read a slice once, in bounded memory, and account for every offset of it.
 
-    `duplicates_by` names a business id (one field, or a field per topic); ids seen at more than
-    one offset are listed, never dropped.  Raises DefinitionError for a field that is not there.
+    `duplicates_by` names a business id (one field of the topics that have it, or a field per
+    topic); ids seen at more than one offset are listed, never dropped.  Raises DefinitionError for
+    a field or topic that is not there.
     """
     everything = source.narrow(source.address.unfiltered())
     partitions: dict[tuple[str, int], _Account] = {
@@ -208,10 +213,14 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
         for window in cut_rows(chunk, WINDOW_ROWS):
             frame = everything.decode(window, rest=True, marks=True)
             id_field = id_fields.get(chunk.topic)
-            wanted = ["offset", "timestamp", "key", "decode_error", "_rest", "_tombstone"]
+            wanted = ["offset", "timestamp", "decode_error", "_rest", "_tombstone"]
             wanted += [id_field] if id_field else []
             wanted += [SCHEMA_ID] if source.address.schema_ids is not None else []
             records = frame.select(*dict.fromkeys(wanted)).collect()
+            if source.address.keys is not None:
+                # The bytes: a key that is no text is shown with other characters.
+                keys = window.raw.select(pl.col("key").alias(_KEY)).collect()
+                records = records.hstack(keys)
             entry.add(records, matches=_matches(records, source.address))
             unknown.update(unknown_fields(records["_rest"]))
             if id_field:
@@ -249,7 +258,7 @@ class _Account:
         self._tombstones += int(records["_tombstone"].sum())
         self._undecodable += records.height - records["decode_error"].null_count()
         stamps = records["timestamp"].dt.epoch("ms")
-        highest = stamps.cum_max().shift(1)
+        highest = stamps.cum_max().forward_fill().shift(1)
         if self._latest is not None:
             highest = highest.fill_null(self._latest).clip(lower_bound=self._latest)
         self._late += int((stamps < highest).sum())
@@ -306,7 +315,7 @@ def _matches(records: pl.DataFrame, address: Address) -> int:
             keep &= pl.col("timestamp") < from_ms(address.times.end_ms)
     if address.keys is not None:
         keys = pl.Series(address.keys, dtype=pl.Binary)
-        keep &= pl.col("key").cast(pl.Binary).is_in(keys.implode())
+        keep &= pl.col(_KEY).is_in(keys.implode())
     if address.schema_ids is not None:
         keep &= pl.col(SCHEMA_ID).is_in(address.schema_ids)
     return records.filter(keep).height
@@ -317,17 +326,26 @@ def _id_fields(
 ) -> dict[str, str]:
     if duplicates_by is None:
         return {}
-    named = (
-        dict.fromkeys(source.address.topics, duplicates_by)
-        if isinstance(duplicates_by, str)
-        else dict(duplicates_by)
-    )
-    for topic, field in named.items():
-        if field not in source.schema:
+    columns = {t: frame_schema(source.address.decoding, [t]) for t in source.address.topics}
+    if isinstance(duplicates_by, str):
+        named = {topic: duplicates_by for topic, known in columns.items() if duplicates_by in known}
+        if not named:
             raise DefinitionError(
-                f"no field {field!r} in {topic!r}", hint=f"it has {', '.join(source.schema)}"
+                f"no field {duplicates_by!r} in {' or '.join(map(repr, columns))}",
+                hint=did_you_mean(duplicates_by, source.schema),
             )
-    return named
+        return named
+    for topic, field in duplicates_by.items():
+        if topic not in columns:
+            raise DefinitionError(
+                f"a business id is named for {topic!r}, which is not in the slice",
+                hint=f"it has {', '.join(columns)}",
+            )
+        if field not in columns[topic]:
+            raise DefinitionError(
+                f"no field {field!r} in {topic!r}", hint=did_you_mean(field, columns[topic])
+            )
+    return dict(duplicates_by)
 
 
 def _duplicates(ids: list[pl.DataFrame]) -> pl.DataFrame:
