@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,9 +16,11 @@ from workbench.errors import (
     AppendRejected,
     DefinitionError,
     InvalidRange,
+    OffsetOutOfRange,
     SchemaError,
     UnknownFields,
 )
+from workbench.log.embedded import EmbeddedLog
 
 FIELDS: list[tuple[Any, Any, list[str], list[str]]] = [
     (pl.Decimal(18, 2), Decimal("10.00"), ["10", "10.0", "10.00", "1e1"], ["10.001", "1e999", "x"]),
@@ -209,3 +212,31 @@ def test_a_frame_of_times_finer_than_microseconds(log: wb.Log) -> None:
     log.append("t", fine.head(1))
     expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=1)
     assert log.stream("t").all().frame()["at"].to_list() == [expected]
+
+
+def test_offsets_that_have_expired_are_an_error_whatever_the_range_ends_with(
+    tmp_path: Path,
+) -> None:
+    with wb.connect(tmp_path / "log", create=True) as log:
+        tx = log.create("t", retention="1h")
+        log.append("t", [{"x": n, "at": f"2026-11-03T10:0{n}"} for n in range(5)], timestamp="at")
+        log.append("t", [{"x": 5}])
+        assert isinstance(log.backend, EmbeddedLog)
+        log.backend.enforce_retention()
+        assert log.partitions("t")["start"].to_list() == [5]
+        for end in ("now", {0: 6}, "2099-01-01"):
+            with pytest.raises(OffsetOutOfRange, match="has expired"):
+                tx.between({0: 0}, end).frame()
+        # A time asks for what there is.
+        assert tx.between("2026-11-03", "2099-01-01").frame().height == 1
+
+
+def test_a_position_in_another_topic_is_no_bound(log: wb.Log) -> None:
+    one, other = log.create("one"), log.create("other")
+    log.append("one", [{"x": 1}])
+    log.append("other", [{"x": 1}])
+    for bounds in ((other.position("earliest"),), ("earliest", other.position("now"))):
+        with pytest.raises(InvalidRange, match=r"other 0:\d names no partition of one"):
+            one.between(*bounds)
+    both = log.stream(["one", "other"]).position("earliest")
+    assert one.between(both).frame().height == 1

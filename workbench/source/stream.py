@@ -148,7 +148,8 @@ class StreamSource:
         at or after it, else the end.  `"earliest"` and `"now"` are the ends.  Offsets that are
         given hold for the partitions they name; of a stream's other partitions, nothing is meant.
 
-        Raises InvalidRange for what is none of these or names a partition that is not there.
+        Raises InvalidRange for what is none of these, names a partition that is not there, or is a
+        position in other topics alone.
         """
         if isinstance(when, Position):
             return self._known(when)
@@ -258,7 +259,8 @@ class StreamSource:
                 tp = (topic, partition)
                 if tp in lows and tp in highs:
                     highs[tp] = max(min(highs[tp], high), lows[tp])
-                    lows[tp] = min(max(lows[tp], low), highs[tp])
+                    if not isinstance(start, Mapping):  # offsets that have expired are an error
+                        lows[tp] = min(max(lows[tp], low), highs[tp])
         return self.slice(
             Position(lows), Position(highs), times=TimeFilter(first_ms, last_ms, late)
         )
@@ -335,7 +337,14 @@ class StreamSource:
                     f"topic {topic!r} has no partition {partition}",
                     hint=f"it has {sum(t == topic for t, _ in parts)}, counted from 0",
                 )
-        return Position({tp: o for tp, o in position.items() if tp[0] in self.topics})
+        known = Position({tp: o for tp, o in position.items() if tp[0] in self.topics})
+        if position and not known:
+            raise InvalidRange(
+                f"the position {position.describe()} names no partition of "
+                f"{', '.join(self.topics)}",
+                hint="is it the position of another topic?",
+            )
+        return known
 
     def _partitions(self) -> list[PartitionInfo]:
         return [p for topic in self.topics for p in self.backend.partitions(topic)]
