@@ -119,5 +119,6 @@ def _one(field: Any, value: Any) -> Any:
     if field.message_type is not None:
         return expected(value, top=False)
     if field.enum_type is not None:
-        return field.enum_type.values_by_number[value].name
+        known = field.enum_type.values_by_number.get(value)
+        return str(value) if known is None else known.name
     return value

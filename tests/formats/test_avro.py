@@ -121,6 +121,15 @@ def test_blocks_of_arrays_come_in_every_form(times: int) -> None:
     assert frame["!"].null_count() == frame.height
 
 
+@pytest.mark.parametrize("times", TIMES)
+def test_every_float_is_read(times: int) -> None:
+    # A NaN that signals, one that does not, infinity, a number below the normal ones.
+    forms = [b"\x01\x00\x80\x7f", b"\x00\x00\xc0\xff", b"\x00\x00\x80\xff", b"\x01\x00\x00\x00"]
+    frame = read("float", forms * times)
+    assert frame["value"].is_nan().head(4).to_list() == [True, True, False, False]
+    assert frame["value"].head(4).to_list()[2:] == [-float("inf"), 2.0**-149]
+
+
 def test_types_within_themselves_are_json_text() -> None:
     schema = {
         "type": "record",

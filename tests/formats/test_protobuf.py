@@ -238,6 +238,36 @@ def test_proto2_tells_what_is_not_set_and_closed_enums() -> None:
         ]
 
 
+@pytest.mark.parametrize("times", TIMES)
+def test_a_string_of_proto2_that_is_not_utf8_is_an_error_of_its_record(times: int) -> None:
+    text = """
+    syntax = "proto2";
+    message M {
+      optional string a = 1; repeated string b = 2; map<string, string> c = 3; optional M m = 4;
+      optional N n = 5; oneof o { string p = 6; bytes q = 7; }
+      message N { optional string s = 1; }
+    }"""
+    good = message_of("M", text)(a="x").SerializeToString()
+    bad = {
+        "a": b"\x0a\x02\xff\xfe",
+        "b": b"\x12\x01y\x12\x01\xff",
+        "c": b"\x1a\x06\x0a\x01a\x12\x01\xff",
+        "c (a key)": b"\x1a\x06\x0a\x01\xff\x12\x01a\x1a\x06\x0a\x01b\x12\x01a",
+        "m": b"\x22\x03\x12\x01\xff",
+        "m (a key)": b"\x22\x08\x1a\x06\x0a\x01\xff\x12\x01a",
+        "n.s": b"\x2a\x03\x0a\x01\xff",
+        "p": b"\x32\x01\xff",
+    }
+    frame = read(messages(text).message(None), [good, *bad.values(), b"\x3a\x01\xff"] * times)
+    told = frame["!"].head(len(bad) + 2).to_list()
+    assert [told[0], told[-1]] == [None, None]
+    for place, error in zip(bad, told[1:], strict=False):
+        assert error.startswith("not Protobuf of its schema: ")
+        assert f"{place}: a string that is not UTF-8" in error or "'utf-8' codec" in error
+    assert frame["a"].head(2).to_list() == ["x", None]
+    assert frame["q"].head(len(told)).to_list()[-1] == b"\xff"
+
+
 def test_editions_and_sets_and_serialised_files() -> None:
     text = 'edition = "2023"; message M { int32 a = 1; repeated string b = 2; }'
     made = message_of("M", text)

@@ -88,7 +88,9 @@ class _Reading:
                 return self._integer(node, rows)
             case "float" | "double":
                 size, form = (4, "<f4") if node.kind == "float" else (8, "<f8")
-                return pl.Series(self._taken(rows, size).view(form)[:, 0].astype(np.float64))
+                with np.errstate(invalid="ignore"):  # some NaN are said to be none
+                    numbers = self._taken(rows, size).view(form)[:, 0].astype(np.float64)
+                return pl.Series(numbers)
             case "string":
                 text = utf8(self._cut(rows, self._long(rows)))
                 self._decline(rows, text.is_null().to_numpy())

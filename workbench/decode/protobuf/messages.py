@@ -21,6 +21,7 @@ Convert = Callable[[Any], Any]
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 _SPAN = 315_576_000_000
 _BILLION = 1_000_000_000
+_STRING = 9
 
 
 def decode_one_by_one(
@@ -91,9 +92,9 @@ def _value(node: Node) -> Convert:
         case "map":
             key, value = (_value(part) for part in node.parts)
             return lambda entries: [
-                {"key": key(name), "value": value(entries[name])} for name in sorted(entries)
+                {"key": name, "value": value(entries[name])} for name in sorted(map(key, entries))
             ]
-    return lambda value: value
+    return _text if node.dtype == pl.String else lambda value: value
 
 
 def _message(node: Node) -> Convert:
@@ -115,6 +116,13 @@ def _message(node: Node) -> Convert:
     return read
 
 
+def _text(value: str | bytes) -> str:
+    """Of proto2, Google's library gives a string that is none as its bytes."""
+    if isinstance(value, str):
+        return value
+    raise Misfit("a string that is not UTF-8")
+
+
 def _time(value: Any) -> int:
     if not (_FIRST <= value.seconds <= _LAST and 0 <= value.nanos < _BILLION):
         raise Misfit("a time outside the years 1 to 9999")
@@ -131,11 +139,28 @@ def json_text(message: Any) -> str:
     """A message as compact JSON text, its fields named as the schema does.  Raises Misfit."""
     from google.protobuf.json_format import Error, MessageToDict
 
+    _check_texts(message)
     try:
         plain = MessageToDict(message, preserving_proto_field_name=True)
         return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
     except (Error, ValueError, TypeError, RecursionError) as error:
         raise Misfit(f"it has no JSON form: {error}") from None
+
+
+def _check_texts(message: Any) -> None:
+    """Raise Misfit where a string of a message is none, however deep."""
+    for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            of = field.message_type.fields_by_name
+            found = [(of["key"], one) for one in value]
+            found += [(of["value"], value[one]) for one in value]
+        else:
+            found = [(field, one) for one in (value if field.is_repeated else [value])]
+        for kind, one in found:
+            if kind.message_type is not None:
+                _check_texts(one)
+            elif kind.type == _STRING:
+                _text(one)
 
 
 def unknown(message: Any) -> dict[str, Any] | None:
