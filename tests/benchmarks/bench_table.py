@@ -145,7 +145,7 @@ class _without_snapshots:
 
 def _once(fresh: Callable[[], Table], size: int) -> float:
     folder = Path(os.environ["WORKBENCH_CACHE"])
-    for path in folder.rglob("*.parquet"):
+    for path in folder.rglob("*.*"):
         path.unlink()
     return _time(lambda: fresh().now())
 

@@ -61,7 +61,7 @@ def find(tx: wb.Stream, value: Any, column: str = "account", **cut: Any) -> pl.D
 
 
 def indexes(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "private").rglob("*.parquet"))
+    return sorted((tmp_path / "private").rglob("*.keys"))
 
 
 def test_segments_have_one_index_which_serves_every_part_of_them(
@@ -138,7 +138,7 @@ def test_an_index_that_another_process_has_deleted_is_done_without(
     whole = find(tx, "a")
     near = keyed._Index.near
 
-    def deleted(index: Any, hashed: int) -> pl.LazyFrame:
+    def deleted(index: Any, hashed: int) -> pl.DataFrame:
         index.path.unlink(missing_ok=True)
         return near(index, hashed)
 

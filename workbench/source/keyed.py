@@ -2,8 +2,10 @@
 
 Segments are ordered by offset, so that each holds nearly every key and nothing can be left out.
 An index is a copy of the decoded columns of some segments that follow each other, in the order of
-the hash of one column: the records of a key lie together in it, in one small group of rows, and
-the hashes that groups begin with say in which.  What a look-up costs is the number of indexes, so
+the hash of one column: the records of a key lie together in it, in one small piece, and the hashes
+that pieces begin with say in which.  Pieces are Arrow's, one after another, and their places are at
+the end of the file: of one Parquet file with as many row groups, to read what it says of itself
+takes longer than to read a group.  What a look-up costs is the number of indexes, so
 the small ones of new segments are joined as they come to be many.  Indexes are files in the
 private folder; they are made as looking without them has cost as much as making them costs, and
 deleting them changes nothing but time.
@@ -14,11 +16,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 
@@ -30,10 +35,10 @@ from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
-FORMAT = 4
+FORMAT = 5
 
 #: How many records of an index are read to find those of one key.
-GROUP_ROWS = 8_192
+PIECE_ROWS = 2_048
 
 #: An index of so many records is not joined with others: it is sorted in memory.
 FULL_ROWS = 1_500_000
@@ -41,9 +46,10 @@ FULL_ROWS = 1_500_000
 #: Looking without an index has to cost so many times what the index costs before it is made.
 WORTH = 1.0
 
-#: Under this an index's file keeps its bounds; they are good for one version of Polars.
-_METADATA = "workbench"
 _HASH = "_hash"
+
+#: An index's file ends with what it says of itself, as JSON, and the length of that.
+_LENGTH = 8
 
 #: Segments are ordered well enough to be looked up by these.
 _PLACES = ("topic", "partition", "offset", "timestamp")
@@ -51,21 +57,27 @@ _PLACES = ("topic", "partition", "offset", "timestamp")
 
 @dataclass(frozen=True)
 class _Index:
-    """A copy of segments; `bounds` is the hash that each group of rows begins with."""
+    """A copy of segments in pieces.
+
+    `bounds` is the hash that each piece begins with, good for one version of Polars; `places` is
+    where in the file it does, and where the last one ends.
+    """
 
     path: Path
     bounds: list[int]
+    places: list[int]
     segments: list[str]
     rows: int
-    schema: pl.Schema
 
-    def near(self, hashed: int) -> pl.LazyFrame:
-        """The groups of rows in which records of that hash are, if there are any."""
+    def near(self, hashed: int) -> pl.DataFrame:
+        """The pieces in which records of that hash are, if there are any."""
         first = max(0, bisect_left(self.bounds, hashed) - 1)
-        last = bisect_right(self.bounds, hashed)
-        # With its schema known a file is opened once, when it is read.
-        rows = pl.scan_parquet(self.path, glob=False, schema=self.schema)
-        return rows.slice(first * GROUP_ROWS, (last - first) * GROUP_ROWS)
+        last = max(first + 1, bisect_right(self.bounds, hashed))
+        start, *ends = self.places[first : last + 1]
+        with self.path.open("rb") as file:
+            file.seek(start)
+            pieces = [file.read(end - begin) for begin, end in pairwise([start, *ends])]
+        return pl.concat(pl.read_ipc(io.BytesIO(piece)) for piece in pieces)
 
 
 #: A segment that could have an index, or one with others; and the index that it has.
@@ -122,14 +134,14 @@ class Keyed:
             if isinstance(part, Chunk):
                 frames.append(source.decode(part, marks=True).filter(wanted))
                 continue
-            # One by one these are found sooner than as one frame with a filter.
-            near = [
-                index.near(hashed).filter(
-                    wanted, pl.col("offset").is_between(first, end, closed="left")
-                )
-                for index, first, end in part.parts
-            ]
-            ordered = pl.concat(pl.collect_all(near)).sort("offset")
+            near = []
+            for index, first, end in part.parts:
+                # Of so few rows columns are compared sooner than an expression is planned.
+                rows = index.near(hashed)
+                offset = rows["offset"]
+                same = rows[self._column].eq_missing(value)
+                near.append(rows.filter(same & (offset >= first) & (offset < end)))
+            ordered = pl.concat(near).sort("offset")
             frames.append(source.decode(replace(part.chunk, typed=ordered.lazy()), marks=True))
         began = time.perf_counter()
         found = pl.concat(frames, how="diagonal").collect().select(schema.names())
@@ -186,22 +198,30 @@ class Keyed:
 
     def _shelf(self, chunk: Chunk) -> str:
         """What the names of indexes begin with: those of one partition, column and schema."""
-        place = Path(chunk.typed_path or "").parent
-        known = (FORMAT, pl.__version__, self._column, str(place), chunk.topic, chunk.partition)
-        return hashlib.sha256(repr((*known, chunk.typed_schema)).encode()).hexdigest()
+        place = (chunk.typed_path or "").rpartition(os.sep)[0]
+        return _digest(
+            FORMAT,
+            pl.__version__,
+            self._column,
+            place,
+            chunk.topic,
+            chunk.partition,
+            chunk.typed_schema,
+        )
 
     def _indexes(self, folder: Path, shelf: str) -> dict[str, _Index]:
         """By segment the index that has it: the largest that is whole; that is looked at once."""
         found = []
-        for path in folder.glob(f"{shelf}-*.parquet"):
+        for path in folder.glob(f"{shelf}-*.keys"):
             with suppress(OSError):
                 if path not in self._checked:
-                    if path.stem != f"{shelf}-{hashlib.sha256(path.read_bytes()).hexdigest()}":
+                    content = path.read_bytes()
+                    if path.stem != f"{shelf}-{hashlib.sha256(content).hexdigest()}":
                         path.unlink()
                         continue
-                    told = json.loads(pl.read_parquet_metadata(path)[_METADATA])
-                    schema = pl.Schema(pl.read_parquet_schema(path))
-                    self._checked[path] = _Index(path, **told, schema=schema)
+                    length = int.from_bytes(content[-_LENGTH:], "big")
+                    told = json.loads(content[-_LENGTH - length : -_LENGTH])
+                    self._checked[path] = _Index(path, **told)
                 path.touch()  # was used just now
                 found.append(self._checked[path])
         found.sort(key=lambda index: index.rows)
@@ -219,21 +239,20 @@ class Keyed:
         whole = pl.concat(pl.read_parquet(c.typed_path or "", glob=False) for c, _ in batch)
         hashed = whole.with_columns(whole[self._column].hash().alias(_HASH)).sort(_HASH)
         names = {_name(chunk) for chunk, _ in batch}
+        buffer, places = io.BytesIO(), [0]
+        rows = hashed.drop(_HASH)
+        for piece in rows.iter_slices(PIECE_ROWS) if rows.height else [rows]:
+            piece.write_ipc(buffer, compression="zstd")
+            places.append(buffer.tell())
         told = {
-            "bounds": hashed[_HASH].gather_every(GROUP_ROWS).to_list(),
+            "bounds": hashed[_HASH].gather_every(PIECE_ROWS).to_list(),
+            "places": places,
             "segments": sorted(names),
-            "rows": hashed.height,
+            "rows": rows.height,
         }
-        buffer = io.BytesIO()
-        hashed.drop(_HASH).write_parquet(
-            buffer,
-            compression="zstd",
-            statistics=False,
-            row_group_size=GROUP_ROWS,
-            metadata={_METADATA: json.dumps(told)},
-        )
-        content = buffer.getvalue()
-        name = f"{self._shelf(batch[0][0])}-{hashlib.sha256(content).hexdigest()}.parquet"
+        text = json.dumps(told).encode()
+        content = buffer.getvalue() + text + len(text).to_bytes(_LENGTH, "big")
+        name = f"{self._shelf(batch[0][0])}-{hashlib.sha256(content).hexdigest()}.keys"
         if write_private(folder / name, content):
             for small in [index for _, index in batch if index is not None]:
                 if names.issuperset(small.segments):
@@ -274,4 +293,9 @@ def _follows(chunk: Chunk, other: Chunk) -> bool:
 
 def _name(chunk: Chunk) -> str:
     """The segment's path is its own: it is never used again for other records."""
-    return Path(chunk.typed_path or "").name
+    return (chunk.typed_path or "").rpartition(os.sep)[2]
+
+
+@lru_cache(maxsize=1024)
+def _digest(*known: object) -> str:
+    return hashlib.sha256(repr(known).encode()).hexdigest()

@@ -76,9 +76,11 @@ def _trim(newest: Path) -> None:
     if root is None:
         return
     found = []
-    for path in root.rglob("*.parquet"):
+    for path in root.rglob("*"):
         with suppress(OSError):  # another process trims too
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                continue
             found.append((path == newest, status.st_mtime_ns, status.st_size, path))
     for _, _, size, path in sorted(found, reverse=True):
         room -= size

@@ -147,8 +147,8 @@ class Aggregation:
         """The aggregates after each event, a row per event; null after a tombstone.
 
         The events of a key follow each other, in order.  Each row joins all before it, back to
-        the last tombstone or the key's first event, by doubling: after k rounds it holds 2^k
-        events.
+        the last tombstone or the key's first event: those that add up as running sums, others by
+        doubling, after k rounds of which a row holds 2^k events.
         """
         begins = pl.any_horizontal(
             pl.struct(self.by).ne_missing(pl.struct(self.by).shift()), pl.int_range(pl.len()) == 0
@@ -159,6 +159,17 @@ class Aggregation:
         )
         lives = events.select("_row", "_life")
         rows = self._part(events.filter("_counts"), ["_row"])
+        if self._additive:
+            names = [name for name in rows.columns if name != "_row"]
+            rows = rows.join(lives, on="_row").sort("_row")
+            rows = rows.select("_row", pl.col(names).cum_sum().over("_life"))
+        else:
+            rows = self._doubled(rows, lives)
+        after = rows.select("_row", *self._values(rows))
+        return lives.select("_row").join(after, on="_row", how="left").sort("_row").drop("_row")
+
+    def _doubled(self, rows: pl.DataFrame, lives: pl.DataFrame) -> pl.DataFrame:
+        """Each row joined with all before it in its life."""
         longest = lives["_life"].value_counts()["count"].max() or 0
         reach = 1
         while reach < longest:  # type: ignore[operator]
@@ -170,8 +181,7 @@ class Aggregation:
             )
             rows = self._join(pl.concat([rows, moved]), ["_row"])
             reach *= 2
-        after = rows.select("_row", *self._values(rows))
-        return lives.select("_row").join(after, on="_row", how="left").sort("_row").drop("_row")
+        return rows
 
     def _values(self, rows: pl.DataFrame) -> list[pl.Series]:
         """The finished aggregates of merged rows."""

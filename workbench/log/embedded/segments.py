@@ -91,7 +91,7 @@ def raw(root: Path, topic: str, partition: int, segment: Segment) -> pl.LazyFram
             f"offsets {segment.base_off} to {segment.last_off} cannot be read",
             hint="`workbench verify` lists everything that is damaged",
         )
-    return pl.scan_parquet(path, glob=False)
+    return _scan(path)
 
 
 class Companion(NamedTuple):
@@ -109,15 +109,16 @@ def typed(root: Path, segment: Segment) -> Companion | None:
     path = root / segment.typed_path
     if not matches(path, segment.typed_bytes or 0, segment.typed_sha256 or ""):
         return None
-    # With its schema known a file is opened once, when it is read.
-    frame = pl.scan_parquet(path, glob=False, schema=_schema(path))
-    return Companion(frame, segment.typed_schema, path)
+    return Companion(_scan(path), segment.typed_schema, path)
 
 
 @lru_cache(maxsize=4096)
-def _schema(path: Path) -> pl.Schema:
-    """The columns of a companion, whose path is never used again for another."""
-    return pl.Schema(pl.read_parquet_schema(path))
+def _scan(path: Path) -> pl.LazyFrame:
+    """A verified file, whose path is never used again for another.
+
+    With its schema known it is opened once, when it is read.
+    """
+    return pl.scan_parquet(path, glob=False, schema=pl.read_parquet_schema(path))
 
 
 def each_verified(check: Callable[[Segment], T], found: Sequence[Segment]) -> Iterator[T]:
