@@ -112,6 +112,14 @@ def test_unions_widen_numbers_and_name_other_branches(times: int) -> None:
 
 
 @pytest.mark.parametrize("times", TIMES)
+def test_a_float_that_is_no_number_on_purpose_is_read_without_a_warning(times: int) -> None:
+    # NumPy warns where a signalling NaN becomes a double.
+    frame = read("float", [b"\x01\x00\xa0\x7f"] * times)
+    assert frame["value"].is_nan().all()
+    assert frame["!"].null_count() == times
+
+
+@pytest.mark.parametrize("times", TIMES)
 def test_blocks_of_arrays_come_in_every_form(times: int) -> None:
     schema = {"type": "array", "items": "int"}
     # One block; two; one with its size in bytes; none.

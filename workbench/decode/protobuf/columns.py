@@ -141,7 +141,7 @@ def _value(node: Node, value: pl.Expr) -> pl.Expr:
 
 def _filled(node: Node, value: pl.Expr) -> pl.Expr:
     made = _single(node, value)
-    if node.presence or node.kind in ("list", "map"):
+    if node.presence or node.kind not in ("scalar", "enum"):
         return made
     return made.fill_null(_default(node))
 

@@ -115,10 +115,10 @@ class _Tree:
     def field(self, field: FieldDescriptor, within: tuple[str, ...]) -> Node:
         given: Any = field
         if _is_map(given):
-            entry = given.message_type
-            parts = tuple(
-                self._single(entry.fields_by_name[name], within) for name in ("key", "value")
-            )
+            entry = given.message_type.fields_by_name
+            if not {"key", "value"} <= {*entry}:
+                raise SchemaError(f"the map {given.full_name} has no key or no value")
+            parts = tuple(self._single(entry[name], within) for name in ("key", "value"))
             pair = pl.Struct({part.name: part.dtype for part in parts})
             return Node("map", pl.List(pair), given.name, parts, False, number=given.number)
         if given.is_repeated:

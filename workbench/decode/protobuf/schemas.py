@@ -143,6 +143,8 @@ def _ordered(given: FileDescriptorSet) -> FileDescriptorSet:
     met: set[str] = set()
     while wanted:
         name, complete = wanted.pop()
+        if not isinstance(name, str):  # what is not UTF-8 comes as its bytes
+            raise SchemaError(f"a descriptor set names the file {name!r}, which is not UTF-8")
         if complete and name not in done:
             done.add(name)
             made.file.append(known[name])

@@ -35,8 +35,7 @@ def _widest(node: Node) -> int:
 
 def _weight(body: bytes, at: int, end: int, node: Node, limit: int) -> int:
     """What a message takes; what cannot be walked through is left to the parser to refuse."""
-    parts = {part.number: part for part in node.parts}
-    weight = _CELL * node.leaves
+    parts, weight = _facts(node)
     while at < end and weight <= limit:
         tag, at = _varint(body, at, end)
         kind = tag & 7
@@ -49,7 +48,7 @@ def _weight(body: bytes, at: int, end: int, node: Node, limit: int) -> int:
             part = parts.get(tag >> 3)
             inner = part.parts[0] if part is not None and part.kind == "list" else part
             if part is not None and part.kind == "map":
-                weight += _CELL * part.leaves
+                weight += _facts(part)[1]
             if inner is None or size > end - at:
                 pass
             elif inner.kind == "message":
@@ -62,6 +61,12 @@ def _weight(body: bytes, at: int, end: int, node: Node, limit: int) -> int:
         elif kind not in (3, 4):
             break
     return weight
+
+
+@lru_cache(maxsize=4_096)
+def _facts(node: Node) -> tuple[dict[int, Node], int]:
+    """A message's fields by number, and what its columns take for one value."""
+    return {part.number: part for part in node.parts}, _CELL * node.leaves
 
 
 def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
