@@ -38,6 +38,7 @@ def test_the_start_command_opens_the_tour(tmp_path: Path) -> None:
             try:
                 with urllib.request.urlopen(base, timeout=30) as answer:
                     assert answer.url.endswith(TOUR)
+                    assert '"news": {"disabled": true}' in answer.read().decode()
                     break
             except OSError:
                 assert time.monotonic() < deadline

@@ -153,6 +153,7 @@ def test_lab_from_a_wheel_works_on_a_copy(
     assert words[1:] == [
         "-m",
         "jupyterlab",
+        *module.QUIET,
         f"--ServerApp.root_dir={copies}",
         "--LabApp.default_url=/lab/tree/00-tour.ipynb",
         "--no-browser",
@@ -162,7 +163,7 @@ def test_lab_from_a_wheel_works_on_a_copy(
     assert (copies / "guides" / "task.md").read_text() == "how to"
     assert (copies / "01-monitor.ipynb").read_text() == "changed by its owner"
     workshop = started(monkeypatch, command, "workshop")
-    assert workshop[3:] == [
+    assert workshop[5:] == [
         f"--ServerApp.root_dir={copies}",
         "--LabApp.default_url=/lab/tree/10-why-a-log.ipynb",
     ]
@@ -175,12 +176,12 @@ def test_lab_on_something_of_ones_own(
     own.parent.mkdir()
     own.touch()
     words = started(monkeypatch, command, str(own), "--no-browser")
-    assert words[3:] == [
+    assert words[5:] == [
         f"--ServerApp.root_dir={own.parent}",
         "--LabApp.default_url=/lab/tree/own.ipynb",
         "--no-browser",
     ]
-    assert started(monkeypatch, command, "mine")[3:] == [f"--ServerApp.root_dir={own.parent}"]
+    assert started(monkeypatch, command, "mine")[5:] == [f"--ServerApp.root_dir={own.parent}"]
     assert command("lab", "nowhere.ipynb").code == 1
     assert not (tmp_path / "workbench-notebooks").exists()
 
@@ -210,6 +211,8 @@ def test_lab_opens_the_tour_and_ends_when_told(tmp_path: Path) -> None:
         )
         base, token = re.split(r"/lab/tree/.*token=", url)
         assert name_of(f"{base}/api/contents/{module.TOUR}?content=0&token={token}") == module.TOUR
+        with urllib.request.urlopen(f"{base}/lab?token={token}", timeout=30) as answer:
+            assert '"news": {"disabled": true}' in answer.read().decode()
         running.send_signal(signal.SIGTERM)
         running.stderr.read()
         assert running.wait(timeout=60) == 0

@@ -33,6 +33,13 @@ TRACKS = {"tour": TOUR, "workshop": "10-why-a-log.ipynb"}
 ELSEWHERE = (Path(TOUR).stem, *DEMO)
 
 
+#: No question about news before the first lesson, and nothing asked of the network.
+QUIET = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
+
+
 @word(
     "workbench demo",
     "workbench demo --out /tmp/reports",
@@ -128,7 +135,7 @@ def lab(
     else:
         place = Path(named).resolve(strict=True)
     root, target = (place, "") if place.is_dir() else (place.parent, place.name)
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
+    command = [sys.executable, "-m", "jupyterlab", *QUIET, f"--ServerApp.root_dir={root}"]
     if target:
         command.append(f"--LabApp.default_url=/lab/tree/{target}")
     # The kernel of this environment goes before one of the same name in the home folder.

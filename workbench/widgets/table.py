@@ -120,7 +120,7 @@ class TableView(View):
             "descending": self._look.descending,
             "as_of": text(state.as_of),
             "position": text(state.position.describe()),
-            "counts": str(state.counts),
+            "counts": text(state.made_from),
         }
 
     def _tell_why(self, row: int) -> None:
