@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
+
+import pytest
+
+from workbench.compiled import told
 
 INNER = """
 NAMES = ("step",)
@@ -70,3 +76,24 @@ def test_threads_make_loops_once(tmp_path: Path) -> None:
     (tmp_path / "inner.py").write_text(INNER.format(more=1))
     (tmp_path / "outer.py").write_text(OUTER)
     assert _run(THREADS, tmp_path) == 1
+
+
+def test_what_compiles_for_long_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("workbench.compiled.SILENT_SECONDS", 0.01)
+    what = f"read {uuid.uuid4()}"
+    with pytest.raises(KeyError), told(what):  # what failed has not run
+        raise KeyError
+    for _ in range(3):
+        with told(what):
+            time.sleep(0.3)
+    said = capsys.readouterr().err
+    assert said.count(what) == 1
+    assert "once on this machine" in said
+
+
+def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with told(f"read {uuid.uuid4()}"):
+        pass
+    assert capsys.readouterr().err == ""

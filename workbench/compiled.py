@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +16,15 @@ _HOW: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 INSTALLED = util.find_spec("numba") is not None
 
+#: How long loops may take to be made without a word, in seconds.
+SILENT_SECONDS = 2.0
+
 _made: dict[str, Any] = {}
+#: Loops that have run, and those of which somebody was told.
+_run: set[str] = set()
+_told: set[str] = set()
 _making = threading.RLock()
+_telling = threading.Lock()
 
 
 def ready(kernels: ModuleType) -> bool:
@@ -36,6 +45,38 @@ def compiled(kernels: ModuleType) -> Any:
         if kernels.__name__ not in _made:
             _made[kernels.__name__] = _make(kernels)
         return _made[kernels.__name__]
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Around a call of loops: where the first one takes long, a line on standard error says why.
+
+    The first on a machine compiles them, which takes some ten seconds.  Thread-safe; it is said
+    once.
+    """
+    if what in _run:
+        yield
+        return
+    timer = threading.Timer(SILENT_SECONDS, _tell, [what])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    _run.add(what)
+
+
+def _tell(what: str) -> None:
+    with _telling:
+        if what not in _told:
+            _told.add(what)
+            print(
+                f"workbench: compiling the loops that {what}, once on this machine; it takes some "
+                "seconds",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _make(kernels: ModuleType) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.compiled import INSTALLED, compiled
+from workbench.compiled import INSTALLED, compiled, told
 from workbench.log.kafka import kernels
 
 Array = Any
@@ -19,7 +19,8 @@ FEW = 500
 def run(name: str, records: int, given: Iterable[Any], out: Iterable[Array]) -> int:
     """Run one of the kernels; it writes into the arrays of `out`."""
     if INSTALLED and records >= FEW:
-        result: int = getattr(compiled(kernels), name)(*given, *out)
+        with told(f"{name.partition('_')[0]} Kafka's records"):
+            result: int = getattr(compiled(kernels), name)(*given, *out)
         return result
     # Plain Python is several times faster on lists than on arrays, and on memory than on either.
     arrays = list(out)
