@@ -12,7 +12,7 @@ import pytest
 
 import workbench as wb
 from tests.formats.support import Served, framed
-from workbench.errors import SchemaError
+from workbench.errors import SchemaError, UnknownFields
 
 
 def change(op: str, before: Any, after: Any, lsn: int = 0) -> dict[str, Any]:
@@ -60,6 +60,83 @@ def test_changes_are_a_table(log: wb.Log, enclosed: bool) -> None:
     assert names.at({0: 2}).frame["name"].to_list() == ["Ada", "Bob"]
     # The deletion alone ends the row; the tombstone that follows it changes nothing.
     assert names.at({0: 4}).frame["name"].to_list() == ["Ada L."]
+
+
+#: As the PostgreSQL connector writes it: most of what there could be is null.
+SOURCE = {
+    "version": "3.0.0.Final",
+    "connector": "postgresql",
+    "name": "fulfillment",
+    "ts_ms": 1_730_000_000_000,
+    "snapshot": "false",
+    "db": "postgres",
+    "sequence": '["24023119","24023128"]',
+    "schema": "public",
+    "table": "people",
+    "txId": 555,
+    "lsn": 24_023_128,
+    "xmin": None,
+}
+
+
+def whole(op: str, before: Any, after: Any, transaction: Any = None, **more: Any) -> bytes:
+    """An envelope with all that a connector puts into one."""
+    event = {"before": before, "after": after, "source": SOURCE, "transaction": transaction}
+    return json.dumps({**event, "op": op, "ts_ms": 1, "ts_us": 1, "ts_ns": 1, **more}).encode()
+
+
+def test_envelopes_as_a_connector_writes_them(log: wb.Log) -> None:
+    order = {"id": "571:53195829", "total_order": 1, "data_collection_order": 1}
+    key = {"schema": {"type": "struct", "optional": False}, "payload": {"id": 1}}
+    message = {"prefix": "foo", "content": "aGk="}
+    rows = [
+        (key, whole("r", None, ADA)),
+        (key, whole("u", None, ADA_2, order)),
+        ({"prefix": "foo"}, whole("m", None, None, message=message)),
+        (None, whole("t", None, None)),
+        ({"id": 2}, whole("c", None, BOB)),
+    ]
+    keyed = [(None if k is None else json.dumps(k, separators=(",", ":")), v) for k, v in rows]
+    log.create("people")
+    log.append(
+        "people",
+        [{"key": None if k is None else k.encode(), "value": value} for k, value in keyed],
+        encode="bytes",
+    )
+    stream = log.stream("people", decode="debezium")
+    # A field that is always null tells nothing, and is not warned of.
+    frame = stream.all().frame()
+    assert frame["key"].to_list() == ['{"id":1}', '{"id":1}', '{"prefix":"foo"}', None, '{"id":2}']
+    assert frame["transaction"].to_list() == [None, order, None, None, None]
+    assert frame["message"].to_list()[2] == message
+    assert frame["op"].to_list() == ["r", "u", "m", "t", "c"]
+    # A message and a truncation are of no row.
+    latest = stream.table(by="key").now().frame
+    assert latest.select("key", "name").rows() == [('{"id":1}', "Ada L."), ('{"id":2}', "Bob")]
+    assert stream.table(by="id", n=pl.len()).now().frame.rows() == [(1, 2), (2, 1)]
+    # What is there and not known is told, its numbers as they were written.
+    more = whole("c", None, BOB, new={"a": 12345678901234567890, "b": None})
+    log.append("people", [{"key": b'{"id":2}', "value": more}], encode="bytes")
+    with pytest.warns(UnknownFields, match=r"new \(1\)"):
+        stream.all().frame()
+    rest = stream.all().frame(rest=True)["_rest"]
+    assert rest.to_list()[-1] == '{"new":{"a":12345678901234567890}}'
+
+
+def test_changes_of_mongodb_have_their_documents_as_text(log: wb.Log) -> None:
+    document = '{"_id": {"$numberLong": "1004"},"first_name": "Anne"}'
+    update = {"removedFields": None, "updatedFields": '{"first_name": "Anne"}'}
+    filled(
+        log,
+        [
+            ('{"id":"1004"}', whole("c", None, document)),
+            ('{"id":"1005"}', whole("u", None, document, updateDescription=update)),
+            ('{"id":"1005"}', whole("d", None, None)),
+        ],
+    )
+    stream = log.stream("people", decode="debezium")
+    assert stream.all().frame()["after"].to_list() == [document, document, None]
+    assert stream.table(by="key").now().frame["after"].to_list() == [document]
 
 
 def test_changes_in_avro(tmp_path: Path, registry: Served) -> None:

@@ -3,12 +3,17 @@
 An envelope says what happened to one row: `op` (c created, u updated, d deleted, r read by a
 snapshot, t truncated, m message), the row `before` and `after`, and the position in the `source`.
 The columns of the row stand beside these: as they are after, and of a deletion as they were.
-A deletion is a tombstone, so that `table(by="key")` is the source's table.
+A deletion is a tombstone, so that `table(by="key")` is the source's table; messages and truncations
+are of no row, and as tombstones change none.  Of MongoDB, `before` and `after` are JSON text.
+
+Of Debezium 3, "Event flattening" and "Data change events" of each connector.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -19,6 +24,12 @@ from workbench.errors import SchemaError
 from workbench.schema import Schema
 
 _OPS = ("c", "u", "d", "r", "t", "m")
+#: After these a row is not there, or there is none.
+WITHOUT_ROW = ("d", "t", "m")
+#: What most envelopes have as null, which tells no type.
+_TRANSACTION = pl.Struct(
+    {"id": pl.String, "total_order": pl.Int64, "data_collection_order": pl.Int64}
+)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -51,7 +62,8 @@ def flattened(envelopes: Schema | None) -> Schema:
     Raises SchemaError for what are no envelopes.
     """
     known = dict(envelopes or {})
-    rows = [t for name in ("before", "after") if isinstance(t := known.get(name), pl.Struct)]
+    found = [known[name] for name in ("before", "after") if name in known]
+    rows = [one for one in found if isinstance(one, pl.Struct) or one == pl.String]
     if known.get("op") != pl.String or not rows:
         raise SchemaError(
             "these are no Debezium envelopes, which have op, before and after",
@@ -59,18 +71,22 @@ def flattened(envelopes: Schema | None) -> Schema:
         )
     row = merge(rows[-1], rows[0])
     whole = {**known, "before": row, "after": row}
-    return Schema.of_columns(
-        {**whole, **{_free(n, whole): dtype for n, dtype in struct_fields(row).items()}}
-    )
+    whole.setdefault("transaction", _TRANSACTION)
+    return Schema.of_columns({**whole, **{_free(n, whole): t for n, t in _row_of(row).items()}})
 
 
 def envelope(schema: Schema) -> Schema:
     """The envelope's fields, of what `flattened` gave.  Raises SchemaError for another schema."""
     row = schema.get("after")
-    if not isinstance(row, pl.Struct):
+    if row is None:
         raise SchemaError("a changelog has a Struct `after` with the columns of its rows")
-    names = list(schema)[: len(schema) - len(row.fields)]
+    names = list(schema)[: len(schema) - len(_row_of(row))]
     return Schema.of_columns({name: schema[name] for name in names})
+
+
+def _row_of(row: pl.DataType) -> dict[str, pl.DataType]:
+    """The columns of a row; those of one that is JSON text are not known."""
+    return struct_fields(row) if isinstance(row, pl.Struct) else {}
 
 
 def _free(name: str, known: Mapping[str, pl.DataType]) -> str:
@@ -85,7 +101,7 @@ def decode(values: pl.Series, schema: Schema, decode_envelope: Decoder) -> Decod
     row = pl.when(pl.col("op") == "d").then("before").otherwise("after")
     whole = fields.with_columns(
         row.struct.field(name).alias(schema.columns[_free(name, known)])
-        for name in struct_fields(schema["after"])
+        for name in _row_of(schema["after"])
     )
     wrong = values.is_not_null() & error.is_null() & ~fields["op"].is_in(_OPS).fill_null(False)
     if wrong.any():
@@ -93,4 +109,20 @@ def decode(values: pl.Series, schema: Schema, decode_envelope: Decoder) -> Decod
         said = pl.Series([text], dtype=pl.String).new_from_index(0, len(values))
         error = error.zip_with(~wrong, said)
         whole = whole.select(pl.when(~wrong).then(pl.all()))
-    return Decoded(whole.select(schema.columns.values()), error.alias("decode_error"), rest)
+    said = pl.Series("_rest", [_told(text) for text in rest], dtype=pl.String)
+    return Decoded(whole.select(schema.columns.values()), error.alias("decode_error"), said)
+
+
+def _told(rest: str | None) -> str | None:
+    """Without nulls: an envelope has a field for all that there could be."""
+    if rest is None or "null" not in rest:
+        return rest
+    found = _without_nulls(json.loads(rest, parse_int=msgspec.Raw, parse_float=msgspec.Raw))
+    return None if found is None else msgspec.json.encode(found).decode()
+
+
+def _without_nulls(found: Any) -> Any:
+    if not isinstance(found, dict):
+        return found
+    kept = {n: one for n, each in found.items() if (one := _without_nulls(each)) is not None}
+    return kept or None

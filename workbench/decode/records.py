@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from workbench.decode import cloudevents
+from workbench.decode import cloudevents, debezium
 from workbench.decode.codebook import Codebook
 from workbench.decode.formats import Format, decoder
 from workbench.decode.framed import framed_text
@@ -49,7 +49,7 @@ def decode_records(
     polars.DataFrame
         Row for row: partition (Int32), offset (Int64), timestamp (Datetime("ms", "UTC")), key
         (String or Binary), the fields, decode_error (String), _rest (String), _tombstone (Boolean:
-        the value is null, or a change event that deletes).
+        the value is null, or a change event after which there is no row).
 
     Notes
     -----
@@ -60,8 +60,9 @@ def decode_records(
         values = cloudevents.structured(values, raw["headers"])
     decoded = decoder(format, schema, codebook, topic)(values)
     if format.startswith("debezium"):
-        tombstone |= (decoded.fields["op"] == "d").fill_null(False)
-    keys, key_error = _decode_keys(raw["key"], key, codebook)
+        tombstone |= decoded.fields["op"].is_in(debezium.WITHOUT_ROW).fill_null(False)
+    plain = debezium.payloads(raw["key"]) if format.startswith("debezium") else raw["key"]
+    keys, key_error = _decode_keys(plain, key, codebook)
     error = decoded.error
     if key_error is not None:
         error = pl.select(
