@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.evidence import naive
 from workbench.evidence import verify
 from workbench.evidence.format import Tree, leaves, partition_bytes, slice_hash, statement
+from workbench.evidence.lines import Line, encode
 from workbench.records import Gap
 
 VECTORS = json.loads(naive.VECTORS.read_text(encoding="utf-8"))
@@ -118,3 +120,10 @@ def test_a_tree_grows_in_pieces(sizes: list[int]) -> None:
     for leaf in made:
         verify.grow(stack, leaf)
     assert verify.root_of(stack) == naive.tree(made)
+
+
+def test_lines_are_let_go_of_once_they_are_written() -> None:
+    line = Line("t", 0, "0", "1", "create", b"k", b"v", [], None, None, "00" * 32)
+    before = sys.getrefcount(line)
+    assert encode(iter([line, line])).count(b"\n") == 2
+    assert sys.getrefcount(line) == before

@@ -47,7 +47,8 @@ _withheld = msgspec.json.Decoder(Withheld)
 
 def encode(lines: Iterable[Line]) -> bytes:
     """The lines as they are written: no spaces, fields in order."""
-    return _encoder.encode_lines(lines)
+    # A list: of what comes from an iterator msgspec 0.22 never lets go.
+    return _encoder.encode_lines(list(lines))
 
 
 def withhold(line: bytes) -> bytes:
