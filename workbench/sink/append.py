@@ -40,11 +40,12 @@ def append(
     Returns what was written and the producer for the next call.  Raises AppendRejected naming how
     many of the rows are durable when a later one cannot be written.
     """
-    partitions = backend.topic(topic).partitions
+    info = backend.topic(topic)
     written = 0
     start: dict[tuple[str, int], int] = {}
     end: dict[tuple[str, int], int] = {}
-    batches = records(rows, partitions, **how)
+    schema = info.schema if info.declared else None
+    batches = records(rows, info.partitions, schema=schema, **how)
     while True:
         try:
             batch = next(batches, None)

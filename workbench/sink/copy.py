@@ -59,7 +59,10 @@ def _make_topics(source: SliceSource, target: LogBackend) -> None:
     for name in source.address.topics:
         info = source.backend.topic(name)
         if name not in there:
-            target.create_topic(TopicSpec(name, partitions=info.partitions, schema=info.schema))
+            spec = TopicSpec(
+                name, partitions=info.partitions, schema=info.schema, declared=info.declared
+            )
+            target.create_topic(spec)
         elif there[name].partitions < info.partitions:
             raise AppendRejected(
                 f"topic {name!r} has {info.partitions} partitions, in {target.hint} "
