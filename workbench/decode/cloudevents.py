@@ -14,6 +14,8 @@ import msgspec
 import polars as pl
 
 from workbench.decode.infer import infer_schema
+from workbench.decode.json import decode_json
+from workbench.decode.protocol import Decoded
 from workbench.schema import Schema
 
 #: The attributes that have a column, in order; all others are extensions.
@@ -21,6 +23,8 @@ _REQUIRED = ("specversion", "id", "source", "type")
 _TIME = pl.Datetime("us", "UTC")
 #: More digits of a second than a microsecond has.
 _FINER = re.compile(r"(\.[0-9]{6})([0-9]+)")
+
+_BATCH = "a batch of CloudEvents, which Kafka's binding does not have: each record is one event"
 
 _encode = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -34,6 +38,16 @@ def infer(events: pl.Series) -> Schema | None:
         return None
     fields = {name: pl.String() for name in _REQUIRED}
     return Schema({**fields, **dict(inferred), **({"time": _TIME} if "time" in inferred else {})})
+
+
+def decode(events: pl.Series, schema: Schema) -> Decoded:
+    """Decode structured events.  A batch of them is refused: a record is one event here."""
+    fields, error, rest = decode_json(events, schema)
+    batch = error.is_not_null() & events.bin.starts_with(b"[").fill_null(False)
+    if batch.any():
+        said = pl.Series([_BATCH], dtype=pl.String).new_from_index(0, len(events))
+        error = error.zip_with(~batch, said).alias(error.name)
+    return Decoded(fields, error, rest)
 
 
 def structured(values: pl.Series, headers: pl.Series) -> pl.Series:

@@ -96,8 +96,10 @@ def decoder(
         inside = decoder(whole[1], debezium.envelope(schema), codebook, topic)
         return partial(debezium.decode, schema=schema, decode_envelope=inside)
     match outer:
-        case "json" | "cloudevents":
+        case "json":
             return partial(decode_json, schema=schema)
+        case "cloudevents":
+            return partial(cloudevents.decode, schema=schema)
         case "avro" | "protobuf":
             return partial(decode_framed, schema=schema, codebook=codebook)
         case "avro-raw" | "protobuf-raw":
