@@ -260,3 +260,31 @@ def test_any_function_decodes(log: wb.Log, function: Any) -> None:
     # An address names the function, and does not hold it.
     with pytest.raises(SchemaError, match=function.__name__):
         wb.open_slice(numbers.address, log).frame()
+
+
+def test_the_topic_of_schema_changes_is_no_changelog_and_reads_as_json(log: wb.Log) -> None:
+    change = {
+        "source": {"connector": "mysql", "server": "shop"},
+        "databaseName": "shop",
+        "ddl": "ALTER TABLE orders ADD note VARCHAR(20)",
+        "tableChanges": [{"type": "ALTER", "id": '"shop"."orders"'}],
+    }
+    log.create("shop")
+    log.append("shop", [change], key=lambda row: row["databaseName"])
+    assert log.stream("shop").all().frame()["ddl"].to_list() == [change["ddl"]]
+    with pytest.raises(SchemaError, match="no Debezium envelopes"):
+        _ = log.stream("shop", decode="debezium").schema
+
+
+def test_a_batch_of_cloudevents_is_refused_with_a_sentence(log: wb.Log) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "made", "subject": "o-1"}
+    log.create("events")
+    batch = {"content-type": b"application/cloudevents-batch+json; charset=UTF-8"}
+    structured = {"content-type": b"application/cloudevents+json"}
+    for headers, body in ((structured, event), (batch, [event, event])):
+        listed = [{"name": name, "value": value} for name, value in headers.items()]
+        row = {"value": json.dumps(body).encode(), "headers": listed}
+        log.append("events", [row], encode="bytes")
+    frame = log.stream("events", decode="cloudevents").all().frame()
+    assert frame["subject"].to_list() == ["o-1", None]
+    assert "a batch of CloudEvents" in frame["decode_error"][1]

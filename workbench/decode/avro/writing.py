@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
 
 from workbench.decode.framing import frame_of
 from workbench.decode.registry import Registered
-from workbench.errors import AppendRejected, SchemaError
-
-Rows = pl.DataFrame | Iterable[Mapping[str, Any] | None]
+from workbench.decode.row_loop import Rows, each_row
+from workbench.errors import SchemaError
 
 
 def avro_encoder(schema: Registered) -> Callable[[Rows], pl.Series]:
@@ -36,23 +35,10 @@ def avro_encoder(schema: Registered) -> Callable[[Rows], pl.Series]:
     parsed = fastavro.parse_schema(json.loads(schema.text), named_schemas=known)
     head = frame_of(schema.id)
 
-    def encode(rows: Rows) -> pl.Series:
-        given = rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
-        values: list[bytes | None] = []
-        for number, row in enumerate(given):
-            if row is None:
-                values.append(None)
-                continue
-            buffer = io.BytesIO(head)
-            buffer.seek(len(head))
-            try:
-                fastavro.schemaless_writer(buffer, parsed, row, strict_allow_default=True)
-            except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
-                raise AppendRejected(
-                    f"row {number} is not of the schema {schema.id}: {error}",
-                    hint="every field is given, of its type, and no other",
-                ) from error
-            values.append(buffer.getvalue())
-        return pl.Series("value", values, dtype=pl.Binary)
+    def write(row: Mapping[str, Any]) -> bytes:
+        buffer = io.BytesIO(head)
+        buffer.seek(len(head))
+        fastavro.schemaless_writer(buffer, parsed, row, strict_allow_default=True)
+        return buffer.getvalue()
 
-    return encode
+    return each_row(write, schema.id, "every field is given, of its type, and no other")

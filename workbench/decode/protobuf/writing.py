@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -13,9 +13,9 @@ from workbench.decode.framing import frame_of
 from workbench.decode.protobuf import ProtobufMessages
 from workbench.decode.protobuf.nodes import Node
 from workbench.decode.registry import Registered
-from workbench.errors import AppendRejected, SchemaError
+from workbench.decode.row_loop import Rows, each_row
+from workbench.errors import SchemaError
 
-Rows = pl.DataFrame | Iterable[Mapping[str, Any] | None]
 Fill = Callable[[Any, Any], None]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,32 +36,13 @@ def protobuf_encoder(schema: Registered, message: str | None = None) -> Callable
     made, fill = GetMessageClass(reader.node.message), _message(reader.node)
     head = frame_of(schema.id) + _indexes(reader.node.message)
 
-    def encode(rows: Rows) -> pl.Series:
-        given = rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
-        values: list[bytes | None] = []
-        for number, row in enumerate(given):
-            if row is None:
-                values.append(None)
-                continue
-            one = made()
-            try:
-                fill(one, row)
-                values.append(head + one.SerializeToString())
-            except (
-                ValueError,
-                TypeError,
-                AttributeError,
-                OverflowError,
-                InvalidOperation,
-            ) as error:
-                raise AppendRejected(
-                    f"row {number} is not of the schema {schema.id}: {error}",
-                    hint=f"the fields of {reader.node.message.full_name} are "
-                    f"{', '.join(reader.fields)}",
-                ) from error
-        return pl.Series("value", values, dtype=pl.Binary)
+    def write(row: Mapping[str, Any]) -> bytes:
+        one = made()
+        fill(one, row)
+        return head + bytes(one.SerializeToString())
 
-    return encode
+    fields = ", ".join(reader.fields)
+    return each_row(write, schema.id, f"the fields of {reader.node.message.full_name} are {fields}")
 
 
 def _indexes(message: Any) -> bytes:
