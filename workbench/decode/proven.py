@@ -210,7 +210,8 @@ class _Reading:
         if node.kind == k.OTHER:
             return self._other(number)
         slot = self._how.table[number, k.NUMBER]
-        numbers = pl.Series(self._numbers[slot])
+        # A copy, since Polars keeps what it is given, and this is a row of all numbers.
+        numbers = pl.Series(self._numbers[slot].copy())
         match node.dtype:
             case pl.Float64():
                 typed = pl.coalesce(

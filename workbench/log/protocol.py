@@ -173,6 +173,18 @@ class LogBackend(Protocol):
         may be read before their turn, in bounded memory.
         """
 
+    def read_each(
+        self,
+        ranges: Sequence[tuple[str, int, int, int]],
+        use: Callable[[Chunk], pl.DataFrame],
+        isolation: Isolation = "read_committed",
+    ) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+        """Hand out the chunks of several ranges with what `use` makes of each, in any order.
+
+        For who wants all of it, and may have it from several threads: `use` is called where a chunk
+        has come, which may be at the same time as for others.  What fails raises at once.
+        """
+
     def uncached(self) -> Self:
         """The same log, read anew each time: what this user kept of it is no witness of it.
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 #: How many records a batch holds at most, where the caller does not say.
 BATCH_ROWS = 200_000
 
+#: Columns that mostly hold nothing, which takes room all the same.
+_SELDOM = ("decode_error", "_rest")
+
 
 @dataclass(frozen=True)
 class SliceSource:
@@ -111,12 +114,19 @@ class SliceSource:
         if self.max_read is not None and most > self.max_read and not self.address.filtered:
             raise self._too_large(f"up to {most:,} records", f"max_read is {self.max_read:,}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
-        frames: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
+
+        def use(chunk: Chunk) -> pl.DataFrame:
+            frame = self.decode(chunk, raw=raw, rest=True).collect(engine="in-memory")
+            empty = [name for name in _SELDOM if frame[name].null_count() == frame.height]
+            # Columns are cut alike, literals too: otherwise Polars copies the whole frame later.
+            return pl.DataFrame([one.rechunk() for one in frame.drop(empty).get_columns()])
+
+        frames: dict[tuple[int, int], pl.DataFrame] = {(-1, 0): pl.DataFrame(schema=schema)}
+        ranges = self._ranges()
+        places = {(topic, partition): n for n, (topic, partition, _, _) in enumerate(ranges)}
         held, size = 0, 0.0
         with progress(most, "offsets") as bar:
-            for chunk in self.chunks():
-                # One chunk stays one piece of each column: the frame needs no copy to line them up.
-                frame = self.decode(chunk, raw=raw, rest=True).collect(engine="in-memory")
+            for chunk, frame in self.backend.read_each(ranges, use, self.address.isolation):
                 held += frame.height
                 if self.max_read is not None and held > self.max_read:
                     amount = f"more than {self.max_read:,} records"
@@ -125,15 +135,15 @@ class SliceSource:
                 if self.max_read_bytes is not None and size > self.max_read_bytes:
                     limit = f"{self.max_read_bytes:,}"
                     raise self._too_large(f"more than {limit} bytes", f"max_read_bytes is {limit}")
-                frames.append(_fill(frame, schema))
+                frames[places[chunk.topic, chunk.partition], chunk.start] = frame
                 bar.update(chunk.end - chunk.start)
-        result = pl.concat(frames)
+        read = [frames[place] for place in sorted(frames)]
         if not rest:
-            warn_of_unknown_fields(result["_rest"])
-            result = result.drop("_rest")
-        if result["decode_error"].null_count() == result.height:
-            result = result.drop("decode_error")
-        return result
+            warn_of_unknown_fields(pl.concat(f["_rest"] for f in read if "_rest" in f.columns))
+            del schema["_rest"]
+        if not any(f.height and "decode_error" in f.columns for f in read):
+            del schema["decode_error"]
+        return pl.concat(_fill(frame, schema) for frame in read)
 
     def cut(self, *, start: Position | None = None, end: Position | None = None) -> SliceSource:
         """The same filters and decoding over other offsets."""
@@ -198,14 +208,17 @@ class SliceSource:
 
     def chunks(self) -> Iterator[Chunk]:
         """What the log hands out for the ranges, in order, after checking the topics' ids."""
+        yield from self.backend.read_all(self._ranges(), self.address.isolation)
+
+    def _ranges(self) -> list[tuple[str, int, int, int]]:
+        """What is to be read of which partition, after checking the topics' ids."""
         self.check_topics()
         starts = self.address.start
-        ranges = [
+        return [
             (topic, partition, starts[topic, partition], end)
             for (topic, partition), end in self.address.end.items()
             if starts[topic, partition] < end
         ]
-        yield from self.backend.read_all(ranges, self.address.isolation)
 
     def ledger(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
         """Read the slice once and account for every offset of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -276,6 +276,15 @@ class EmbeddedLog(Keeper):
         """Hand out several ranges, one after the other; see `LogBackend.read_all`."""
         for topic, partition, start, end in ranges:
             yield from self.read(topic, partition, start, end, isolation)
+
+    def read_each(
+        self,
+        ranges: Sequence[tuple[str, int, int, int]],
+        use: Callable[[Chunk], pl.DataFrame],
+        isolation: Isolation = "read_committed",
+    ) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+        """The same with what `use` makes of each; see `LogBackend.read_each`."""
+        return ((chunk, use(chunk)) for chunk in self.read_all(ranges, isolation))
 
     def uncached(self) -> Self:
         """The log itself: its records are read from its folder each time."""

@@ -30,16 +30,21 @@ class _Lane(Generic[_Piece]):
 
 
 def ahead(
-    reads: Sequence[Callable[[], Iterator[_Piece]]], size: Callable[[_Piece], int]
+    reads: Sequence[Callable[[], Iterator[_Piece]]],
+    size: Callable[[_Piece], int],
+    *,
+    in_turn: bool = True,
 ) -> Iterator[_Piece]:
     """The pieces of the first read, then of the second, …; later ones are begun meanwhile.
 
-    A read that fails raises when its turn comes.  `size` tells what a piece holds, in bytes.  For
-    one thread; the reads run on threads of their own, which end soon after the iterator is closed.
+    A read that fails raises when its turn comes.  With `in_turn=False` the pieces come as they are
+    read, those of one read in their order, and what fails raises at once.  `size` tells what a
+    piece holds, in bytes.  For one thread; the reads run on threads of their own, which end soon
+    after the iterator is closed.
     """
     work = _Work(reads, size)
     try:
-        yield from work.pieces()
+        yield from work.pieces() if in_turn else work.anyhow()
     finally:
         work.stop()
 
@@ -68,6 +73,20 @@ class _Work(Generic[_Piece]):
             if lane.failure is not None:
                 raise lane.failure
 
+    def anyhow(self) -> Iterator[_Piece]:
+        """The pieces of all lanes as they come."""
+        lanes = self._lanes
+        while lanes:
+            with self._changed:
+                self._changed.wait_for(lambda: any(one.waiting or one.done for one in lanes))
+                ready = [self._take(one) for one in lanes if one.waiting]
+                ended = [one for one in lanes if one.done and not one.waiting]
+            lanes = [one for one in lanes if one not in ended]
+            yield from ready
+            for one in ended:
+                if one.failure is not None:
+                    raise one.failure
+
     def _next(self, lane: _Lane[_Piece]) -> _Piece | None:
         """The lane's next piece, or None at its end."""
         with self._changed:
@@ -75,10 +94,13 @@ class _Work(Generic[_Piece]):
             self._changed.wait_for(lambda: lane.waiting or lane.done)
             if not lane.waiting:
                 return None
-            piece, size = lane.waiting.popleft()
-            self._held -= size
-            self._changed.notify_all()
-            return piece
+            return self._take(lane)
+
+    def _take(self, lane: _Lane[_Piece]) -> _Piece:
+        piece, size = lane.waiting.popleft()
+        self._held -= size
+        self._changed.notify_all()
+        return piece
 
     def stop(self) -> None:
         with self._changed:

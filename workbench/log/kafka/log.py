@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -38,8 +38,12 @@ from workbench.records import (
     LogKind,
     PartitionInfo,
     TopicInfo,
+    empty_raw,
 )
 from workbench.schema import Schema
+
+#: The records of a chunk that has been used.
+_NOTHING = empty_raw().lazy()
 
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.25
 
@@ -236,6 +240,21 @@ class KafkaLog:
         """Hand out several ranges, read at once; see `LogBackend.read_all` and `ahead`."""
         reads = [partial(self.read, *one, isolation) for one in ranges]
         return ahead(reads, lambda chunk: int(chunk.raw.collect().estimated_size()))
+
+    def read_each(
+        self,
+        ranges: Sequence[tuple[str, int, int, int]],
+        use: Callable[[Chunk], pl.DataFrame],
+        isolation: Isolation = "read_committed",
+    ) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+        """Hand out several ranges as they come, used where they were read; see `LogBackend`."""
+
+        def used(one: tuple[str, int, int, int]) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+            for chunk in self.read(*one, isolation):
+                yield replace(chunk, raw=_NOTHING), use(chunk)
+
+        reads = [partial(used, one) for one in ranges]
+        return ahead(reads, lambda made: int(made[1].estimated_size()), in_turn=False)
 
     def uncached(self) -> Self:
         """The same connection, read from the cluster alone; see `LogBackend.uncached`."""
