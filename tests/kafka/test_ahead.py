@@ -48,10 +48,29 @@ def test_the_order_is_that_of_the_reads(lengths: list[int]) -> None:
     assert list(ahead.ahead(begun, size)) == expected
 
 
-def test_who_takes_slowly_stops_the_reading() -> None:
+@given(st.lists(st.integers(0, 40), max_size=12))
+def test_as_they_come_nothing_is_left_out(lengths: list[int]) -> None:
+    reads = Reads()
+    begun = [partial(reads.of, number, length) for number, length in enumerate(lengths)]
+    found = list(ahead.ahead(begun, size, in_turn=False))
+    for number, length in enumerate(lengths):
+        mine = [piece for piece in found if piece // 1000 == number]
+        assert mine == [number * 1000 + piece for piece in range(length)]
+    assert len(found) == sum(lengths)
+
+
+def test_as_they_come_a_failure_waits_for_nobody() -> None:
+    endless = partial(Reads().of, 0, 1_000_000)
+    failing = partial(Reads().of, 1, 0, OffsetOutOfRange("gone"))
+    with pytest.raises(OffsetOutOfRange, match="gone"):
+        list(ahead.ahead([endless, failing], size, in_turn=False))
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_who_takes_slowly_stops_the_reading(in_turn: bool) -> None:
     reads = Reads()
     begun = [partial(reads.of, number, 500) for number in range(10)]
-    pieces = ahead.ahead(begun, size)
+    pieces = ahead.ahead(begun, size, in_turn=in_turn)
     bound = ahead.READERS * ahead.WAITING_BYTES >> 20
     for taken in range(1, 600):
         next(pieces)

@@ -77,15 +77,18 @@ class _Work(Generic[_Piece]):
         """The pieces of all lanes as they come."""
         lanes = self._lanes
         while lanes:
-            with self._changed:
-                self._changed.wait_for(lambda: any(one.waiting or one.done for one in lanes))
-                ready = [self._take(one) for one in lanes if one.waiting]
-                ended = [one for one in lanes if one.done and not one.waiting]
-            lanes = [one for one in lanes if one not in ended]
-            yield from ready
-            for one in ended:
-                if one.failure is not None:
-                    raise one.failure
+            pieces, lanes = self._ready(lanes)
+            yield from pieces
+
+    def _ready(self, lanes: list[_Lane[_Piece]]) -> tuple[list[_Piece], list[_Lane[_Piece]]]:
+        """A piece of each lane that has one, and the lanes that are not at their end."""
+        with self._changed:
+            self._changed.wait_for(lambda: any(lane.waiting or lane.done for lane in lanes))
+            for lane in lanes:
+                if lane.failure is not None:
+                    raise lane.failure
+            pieces = [self._take(lane) for lane in lanes if lane.waiting]
+            return pieces, [lane for lane in lanes if lane.waiting or not lane.done]
 
     def _next(self, lane: _Lane[_Piece]) -> _Piece | None:
         """The lane's next piece, or None at its end."""
