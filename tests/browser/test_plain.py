@@ -111,3 +111,15 @@ def test_a_stretch_of_time_is_brushed_and_dark_pages_are_legible(
         }"""
     )
     assert light > 50
+
+    # Colours that change while the page has no room for a moment leave no narrow chart.
+    page.evaluate(
+        """async () => {
+          const plot = document.querySelector(".wb-plot");
+          plot.style.width = "300px";
+          document.body.className = "other";
+          await new Promise((resolve) => setTimeout(resolve));
+          plot.style.width = "";
+        }"""
+    )
+    plain.until(lambda: canvas.count() and (canvas.bounding_box() or {"width": 0})["width"] > 900)

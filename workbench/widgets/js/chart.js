@@ -71,17 +71,20 @@ export class Chart {
     this.data = new Map();
     this.waiting = new Map();
     this.endTheme = onTheme(() => this.spec && this.embed());
-    this.sizes = new ResizeObserver(() => {
-      clearTimeout(this.resizing);
-      if (this.view && margin !== null && this.width() !== this.drawnWidth) {
-        this.resizing = setTimeout(() => this.embed(), 300);
-      }
-    });
+    this.sizes = new ResizeObserver(() => this.view && this.refit());
     this.sizes.observe(el);
   }
 
   width() {
     return Math.max(Math.min(this.el.clientWidth - this.margin, 1000), 240);
+  }
+
+  // Draws anew where there is more or less room than what is drawn takes.
+  refit() {
+    clearTimeout(this.resizing);
+    if (this.margin !== null && this.width() !== this.drawnWidth) {
+      this.resizing = setTimeout(() => this.embed(), 300);
+    }
   }
 
   // The panels as wide as there is room, and the legends above them.
@@ -137,6 +140,7 @@ export class Chart {
       this.onView?.(view);
       this.onPainted?.();
       schedule(this);
+      this.refit(); // A change of themes takes the room away for a moment.
     } catch (error) {
       if (asked === this.asked) this.el.textContent = `The chart cannot be drawn: ${error.message}`;
     }
