@@ -116,3 +116,16 @@ def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
     monkeypatch.setattr(ledger, "WINDOW_ROWS", window)
     with wb.connect(tmp_path / "rec") as log:
         assert log.stream("t", decode="text").all().completeness().late == 1
+
+
+def test_business_ids_of_bytes_and_none_of_lists(log: wb.Log) -> None:
+    frame = pl.DataFrame({"id": [b"\xff", b"\xff", b"a"]})
+    assert frame.select(ledger._id("id", pl.Schema({"id": pl.Binary()})))["id"].to_list() == [
+        "ff",
+        "ff",
+        "61",
+    ]
+    log.create("t", schema={"ids": pl.List(pl.Int64)})
+    log.append("t", [{"ids": [1]}])
+    with pytest.raises(DefinitionError, match="no business id"):
+        log.stream("t").all().completeness(duplicates_by="ids")

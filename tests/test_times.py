@@ -92,3 +92,6 @@ def test_spans_print_the_zone_and_utc() -> None:
     assert describe_span(*day, zone("Europe/Berlin")) == (
         "03 Nov 13:00 .. 03 Nov 14:00 Europe/Berlin (03 Nov 12:00 .. 03 Nov 13:00 UTC)"
     )
+    assert describe_span(NOON + 1, NOON + 999, UTC) == (
+        "03 Nov 12:00:00.001 .. 03 Nov 12:00:00.999 UTC"
+    )

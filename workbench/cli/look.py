@@ -25,6 +25,7 @@ from workbench.cli.places import (
 from workbench.cli.show import note, show, show_csv, show_object
 from workbench.positions import Position
 from workbench.source.export import write
+from workbench.source.times import readable
 
 
 @word(
@@ -118,9 +119,9 @@ def find(
             where=text if where else None,
         )
     if as_json:
-        for row, hit in enumerate(found.frame().iter_rows(named=True)):
+        for row, hit in enumerate(readable(found.frame()).iter_rows(named=True)):
             show_object({"outcome": "match", **hit, "address": found.address(row).to_dict()})
-        for failed in found.errors.iter_rows(named=True):
+        for failed in readable(found.errors).iter_rows(named=True):
             show_object({"outcome": "error", **failed})
     else:
         for frame in (found.frame(), found.errors):

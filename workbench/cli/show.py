@@ -15,6 +15,7 @@ from rich.text import Text
 
 from workbench.source.display import text
 from workbench.source.export import flat, json_lines, json_text
+from workbench.source.times import readable
 
 #: What names a record, and so the paragraph that shows it.
 _PLACE = ("topic", "partition", "offset")
@@ -57,6 +58,7 @@ def show_table(frame: pl.DataFrame, width: int | None = None) -> None:
 
     Where a terminal is too narrow for it, each row becomes a paragraph of its own.
     """
+    frame = readable(frame)
     # A pipe has no width; there a row stays on its line.
     console = Console(width=width or (None if sys.stdout.isatty() else 100_000), highlight=False)
     if _needs(frame) > console.width:

@@ -32,7 +32,7 @@ from workbench.source import display
 from workbench.source.event_time import time_column
 from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
-from workbench.source.times import When, from_ms, to_ms
+from workbench.source.times import When, from_ms
 
 #: How many rows a live monitor keeps; older ones are let go, and counted.
 LIVE_ROWS = 100_000
@@ -276,9 +276,10 @@ class Monitor:
         of other groups can lie in between.
         """
         raised = flagged(self._rows(), self.definition)
+        times_ms = pl.col("window_start", "window_end").dt.epoch("ms")
         places = [
-            None if spans is None else self._slice(spans, start, end).address.to_json()
-            for spans, start, end in raised.select(SPANS, "window_start", "window_end").iter_rows()
+            None if spans is None else self._slice(spans, start_ms, end_ms).address.to_json()
+            for spans, start_ms, end_ms in raised.select(SPANS, times_ms).iter_rows()
         ]
         return raised.drop(SPANS).with_columns(pl.Series("address", places, pl.String))
 
@@ -309,7 +310,8 @@ class Monitor:
                 f"no window of the monitor with records starts at {window_start}",
                 hint="frame(open=True) lists them",
             )
-        return self._slice(spans, rows["window_start"][0], rows["window_end"][-1])
+        start_ms, end_ms = rows["window_start"].dt.epoch("ms"), rows["window_end"].dt.epoch("ms")
+        return self._slice(spans, start_ms[0], end_ms[-1])
 
     def status(self) -> Status:
         """How far it has come.  Asks a live log for its end."""
@@ -380,11 +382,9 @@ class Monitor:
             self._engine.expect(self._follower.source.end(), clock.monotonic())
         return self._follower
 
-    def _slice(
-        self, spans: Iterable[Mapping[str, Any]], start: datetime, end: datetime
-    ) -> SliceSource:
+    def _slice(self, spans: Iterable[Mapping[str, Any]], start_ms: int, end_ms: int) -> SliceSource:
         by_timestamp = self.definition.time == "timestamp"
-        times = TimeFilter(to_ms(start), to_ms(end)) if by_timestamp else None
+        times = TimeFilter(start_ms, end_ms) if by_timestamp else None
         return slice_behind(self.source, spans, times)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from workbench.monitor.definition import describe_ms
 from workbench.source.display import html_block, html_table, text
 from workbench.source.slice import SliceSource
-from workbench.source.times import describe_span
+from workbench.source.times import describe_span, readable
 
 if TYPE_CHECKING:
     from workbench.monitor.monitor import Monitor
@@ -49,7 +49,8 @@ def span(rows: pl.DataFrame) -> str:
     windows = rows["window_start"].n_unique()
     if windows == 0:
         return "no window has closed yet"
-    first, last = rows["window_start"].min(), rows["window_end"].max()
+    ends = readable(rows.select(pl.col("window_start").min(), pl.col("window_end").max()))
+    first, last = ends.row(0)
     return f"{windows:,} windows, {text(first)} .. {text(last)} UTC"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +52,8 @@ class Sequence:
             .with_row_index("number")
         )
         # What is played before any timestamp is known is played at the first one.
-        known = found["timestamp"].min()
-        first_ms = to_ms(known) if isinstance(known, datetime) else 0
+        known = cast(int | None, found["timestamp"].dt.epoch("ms").min())
+        first_ms = 0 if known is None else known
         self.times: Numbers = self._index["time"].clip(first_ms).to_numpy()
         self._places: dict[TopicPartition, tuple[Numbers, Numbers]] = {
             (str(topic), int(partition)): (

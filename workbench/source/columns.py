@@ -12,7 +12,7 @@ from workbench.decode.framing import HEAD, frame_of
 from workbench.errors import SchemaError
 from workbench.records import COORDINATES, RAW, RAW_COLUMNS, TIMESTAMP, Chunk
 from workbench.schema import Schema
-from workbench.source.times import from_ms
+from workbench.source.times import literal
 
 TOPIC = pl.Categorical()
 
@@ -198,9 +198,9 @@ def _filtered(
     conditions: list[pl.Expr] = []
     at = pl.col("timestamp")
     if times is not None and times.start_ms is not None:
-        conditions.append(at >= pl.lit(from_ms(times.start_ms), dtype=TIMESTAMP))
+        conditions.append(at >= literal(times.start_ms))
     if times is not None and times.end_ms is not None:
-        conditions.append(at < pl.lit(from_ms(times.end_ms), dtype=TIMESTAMP))
+        conditions.append(at < literal(times.end_ms))
     if keys is not None:
         wanted: list[bytes] | list[str] = list(keys)
         if key_type == pl.String:

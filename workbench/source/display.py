@@ -14,6 +14,7 @@ from typing import Any, cast
 import polars as pl
 
 from workbench.errors import WorkbenchError
+from workbench.source.times import readable
 
 Renderer = Callable[[Any], Any]
 
@@ -70,7 +71,7 @@ def html_table(
     ones in `fold` become one, in which each value has its name before it and those that are null
     are left out.
     """
-    shown, length = frame.head(rows), frame.height
+    shown, length = readable(frame.head(rows)), frame.height
     limits: dict[str, int | None] = dict.fromkeys(shown.columns, characters)
     if fold and sum(map(_width, shown)) > _PAGE_CHARACTERS:
         shown = _folded(shown, fold, characters)

@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from workbench.errors import DefinitionError
+from workbench.source.times import readable
 
 #: The largest integer up to which JSON numbers are exact everywhere.
 _EXACT = 2**53
@@ -38,7 +39,7 @@ def json_text(value: Any) -> str:
 def json_lines(frame: pl.DataFrame) -> Iterator[str]:
     """A JSON object per row, as of `json_text`; nanoseconds are kept, which Python's times lack."""
     fine = [_flat_column(column, column.dtype) for column in frame if column.dtype in _NANOSECONDS]
-    yield from map(json_text, frame.with_columns(fine).iter_rows(named=True))
+    yield from map(json_text, readable(frame.with_columns(fine)).iter_rows(named=True))
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:

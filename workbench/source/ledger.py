@@ -18,7 +18,7 @@ from workbench.source.columns import frame_schema
 from workbench.source.display import html_table
 from workbench.source.holes import Holes
 from workbench.source.slice import SliceSource, cut_rows, unknown_fields
-from workbench.source.times import from_ms
+from workbench.source.times import literal
 
 #: How many offsets are accounted for at a time.
 WINDOW_ROWS = 500_000
@@ -229,7 +229,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
                         pl.lit(chunk.topic).alias("topic"),
                         pl.lit(chunk.partition, dtype=pl.Int32).alias("partition"),
                         "offset",
-                        pl.col(id_field).cast(pl.String).alias("id"),
+                        _id(id_field, frame_schema(source.address.decoding, [chunk.topic])),
                     ).drop_nulls("id")
                 )
     return Ledger(
@@ -310,9 +310,9 @@ def _matches(records: pl.DataFrame, address: Address) -> int:
     keep = pl.lit(True)
     if address.times is not None:
         if address.times.start_ms is not None:
-            keep &= pl.col("timestamp") >= from_ms(address.times.start_ms)
+            keep &= pl.col("timestamp") >= literal(address.times.start_ms)
         if address.times.end_ms is not None:
-            keep &= pl.col("timestamp") < from_ms(address.times.end_ms)
+            keep &= pl.col("timestamp") < literal(address.times.end_ms)
     if address.keys is not None:
         keys = pl.Series(address.keys, dtype=pl.Binary)
         keep &= pl.col(_KEY).is_in(keys.implode())
@@ -334,7 +334,7 @@ def _id_fields(
                 f"no field {duplicates_by!r} in {' or '.join(map(repr, columns))}",
                 hint=did_you_mean(duplicates_by, source.schema),
             )
-        return named
+        duplicates_by = named
     for topic, field in duplicates_by.items():
         if topic not in columns:
             raise DefinitionError(
@@ -345,7 +345,19 @@ def _id_fields(
             raise DefinitionError(
                 f"no field {field!r} in {topic!r}", hint=did_you_mean(field, columns[topic])
             )
+        if columns[topic][field].is_nested():
+            raise DefinitionError(
+                f"field {field!r} of {topic!r} is {columns[topic][field]}, which is no business id",
+                hint="name a field of one value",
+            )
     return dict(duplicates_by)
+
+
+def _id(field: str, schema: pl.Schema) -> pl.Expr:
+    """A business id as text; bytes in hexadecimal digits."""
+    held = pl.col(field)
+    text = held.bin.encode("hex") if schema[field] == pl.Binary else held.cast(pl.String)
+    return text.alias("id")
 
 
 def _duplicates(ids: list[pl.DataFrame]) -> pl.DataFrame:

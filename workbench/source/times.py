@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 
 from workbench.errors import InvalidRange
 from workbench.positions import Position
+from workbench.records import TIMESTAMP
 
 #: What bounds a slice: a time, a duration back from now, a word, or offsets.
 When = str | date | datetime | Mapping[int, int] | Position
@@ -56,10 +57,36 @@ def _known(timestamp_ms: int, text: str) -> int:
 
 
 def from_ms(timestamp_ms: int) -> datetime:
-    """The aware UTC datetime of milliseconds since 1970."""
+    """The aware UTC datetime of milliseconds since 1970.
+
+    A time outside of the years 1 to 9999, such as one of a producer that counts in microseconds,
+    is the nearest one inside.
+    """
+    timestamp_ms = min(max(timestamp_ms, _FIRST_MS), _LAST_MS)
     return datetime.fromtimestamp(timestamp_ms // 1000, UTC).replace(
         microsecond=timestamp_ms % 1000 * 1000
     )
+
+
+def literal(timestamp_ms: int) -> pl.Expr:
+    """The time in comparisons with timestamps, whatever its year."""
+    if _FIRST_MS <= timestamp_ms <= _LAST_MS:
+        return pl.lit(from_ms(timestamp_ms), dtype=TIMESTAMP)
+    return pl.lit(timestamp_ms, dtype=pl.Int64).cast(TIMESTAMP)
+
+
+def readable(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame, where columns with times outside of the years 1 to 9999 are text.
+
+    Python has no datetimes for these, so that taking rows out of the frame would fail.
+    """
+    far = [
+        column.dt.to_string()
+        for column in frame
+        if isinstance(column.dtype, pl.Datetime | pl.Date)
+        and not column.cast(pl.Datetime("ms")).dt.year().is_between(1, 9999).all()
+    ]
+    return frame.with_columns(far) if far else frame
 
 
 def parse_instant(when: object, *, tz: tzinfo, base_ms: int) -> int:
@@ -120,8 +147,16 @@ def _span(start_ms: int | None, end_ms: int | None, tz: tzinfo) -> str:
     form = "%d %b %H:%M" if len(years) == 1 else "%d %b %Y %H:%M"
     if any(moment and (moment.second or moment.microsecond) for moment in sides):
         form += ":%S"
-    first, last = (moment.strftime(form) if moment else "" for moment in sides)
+    fine = any(moment and moment.microsecond for moment in sides)
+    first, last = (
+        "" if moment is None else moment.strftime(form) + _milliseconds(moment) * fine
+        for moment in sides
+    )
     return f"{first or 'start'} .. {last or 'end'}"
+
+
+def _milliseconds(moment: datetime) -> str:
+    return f".{moment.microsecond // 1000:03d}"
 
 
 def _offset(base_ms: int, duration: str, tz: tzinfo) -> int:

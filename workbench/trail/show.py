@@ -17,6 +17,7 @@ from workbench.source.display import (
     html_table,
     text,
 )
+from workbench.source.times import readable
 
 if TYPE_CHECKING:
     from workbench.trail.trail import Trail
@@ -88,7 +89,7 @@ def clocks(trail: Trail) -> str:
 
 def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
     """The events, with both clocks and then the actors first; what is odd, and what is missing."""
-    events = trail.frame()
+    events = readable(trail.frame())
     first = dict.fromkeys([trail.time, "timestamp", *trail.actor])
     others = [n for n in trail.source.schema if n not in ("key", trail.by, "decode_error", *first)]
     shown = events.select(name for name in (*first, *others) if name in events.columns)
@@ -123,7 +124,6 @@ def _remark(row: dict[str, object]) -> str:
 
 
 def _span(trail: Trail) -> str:
-    times = trail.frame()[trail.time].drop_nulls()
-    if times.is_empty():
-        return ""
-    return f", {text(times.min())} .. {text(times.max())}"
+    times = trail.frame().select(first=pl.col(trail.time).min(), last=pl.col(trail.time).max())
+    first, last = readable(times).row(0)
+    return "" if first is None else f", {text(first)} .. {text(last)}"
