@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from workbench.errors import (
     SchemaError,
     UnknownFields,
 )
+from workbench.find.judges import _literal
 from workbench.log.embedded import EmbeddedLog
 
 FIELDS: list[tuple[Any, Any, list[str], list[str]]] = [
@@ -240,3 +241,47 @@ def test_a_position_in_another_topic_is_no_bound(log: wb.Log) -> None:
             one.between(*bounds)
     both = log.stream(["one", "other"]).position("earliest")
     assert one.between(both).frame().height == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "sought", "match"), [("key", "a", 2), ("offset", "1", 1), ("topic", "t", 3)]
+)
+def test_coordinates_are_known_of_what_does_not_decode(
+    log: wb.Log, field: str, sought: str, match: int
+) -> None:
+    log.create("t", schema={"x": int})
+    values = {"value": [b'{"x":1}', b"{", b"{"], "key": [b"a", b"a", b"b"]}
+    log.append("t", pl.DataFrame(values), encode="bytes")
+    found = log.find(sought, by={"t": field}).counts
+    assert found == {"match": match, "no_match": 3 - match, "error": 0}
+
+
+def test_find_compares_times_of_any_zone(log: wb.Log) -> None:
+    log.create("t", schema={"at": pl.Datetime("us", "Europe/Berlin")})
+    log.append("t", [{"at": "2026-11-03T12:00:00+01:00"}, {"at": "2026-11-03T12:00:00Z"}])
+    for text in ("2026-11-03T11:00Z", "2026-11-03 12:00+01:00"):
+        assert log.find(text, by={"t": "at"}).frame()["offset"].to_list() == [0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "same", "other"),
+    [
+        (pl.Time(), time(12), ["12:00", "12:00:00"], ["12:01", "noon", "12:00Z"]),
+        (pl.Datetime("us"), datetime(2026, 11, 3, 12), ["2026-11-03T12:00"], ["2026-11-03T12:01"]),
+    ],
+)
+def test_find_compares_what_only_other_formats_have(
+    dtype: pl.DataType, value: object, same: list[str], other: list[str]
+) -> None:
+    held = pl.DataFrame({"v": [value]}, schema={"v": dtype})
+    for text in (*same, *other):
+        found = held.filter(pl.col("v") == _literal(text.encode(), dtype)).height
+        assert found == (text in same)
+
+
+def test_an_entity_that_a_float_would_round_is_refused(log: wb.Log) -> None:
+    log.create("t", schema={"x": float})
+    log.append("t", [{"x": 9007199254740992.0}])
+    with pytest.raises(DefinitionError, match="cannot be in column"):
+        log.stream("t").all().trail(9007199254740993, by="x")
+    assert log.stream("t").all().trail(9007199254740992, by="x").counts.match == 1

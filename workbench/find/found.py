@@ -62,14 +62,14 @@ class Found:
 
     def address(self, row: int) -> Address:
         """The address of the one record behind a row of `frame()`."""
-        hit = self.hits.row(row, named=True)
-        tp = (hit["topic"], hit["partition"])
+        topic, partition, offset = self.hits.select("topic", "partition", "offset").row(row)
+        tp = (topic, partition)
         base = next(address for address in self.addresses if tp in address.end)
         return replace(
             base,
             topic_ids=tuple(pair for pair in base.topic_ids if pair[0] == tp[0]),
-            start=Position({tp: hit["offset"]}),
-            end=Position({tp: hit["offset"] + 1}),
+            start=Position({tp: offset}),
+            end=Position({tp: offset + 1}),
             times=None,
             keys=None,
         )

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from workbench.errors import DefinitionError
 from workbench.find.found import COLUMNS
-from workbench.records import Chunk
+from workbench.records import COORDINATES, Chunk
 from workbench.source.slice import SliceSource
 
 
@@ -97,11 +98,13 @@ class Field:
                 hint="search without by=, or by a condition: where=",
             )
         self._field = field
+        self._in_payload = field not in COORDINATES
         self._wanted = _literal(needle, schema[field])
 
     def __call__(self, part: SliceSource, chunk: Chunk) -> tuple[pl.DataFrame, pl.DataFrame]:
         found = (pl.col(self._field) == self._wanted).fill_null(False)
-        error = pl.when(~found).then("decode_error")
+        # Where a record is, when, and under which key is known of those that do not decode, too.
+        error = pl.when(~found & self._in_payload).then("decode_error")
         judged = part.decode(chunk).filter(found | error.is_not_null())
         return _outcomes(chunk, judged.select("offset", error=error).collect(), self._field)
 
@@ -217,10 +220,15 @@ def _literal(needle: bytes, dtype: pl.DataType) -> pl.Expr:
         value = text
     elif dtype == pl.Boolean:
         value = {"true": True, "false": False}.get(text.lower())
+    elif dtype == pl.Time:
+        value = _time(text)
     elif dtype.is_temporal():
         value = _moment(text)
         if value is not None and dtype == pl.Date:
             value = None if value.timetz() != time(tzinfo=UTC) else value.date()
+        elif value is not None and isinstance(dtype, pl.Datetime):
+            zone = dtype.time_zone
+            value = value.astimezone(ZoneInfo(zone)) if zone else value.replace(tzinfo=None)
     else:
         value = _number(text, dtype)
     return pl.lit(value, dtype=dtype)
@@ -232,6 +240,14 @@ def _moment(text: str) -> datetime | None:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _time(text: str) -> time | None:
+    try:
+        found = time.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is None else None
 
 
 def _number(text: str, dtype: pl.DataType) -> int | float | Decimal | None:

@@ -46,7 +46,8 @@ def find(
     A record matches when its raw key equals the text, or the text occurs in its raw value or in a
     header's value.  Where `by` names a field for its topic, that decoded field must equal what the
     text says instead: 10, 10.0 and 10.00 are one number, 12:00Z and 13:00+01:00 one time (without
-    an offset it is UTC).  A record that does not decode can then not be judged, and is an error.
+    an offset it is UTC).  A record that does not decode can then not be judged, and is an error,
+    unless the field is one of its coordinates.
     A pattern (`re.compile(…)`) matches where it is found in the raw key, value, or a header's
     value; it is one of bytes, and a pattern of text is taken as its UTF-8.
 

@@ -191,7 +191,8 @@ def _literal(entity: object, by: str, dtype: pl.DataType) -> pl.Expr:
         value = given.cast(dtype)
         # A number that the column would round names another entity.
         exact = pl.Float64() if dtype.is_numeric() else dtype
-        if entity is None or value.cast(exact)[0] != given.cast(exact)[0]:
+        rounded = dtype.is_float() and type(entity) is int and value[0] != entity
+        if entity is None or rounded or value.cast(exact)[0] != given.cast(exact)[0]:
             raise TypeError("it would become another value")
     except (PolarsError, TypeError) as error:
         raise DefinitionError(
