@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import workbench as wb
 from workbench.decode import encode_rows
 from workbench.errors import DefinitionError, LogError, LogNotFound, UnknownFields
+from workbench.source import progress
 
 
 def test_sql_reads_keys_as_bytes_in_every_segment(log: wb.Log) -> None:
@@ -144,3 +146,14 @@ def test_a_log_that_was_closed_can_still_be_looked_at(tmp_path: Path) -> None:
     assert "has been closed" in log._repr_mimebundle_()["text/html"]
     with pytest.raises(LogError, match="has been closed"):
         log.topics()
+
+
+def test_long_work_without_a_reader_of_its_progress(
+    log: wb.Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.create("t", schema={"n": int})
+    log.append("t", [{"n": n} for n in range(3)])
+    monkeypatch.setattr(progress, "DELAY_SECONDS", 0)
+    monkeypatch.setattr("sys.stderr", io.StringIO())  # a pipe, or a scheduled run
+    assert log.stream("t").all().frame().height == 3
+    assert log.find("2", topics="t").counts["match"] == 1

@@ -39,7 +39,8 @@ class progress:  # noqa: N801  (it reads as a function: `with progress(…) as b
         took_s = time.monotonic() - self._began_s
         if self._bar is None and not self._beside and took_s >= DELAY_SECONDS:
             self._bar = _tqdm(self.total, self._unit)
-            self._bar.start_t -= took_s
+            if not self._bar.disable:  # one that nobody sees has no clock
+                self._bar.start_t -= took_s
         if self._bar is not None:
             self._bar.total = self.total
             self._bar.update(self.n - self._bar.n)
