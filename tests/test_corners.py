@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import workbench as wb
+from workbench.cli.places import when
 from workbench.errors import (
     AppendRejected,
     DefinitionError,
@@ -285,3 +286,12 @@ def test_an_entity_that_a_float_would_round_is_refused(log: wb.Log) -> None:
     with pytest.raises(DefinitionError, match="cannot be in column"):
         log.stream("t").all().trail(9007199254740993, by="x")
     assert log.stream("t").all().trail(9007199254740992, by="x").counts.match == 1
+
+
+@pytest.mark.parametrize("offset", ["1.7", "true", "null"])
+def test_an_offset_in_the_shell_is_a_whole_number(log: wb.Log, offset: str) -> None:
+    stream = log.create("t")
+    log.append("t", [{"x": 1}])
+    with pytest.raises(InvalidRange, match="is not a partition and its offset"):
+        stream.between(when(f'{{"0": {offset}}}'))
+    assert when('{"0": "1"}') == when('{"0": 1}') == {0: 1}

@@ -87,7 +87,10 @@ def when(text: str) -> When:
         offsets = json.loads(text)
         if all(isinstance(part, dict) for part in offsets.values()):
             return Position.from_dict(offsets)
-        return {int(partition): int(offset) for partition, offset in offsets.items()}
+        return {
+            int(partition): int(offset) if isinstance(offset, str) else offset
+            for partition, offset in offsets.items()
+        }
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidRange(
             f"{text!r} is not a position", hint='write {"0": 512}, or {"topic": {"0": "512"}}'
