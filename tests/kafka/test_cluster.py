@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_a_schema_is_the_users_own(
         log.create(topic_name, schema=schema)
     with wb.connect(url, write=True) as log:
         assert log.stream(topic_name).schema["amount"] == pl.Decimal(18, 2)
-        log.append(topic_name, [{"amount": "1.10"}])
+        log.append(topic_name, [{"amount": Decimal("1.10")}])
         assert log.stream(topic_name).all().frame()["amount"].dtype == pl.Decimal(18, 2)
     monkeypatch.setenv("WORKBENCH_SCHEMAS", str(tmp_path / "another's"))
     with wb.connect(url) as log:
