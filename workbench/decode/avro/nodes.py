@@ -139,7 +139,11 @@ def is_by_column(node: Node) -> bool:
 
 def _json(text: str) -> Any:
     # A registry may hold the name of a type alone, as `string` or `"string"`.
-    return text.strip() if text.strip() in _PRIMITIVES else json.loads(text)
+    if text.strip() in _PRIMITIVES:
+        return text.strip()
+    found = json.loads(text)
+    json.dumps(found, ensure_ascii=False).encode()  # a name with a lone surrogate is no text
+    return found
 
 
 class _Tree:
