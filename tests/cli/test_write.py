@@ -52,6 +52,7 @@ def test_objects_arrive_as_they_were_written(command: Command, tmp_path: Path) -
         (b'{"k":"\xff"}', "it is not a JSON object"),
         (b'{"j":1}', "it has no field 'k' to be the key"),
         (b'{"k":1,"at":"soon"}', "'soon' is not a time"),
+        (b'{"k":1,"at":"5m"}', "'5m' is not a time"),
         (b'{"k":1}', "it has no field 'at' to be the timestamp"),
     ],
 )

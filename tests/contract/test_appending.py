@@ -20,6 +20,12 @@ from workbench.errors import AppendRejected, OutOfSequence
 from .support import Event, append, minute, places
 
 
+def test_a_duration_is_no_timestamp(any_log: wb.Log) -> None:
+    any_log.create("orders")
+    with pytest.raises(AppendRejected, match="'5m' is not a time"):
+        any_log.append("orders", [{"at": "5m"}], timestamp="at")
+
+
 def test_an_error_of_the_rows_says_what_is_written(any_log: wb.Log) -> None:
     any_log.create("orders")
 

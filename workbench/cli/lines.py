@@ -100,4 +100,4 @@ class LineReader:
     def _instant(self, value: Any) -> int | None:
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
-        return parse_instant(value, tz=self.tz, base_ms=0)
+        return parse_instant(value, tz=self.tz, base_ms=None)

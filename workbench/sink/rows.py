@@ -221,7 +221,7 @@ class _Batch:
 
     def _instant(self, text: str) -> int:
         try:
-            return parse_instant(text, tz=self._tz, base_ms=0)
+            return parse_instant(text, tz=self._tz, base_ms=None)
         except InvalidRange as error:
             raise AppendRejected(str(error)) from error
 

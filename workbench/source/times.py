@@ -89,8 +89,8 @@ def readable(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(far) if far else frame
 
 
-def parse_instant(when: object, *, tz: tzinfo, base_ms: int) -> int:
-    """UTC milliseconds of an ISO time, a date, a datetime, or a duration from `base_ms`.
+def parse_instant(when: object, *, tz: tzinfo, base_ms: int | None) -> int:
+    """UTC milliseconds of an ISO time, a date, a datetime, or a duration from `base_ms`, if any.
 
     Naive times are in `tz`.  Durations are written as Polars writes them (`"-1h30m"`, `"-1mo"`)
     and follow the calendar of `tz`.  Finer times are rounded up: a record of a whole millisecond is
@@ -102,7 +102,7 @@ def parse_instant(when: object, *, tz: tzinfo, base_ms: int) -> int:
         return to_ms(datetime(when.year, when.month, when.day, tzinfo=tz))
     if isinstance(when, str):
         text = when.strip()
-        if _DURATION.fullmatch(text):
+        if base_ms is not None and _DURATION.fullmatch(text):
             return _offset(base_ms, text, tz)
         try:
             moment = datetime.fromisoformat(text)
