@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from shutil import copy2, copytree
 from typing import Any
 
 import duckdb
@@ -18,22 +20,46 @@ import polars as pl
 
 import workbench as wb
 from tests.benchmarks.bench_replay import build, events
+from tests.benchmarks.table_peers import PEERS
 from workbench.source import keyed
 from workbench.table import Table
 
 REPEATS = 5
 MOMENTS = 60
 
+#: What other tools are given of the records: some take a minute for a million.
+PEER_EVENTS = 500_000
+
 
 def run(count: int = 20_000_000) -> list[dict[str, Any]]:
-    """Measure tables over logs of a tenth of so many events, and of so many."""
+    """Measure tables over logs of a tenth of so many events, and of so many.
+
+    Where WORKBENCH_BENCH_LOGS names a folder, the logs are kept there: they take minutes to build.
+    """
     rows = []
     for size in (count // 10, count):
-        with tempfile.TemporaryDirectory() as folder:
-            build(Path(folder) / "log", size)
+        kept = os.environ.get("WORKBENCH_BENCH_LOGS")
+        with tempfile.TemporaryDirectory(dir=kept) as folder:
+            log = Path(folder) / "log"
+            if kept:
+                whole = Path(kept) / str(size)
+                if not whole.exists():
+                    build(whole, size)
+                _linked(whole, log)
+            else:
+                build(log, size)
             os.environ["WORKBENCH_CACHE"] = str(Path(folder) / "private")
-            rows += measure(Path(folder) / "log", size)
+            rows += measure(log, size)
     return rows
+
+
+def _linked(log: Path, copy: Path) -> None:
+    """A log with the same segments, which nobody ever changes, to be appended to."""
+
+    def one(source: str, target: str) -> object:
+        return os.link(source, target) if source.endswith(".parquet") else copy2(source, target)
+
+    copytree(log, copy, copy_function=one)
 
 
 def measure(path: Path, size: int) -> list[dict[str, Any]]:
@@ -67,6 +93,7 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
             _row(size, "polars: group_by over the same files", peer, peer, "polars"),
             _row(size, "duckdb: the same", _median(duck), peer, "polars"),
             _row(size, "a dict, record by record", own, peer, "polars"),
+            *_peers(paths, size, peer),
             _row(size, "table from scratch", scratch, peer, "polars"),
             _row(size, "table from scratch, last by time", picked, peer, "polars"),
             _row(size, "table from scratch, leaving snapshots", _once(fresh, size), peer, "polars"),
@@ -79,19 +106,19 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
             return {p: int(offset * share) for (_, p), offset in end.items()}
 
         held = fresh()
-        for _ in range(MOMENTS):
+        # Until there are snapshots as close as they come to be.
+        for _ in range(MOMENTS + size // 100_000):
             held.at(somewhere())
         times = sorted(_time(lambda: held.at(somewhere())) for _ in range(MOMENTS))
         again = sorted(_time(lambda: fresh().at(somewhere())) for _ in range(MOMENTS))
         held.now()
-        rows.append(_row(size, "at(random), median", statistics.median(times), scratch, "scratch"))
-        rows.append(
-            _row(size, "at(random), p95", times[int(len(times) * 0.95)], scratch, "scratch")
-        )
-        from_files = statistics.median(again)
-        rows.append(
-            _row(size, "the same by a new table, from files", from_files, scratch, "scratch")
-        )
+        for name, found in (
+            ("at(random), warm", times),
+            ("at(random) by a new table, from files", again),
+        ):
+            rows.append(_row(size, f"{name}, median", statistics.median(found), scratch, "scratch"))
+            late = found[int(len(found) * 0.95)]
+            rows.append(_row(size, f"{name}, p95", late, scratch, "scratch"))
         news = []
         for first in range(size, size + REPEATS * (size // 100), size // 100):
             for frame in events(first, first + size // 100):
@@ -132,6 +159,28 @@ def _dict_loop(paths: list[str], size: int) -> float:
         row[0] += amount
         row[1] += 1
     return (time.perf_counter() - began) * 10
+
+
+def _peers(paths: list[str], size: int, peer: float) -> list[dict[str, Any]]:
+    """Other tools over a part of the records, which they have in memory; those that are there."""
+    rows = []
+    count = min(size, PEER_EVENTS)
+    python = os.environ.get("WORKBENCH_PEERS", sys.executable)
+    for name in PEERS:
+        done = subprocess.run(
+            [python, "-m", "tests.benchmarks.table_peers", name, str(count), *paths],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        measure = f"{name}, from {count:,} in memory"
+        if done.returncode:
+            why = done.stderr.strip().splitlines()[-1:]
+            rows.append({"measure": f"{size:,}: {measure}", "figure": f"did not run: {why}"})
+            continue
+        seconds = float(done.stdout.split()[-1]) * size / count
+        rows.append(_row(size, measure, seconds, peer, "polars"))
+    return rows
 
 
 class _without_snapshots:
