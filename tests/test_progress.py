@@ -49,6 +49,15 @@ def test_a_long_read_shows_one(made: list[Any], monkeypatch: pytest.MonkeyPatch)
     assert made == [shown]
 
 
+def test_a_long_read_into_a_pipe_shows_none_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.source.progress.DELAY_SECONDS", 0)
+    monkeypatch.setattr("workbench.source.progress._NOTEBOOKS", ())
+    with progress(10, "records") as bar:
+        bar.update(3)
+        bar.update(7)
+    assert bar.n == 10
+
+
 def test_what_runs_beside_the_cells_shows_none(
     made: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

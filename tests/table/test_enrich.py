@@ -104,3 +104,13 @@ def test_what_does_not_fit_is_said(log: wb.Log) -> None:
     surviving = compacted(log).stream("tx")
     with pytest.raises(CompactedTopic):
         tx.enrich(surviving.table(by="account", n=pl.len()), on="account")
+
+
+def test_a_field_that_would_be_written_over_is_refused(log: wb.Log) -> None:
+    log.create("rates", schema={"of": pl.String, "rate": pl.Int64})
+    log.create("tx", schema={"of": pl.String, "_at": pl.Int64})
+    log.append("rates", {"of": "A", "rate": 1})
+    log.append("tx", {"of": "A", "_at": 5})
+    rates = log.stream("rates").table(by="of", rate=pl.col("rate").last())
+    with pytest.raises(DefinitionError, match="'_at' is a name that tables use"):
+        log.stream("tx").enrich(rates, on="of")

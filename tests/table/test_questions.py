@@ -204,6 +204,28 @@ def test_fields_named_as_raw_columns_are_still_fields(log: wb.Log) -> None:
     assert latest.select("key", "value", "headers", "value_timestamp").rows() == [("k", 3, "h", 5)]
 
 
+@pytest.mark.parametrize("name", ["_at", "_lane", "_counts"])
+def test_a_field_named_as_a_mark_of_tables_is_refused(log: wb.Log, name: str) -> None:
+    """Also where no aggregate looks at it: the row after each event comes with all fields."""
+    log.create("tx", schema={"account": pl.String, "qty": pl.Int64, name: pl.Int64})
+    log.append("tx", {"account": "A", "qty": 1, name: 5})
+    tx = log.stream("tx")
+    with pytest.raises(DefinitionError, match=f"'{name}' is a name that tables use"):
+        tx.table(by="account", n=pl.len())
+    with pytest.raises(DefinitionError, match=f"'{name}' is a name that tables use"):
+        tx.fold(by="account", step=lambda state, record: state, initial=0)
+
+
+@pytest.mark.parametrize("name", ["_row", "_fresh", "__0", "_grave.at", "__pick0.at", "_life"])
+def test_a_key_named_as_a_column_of_states_is_refused(log: wb.Log, name: str) -> None:
+    log.create("tx", schema={name: pl.String, "qty": pl.Int64})
+    log.append("tx", {name: "A", "qty": 1})
+    with pytest.raises(DefinitionError, match="is a name that tables use"):
+        log.stream("tx").table(by=name, n=pl.len())
+    table = log.stream("tx").table(by="qty", n=pl.len())
+    assert table.explain(1)[name].to_list() == ["A"]
+
+
 def test_several_topics_make_one_table(log: wb.Log) -> None:
     for topic, amount_of in (("pay", 5), ("order", 7)):
         log.create(topic, schema={"id": pl.String, "n": pl.Int64, topic: pl.Boolean})

@@ -154,8 +154,11 @@ class Aggregation:
             pl.struct(self.by).ne_missing(pl.struct(self.by).shift()), pl.int_range(pl.len()) == 0
         )
         ends = pl.col("_tombstone") if self.deletes else pl.lit(False)
-        events = events.with_row_index("_row").with_columns(
-            _row=pl.col("_row").cast(pl.Int64), _life=(begins | ends).cum_sum()
+        needed = dict.fromkeys([*self.columns, *ORDER, "_counts", "_tombstone"])
+        events = (
+            events.select(*needed)
+            .with_row_index("_row")
+            .with_columns(_row=pl.col("_row").cast(pl.Int64), _life=(begins | ends).cum_sum())
         )
         lives = events.select("_row", "_life")
         rows = self._part(events.filter("_counts"), ["_row"])

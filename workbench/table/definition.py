@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from workbench.table.nodes import Count, Distinct, Extreme, Mean, Node, Pick, Pi
 
 #: Columns of a frame that no aggregate sees: they are about records that do not count.
 HIDDEN = frozenset({"decode_error", "_rest"})
+
+#: Columns that tables add to records and rows; a field of such a name cannot be told from them.
+OWN_MARKS = frozenset({"_at", "_lane", "_counts"})
+OWN_NAMES = OWN_MARKS | {"_row", "_fresh", "_life", "_grave", "_key", "_new", "_old", "_change"}
+OWN_PATTERN = re.compile(r"__(\d+|pick\d+|oldest|newest)\b|_rank\d+|_grave\.")
 
 #: Where an expression keeps the expressions it is made of.  Any other kind is refused.
 CHILDREN: dict[str, tuple[str | int, ...]] = {
@@ -83,6 +89,8 @@ def check_by(by: str | Sequence[str], schema: Mapping[str, pl.DataType]) -> tupl
         raise DefinitionError(f"by= needs one or more different columns, not {list(names)}")
     for name in names:
         check_column(name, schema, "by=")
+        if name in OWN_NAMES or OWN_PATTERN.match(name):
+            raise own_name(name)
         if schema[name].is_nested():
             raise DefinitionError(f"by={name!r} is a {schema[name]}, which cannot be a key")
     return names
@@ -93,6 +101,20 @@ def check_column(name: str, schema: Mapping[str, pl.DataType], where: str) -> No
     known = [column for column in schema if column not in HIDDEN]
     if name not in known:
         raise DefinitionError(f"{where}: no column {name!r}", hint=did_you_mean(name, known))
+
+
+def check_fields(schema: Mapping[str, pl.DataType]) -> None:
+    """Raise DefinitionError for a field that is named as what tables add to records."""
+    for name in sorted(OWN_MARKS.intersection(schema)):
+        raise own_name(name)
+
+
+def own_name(name: str) -> DefinitionError:
+    """Of a column that a table cannot tell from one of its own."""
+    return DefinitionError(
+        f"{name!r} is a name that tables use themselves",
+        hint="read the topic with a schema= without it, or with decode= a function that renames it",
+    )
 
 
 def define(
@@ -194,6 +216,8 @@ class _Parser:
         kind, body = _kind(tree)
         if kind == "Column":
             check_column(body, self.schema, self._aggregate)
+            if body in OWN_NAMES:
+                raise own_name(body)
             self.columns[body] = None
         return self._row_wise(tree, self._input)
 

@@ -9,8 +9,12 @@ import polars as pl
 from workbench.errors import DefinitionError, did_you_mean
 from workbench.source.slice import SliceSource
 from workbench.source.times import When
+from workbench.table.definition import own_name
 from workbench.table.reading import NO_TIME
 from workbench.table.table import Table
+
+#: Columns that are put beside the slice's own on the way.
+_OWN = frozenset({"_at", "_key", "_row"})
 
 
 def enrich(
@@ -87,6 +91,8 @@ def _check(schema: pl.Schema, table: Table, on: tuple[str, ...]) -> dict[str, st
         raise DefinitionError(
             f"on={list(on)} does not name the table's key, which is {', '.join(table.by)}"
         )
+    for name in sorted(_OWN.intersection(schema)):
+        raise own_name(name)
     for name, by in zip(on, table.by, strict=True):
         if name not in schema:
             raise DefinitionError(f"on=: no column {name!r}", hint=did_you_mean(name, schema))

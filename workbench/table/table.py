@@ -23,7 +23,7 @@ from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
 from workbench.source.times import When, from_ms, to_ms
 from workbench.table.aggregation import Aggregation
-from workbench.table.definition import HIDDEN, check_by, define
+from workbench.table.definition import HIDDEN, check_by, check_fields, define
 from workbench.table.diff import Diff, compare
 from workbench.table.engine import Engine, Held
 from workbench.table.events import Events
@@ -107,6 +107,7 @@ class Table:
         definition: Mapping[str, Any] | None,
     ) -> None:
         """Set up; `definition` says what the engine does, where that can be said."""
+        check_fields(stream.schema)
         self._stream, self._engine = stream, engine
         self._moments = Moments(stream, start)
         self._events = Events(stream, engine)
