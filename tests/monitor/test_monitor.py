@@ -236,6 +236,24 @@ def test_following_gives_the_rows_of_the_slice(log: wb.Log, tx: wb.Stream) -> No
     )
 
 
+def test_only_what_the_start_names_is_followed(log: wb.Log, tx: wb.Stream) -> None:
+    start = {0: 10}
+    live = tx.monitor(window="1h", volume=VOLUME).follow(start, timeout=0)
+    append(log, range(600, 900))
+    assert 0 < live.status().lag < 300
+    live.follow(until="now")
+    assert live.status().lag == 0
+    [end] = [info.end for info in log.backend.partitions("bank") if info.partition == 0]
+    past = tx.between(start, {0: end}).monitor(window="1h", volume=VOLUME)
+    assert live.frame().equals(past.frame())
+
+
+def test_batches_of_one_partition_after_the_other_are_not_late(tx: wb.Stream) -> None:
+    whole = tx.all()
+    ran = tx.monitor(window="1h", volume=VOLUME).run(whole.batches(100))
+    assert ran.frame().equals(whole.monitor(window="1h", volume=VOLUME).frame())
+
+
 def test_a_followed_stream_closes_only_what_is_over(log: wb.Log, tx: wb.Stream) -> None:
     live = tx.monitor(window="1h", volume=VOLUME).follow("earliest", timeout=0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import polars as pl
 
@@ -29,8 +29,12 @@ class Follower:
         Takes each batch of decoded records.
     tick
         Called when a wait has passed without a record.
+    expect
+        Told, before anything is read, the partitions of which something will come.
     newest
         The greatest time seen per partition, kept by who takes the batches.
+
+    Of partitions that were there and that a start does not name, nothing is read.
 
     Safe to share between threads; one run at a time.
     """
@@ -40,6 +44,7 @@ class Follower:
         source: StreamSource,
         feed: Callable[[pl.DataFrame], None],
         tick: Callable[[], None],
+        expect: Callable[[Iterable[TopicPartition]], None],
         newest: Mapping[TopicPartition, int],
     ) -> None:
         self.source = source
@@ -47,7 +52,9 @@ class Follower:
         self.error: str | None = None
         self._feed = feed
         self._tick = tick
+        self._expect = expect
         self._newest = newest
+        self._left_out: frozenset[TopicPartition] = frozenset()
         self._stop = threading.Event()
         self._one = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -61,7 +68,7 @@ class Follower:
         """The distance in offsets from here to what can be read now."""
         if self.position is None:
             return 0
-        return sum(offset - self.position.get(tp, 0) for tp, offset in self.source.end().items())
+        return sum(offset - self.position.get(tp, 0) for tp, offset in self._ends().items())
 
     def follow(
         self, start: When | None, *, until: When | None = None, timeout_s: float | None = None
@@ -79,6 +86,8 @@ class Follower:
         try:
             if start is not None or self.position is None:
                 self.position = self.source.resolve("now" if start is None else start)
+                self._left_out = frozenset(self.source.end()) - frozenset(self.position)
+            self._expect(self._ends())
             limit = None if until is None else self.source.resolve(until)
             return self._read(limit, timeout_s)
         finally:
@@ -115,7 +124,7 @@ class Follower:
         quiet_since = time.monotonic()
         while not self._stop.is_set():
             assert self.position is not None
-            end = self.source.end()
+            end = self._ends()
             if limit is not None:
                 end = Position({tp: min(end[tp], limit[tp]) for tp in limit if tp in end})
             # A partition that was not there before is read from its beginning.
@@ -135,6 +144,11 @@ class Follower:
             self.source.backend.wait(here, patience_s)
             self._tick()
         return False
+
+    def _ends(self) -> Position:
+        """What can be read now, of what is to be read."""
+        ends = self.source.end().items()
+        return Position({tp: end for tp, end in ends if tp not in self._left_out})
 
     def _take(self, start: Position, end: Position) -> None:
         """Hand on `[start, end)`; after a stop or an error the position is after what was fed."""

@@ -27,6 +27,7 @@ from workbench.monitor.reading import in_step
 from workbench.monitor.rows import EVENTS, SPANS
 from workbench.monitor.show import as_html, describe
 from workbench.monitor.status import Meter, Status
+from workbench.positions import TopicPartition
 from workbench.records import TIMESTAMP
 from workbench.source import display
 from workbench.source.event_time import time_column
@@ -145,7 +146,7 @@ class Monitor:
         self._meter = Meter()
         self._finished = False
         self._follower = (
-            Follower(source, self.feed, self._tick, self._engine.newest)
+            Follower(source, self.feed, self._tick, self._expect, self._engine.newest)
             if isinstance(source, StreamSource)
             else None
         )
@@ -192,6 +193,8 @@ class Monitor:
 
     def run(self, batches: Iterable[pl.DataFrame]) -> Self:
         """Feed batches until they end, then finish: `monitor.run(stream.follow(timeout=5))`."""
+        source = self.source
+        self._expect(source.end() if isinstance(source, StreamSource) else source.end)
         for batch in batches:
             self.feed(batch)
         self.finish()
@@ -371,15 +374,18 @@ class Monitor:
         with self._lock:
             self._engine.tick(clock.monotonic())
 
+    def _expect(self, partitions: Iterable[TopicPartition]) -> None:
+        """Hold windows open for the partitions that are followed."""
+        with self._lock:
+            self._engine.expect(partitions, clock.monotonic())
+
     def _followed(self) -> Follower:
-        """What follows the stream, with windows held open for each of its partitions."""
+        """What follows the stream."""
         if self._follower is None:
             raise WorkbenchError(
                 f"a slice of {', '.join(self.topics)} does not grow",
                 hint="frame() runs the monitor over it",
             )
-        with self._lock:
-            self._engine.expect(self._follower.source.end(), clock.monotonic())
         return self._follower
 
     def _slice(self, spans: Iterable[Mapping[str, Any]], start_ms: int, end_ms: int) -> SliceSource:
