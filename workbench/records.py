@@ -77,8 +77,7 @@ class TopicInfo:
     Retention is null for "forever", and where the cleanup policy is `"unknown"`.  `source_log` is
     set on recordings: the id of the log that the records came from.  `masked` are the fields that
     an administrator hides here, or hid when this was recorded: what is read is then not what the
-    log holds.  `declared` says that the topic was made with its schema, rather than read by one
-    that was inferred.
+    log holds.
     """
 
     name: str
@@ -91,7 +90,6 @@ class TopicInfo:
     schema: Schema | None = None
     source_log: str | None = None
     masked: tuple[str, ...] = ()
-    declared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

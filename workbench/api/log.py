@@ -242,8 +242,7 @@ class Log:
     ) -> Stream:
         """Make a topic and return it as a stream.
 
-        `retention` is a duration such as `"7d"`; None keeps records forever.  Appended rows have to
-        be such as the `schema` decodes again; other fields are free.
+        `retention` is a duration such as `"7d"`; None keeps records forever.
         Raises TopicExists, InvalidTopicName, ReadOnly.
         """
         self._backend.create_topic(
@@ -253,7 +252,6 @@ class Log:
                 retention_ms=None if retention is None else parse_duration(retention),
                 retention_bytes=retention_bytes,
                 schema=None if schema is None else Schema(schema),
-                declared=schema is not None,
             )
         )
         return self.stream(topic)
@@ -303,7 +301,7 @@ class Log:
         Raises
         ------
         AppendRejected
-            For a row that cannot be a record of its topic; it says how many before it are written.
+            For a row that cannot be a record; the message says how many before it are written.
         ReadOnly, UnknownTopic, StorageFull, LogBusy, OutOfSequence
             As they say.
         """
@@ -397,4 +395,6 @@ def _relation(one: Any) -> Any:
     """What DuckDB is given for a slice, a state, or a frame."""
     if isinstance(one, Slice):
         return one.source
-    return one.frame if isinstance(one, State) else one
+    if isinstance(one, State):
+        return one.frame
+    return one

@@ -45,7 +45,7 @@ class TopicSpec:
 
     A recording's topic also names its source: `source_log` and `topic_id` are then the source's
     ids, kept so that addresses stay true.  `masked` are the fields that were hidden from whoever
-    recorded it.  `declared` says that a person gave the schema, which appended rows then keep to.
+    recorded it.
     """
 
     name: str
@@ -57,7 +57,6 @@ class TopicSpec:
     source_log: str | None = None
     topic_id: str | None = None
     masked: tuple[str, ...] = ()
-    declared: bool = False
 
 
 class Membership(Protocol):

@@ -40,12 +40,11 @@ def append(
     Returns what was written and the producer for the next call.  Raises AppendRejected naming how
     many of the rows are durable when a later one cannot be written.
     """
-    info = backend.topic(topic)
+    partitions = backend.topic(topic).partitions
     written = 0
     start: dict[tuple[str, int], int] = {}
     end: dict[tuple[str, int], int] = {}
-    schema = info.schema if info.declared else None
-    batches = records(rows, info.partitions, schema=schema, **how)
+    batches = records(rows, partitions, **how)
     while True:
         try:
             batch = next(batches, None)

@@ -59,10 +59,7 @@ def _make_topics(source: SliceSource, target: LogBackend) -> None:
     for name in source.address.topics:
         info = source.backend.topic(name)
         if name not in there:
-            spec = TopicSpec(
-                name, partitions=info.partitions, schema=info.schema, declared=info.declared
-            )
-            target.create_topic(spec)
+            target.create_topic(TopicSpec(name, partitions=info.partitions, schema=info.schema))
         elif there[name].partitions < info.partitions:
             raise AppendRejected(
                 f"topic {name!r} has {info.partitions} partitions, in {target.hint} "

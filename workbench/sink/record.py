@@ -153,7 +153,6 @@ def _make_topics(source: SliceSource, recording: EmbeddedLog) -> None:
                 partitions=info.partitions,
                 timestamp_type=info.timestamp_type,
                 schema=info.schema,
-                declared=info.declared,
                 source_log=source.backend.id,
                 topic_id=topic_id,
                 masked=info.masked,

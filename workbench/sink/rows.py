@@ -11,10 +11,8 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from workbench.decode import encode_rows
-from workbench.decode.declared import check_rows
 from workbench.errors import AppendRejected, InvalidRange
 from workbench.records import APPEND, HEADERS, TIMESTAMP
-from workbench.schema import Schema
 from workbench.source.times import parse_instant
 
 Row = Mapping[str, Any]
@@ -42,14 +40,12 @@ def records(
     encode: Encoding | Encoder = "json",
     batch_rows: int = BATCH_ROWS,
     tz: tzinfo = UTC,
-    schema: Schema | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Batches of the schema `APPEND`, in the order of the rows.
 
     With `encode="json"` a row becomes a JSON object and None becomes a null value (a tombstone).
     With `encode="bytes"` rows have the columns `value` and, if there are, `key`, `headers`,
-    `timestamp`, `partition`, which are taken as they are.  Naive times are in `tz`.  Of rows that
-    become JSON, what a `schema` cannot decode again is refused.
+    `timestamp`, `partition`, which are taken as they are.  Naive times are in `tz`.
 
     Raises AppendRejected for a row that cannot be a record, naming the row.
     """
@@ -64,12 +60,9 @@ def records(
         if encode == "bytes":
             columns = made.as_they_are()
         else:
-            values = encode(batch) if callable(encode) else encode_rows(batch)
-            if schema is not None and encode == "json":
-                check_rows(batch, schema)
             columns = {
                 "key": made.keys(key),
-                "value": values,
+                "value": encode(batch) if callable(encode) else encode_rows(batch),
                 "timestamp": made.timestamps(timestamp),
                 "headers": made.headers(headers),
                 "partition": made.column(partition, pl.Int32()),

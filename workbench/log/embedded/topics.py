@@ -26,8 +26,7 @@ MOST_PARTITIONS = 100_000
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _FACTS = (
     "SELECT name, uuid, partitions, retention_ms, retention_bytes, timestamp_type, schema, "
-    "source_log, (SELECT value FROM meta WHERE meta.name = 'masked:' || topic.name), "
-    "EXISTS (SELECT 1 FROM meta WHERE meta.name = 'declared:' || topic.name) FROM topic"
+    "source_log, (SELECT value FROM meta WHERE meta.name = 'masked:' || topic.name) FROM topic"
 )
 _PARTITIONS = """
 SELECT p.partition, p.log_start, p.next_off, p.hot_bytes + ifnull(s.bytes, 0),
@@ -144,9 +143,6 @@ def create(
         )
         tid = connection.last_insert_rowid()
         mark_masked(connection, spec)
-        if spec.declared:
-            declared = (f"declared:{spec.name}", spec.schema and spec.schema.fingerprint)
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", declared)
         connection.executemany(
             "INSERT INTO part (tid, partition) VALUES (?, ?)",
             [(tid, number) for number in range(spec.partitions)],
@@ -179,8 +175,7 @@ _schema = lru_cache(Schema.from_json)
 
 
 def _info(row: tuple[Any, ...]) -> TopicInfo:
-    name, topic_id, count, retention_ms, retention_bytes, timestamp_type, *more = row
-    schema, source, hid, declared = more
+    name, topic_id, count, retention_ms, retention_bytes, timestamp_type, schema, source, hid = row
     return TopicInfo(
         name=name,
         id=topic_id,
@@ -191,5 +186,4 @@ def _info(row: tuple[Any, ...]) -> TopicInfo:
         schema=None if schema is None else _schema(schema),
         source_log=source,
         masked=tuple(json.loads(hid)) if hid else (),
-        declared=bool(declared),
     )

@@ -172,7 +172,7 @@ class KafkaLog:
         topics.create(self._client, spec)
         info = self.topic(spec.name)
         if spec.schema is not None:
-            self._schemas.keep(info.id, spec.schema, declared=spec.declared)
+            self._schemas.keep(info.id, spec.schema)
         return self._as_known(info)
 
     def pin_schema(self, topic: str, schema: Schema) -> bool:
@@ -350,9 +350,8 @@ class KafkaLog:
 
     def _as_known(self, info: TopicInfo) -> TopicInfo:
         """With what the cluster does not say: its pinned schema, and what is hidden of it."""
-        known, masked = self._schemas.get(info.id), self._limits.hidden(info.name)
-        schema = info.schema if known.schema is None else known.schema
-        return replace(info, schema=schema, declared=known.declared, masked=masked)
+        schema, masked = self._schemas.get(info.id), self._limits.hidden(info.name)
+        return replace(info, schema=info.schema if schema is None else schema, masked=masked)
 
     def _check_writable(self) -> None:
         if not self._writable:
