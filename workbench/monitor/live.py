@@ -88,7 +88,7 @@ class Follower:
                 self.position = self.source.resolve("now" if start is None else start)
                 self._left_out = frozenset(self.source.end()) - frozenset(self.position)
             self._expect(self._ends())
-            limit = None if until is None else self.source.resolve(until)
+            limit = None if until is None else self._asked(self.source.resolve(until))
             return self._read(limit, timeout_s)
         finally:
             self._one.release()
@@ -146,9 +146,11 @@ class Follower:
         return False
 
     def _ends(self) -> Position:
-        """What can be read now, of what is to be read."""
-        ends = self.source.end().items()
-        return Position({tp: end for tp, end in ends if tp not in self._left_out})
+        return self._asked(self.source.end())
+
+    def _asked(self, position: Position) -> Position:
+        """The part of a position that is about what is to be read."""
+        return Position({tp: at for tp, at in position.items() if tp not in self._left_out})
 
     def _take(self, start: Position, end: Position) -> None:
         """Hand on `[start, end)`; after a stop or an error the position is after what was fed."""
