@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka.errors import KafkaConnectionError
 
 import workbench as wb
 from tests.conftest import SOAK
@@ -61,8 +63,11 @@ def replicated(
 
 
 def state(operator: KafkaAdminClient, topic: str) -> tuple[int, set[int]]:
-    """Who leads, and who is in sync."""
-    [found] = operator.describe_topics([topic])
+    """Who leads, and who is in sync; nobody where one was asked who has just died."""
+    try:
+        [found] = operator.describe_topics([topic])
+    except KafkaConnectionError:
+        return -1, set()
     part = found["partitions"][0]
     return part["leader_id"], set(part["isr_nodes"])
 
@@ -91,6 +96,32 @@ def test_a_leader_that_dies(
         assert state(operator, topic_name)[0] != leader
         replicas.brokers[leader].start()
         eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
+
+
+def test_a_leader_that_joins_later(
+    replicas: Cluster,
+    operator: KafkaAdminClient,
+    log: KafkaLog,
+    topic_name: str,
+    eventually: Patience,
+) -> None:
+    """Who was not there when the connections were made is found when first needed."""
+    first, last = NODES[0], NODES[-1]
+    replicated(operator, topic_name, (first, last))
+    replicas.brokers[last].kill()
+    eventually(lambda: state(operator, topic_name)[1] == {first}, 60)
+    written = frame(numbered(RECORDS))
+    log.append(topic_name, written)
+    before, _ = joined(list(log.read(topic_name, 0, 0, RECORDS)), 0, RECORDS)
+    replicas.brokers[last].start()
+    later = replicated(operator, f"{topic_name}-later", (last,))
+
+    begun = time.monotonic()
+    log.append(later, written)
+    after, _ = joined(list(log.read(later, 0, 0, RECORDS)), 0, RECORDS)
+    # The client looks by itself once a minute.
+    assert time.monotonic() - begun < 20
+    assert before["value"].equals(after["value"])
 
 
 def test_the_nearest_replica_is_read(

@@ -184,9 +184,13 @@ def _connected(settings: Settings) -> Any:
 
 
 def passes(error: BaseException) -> bool:
-    """Whether asking again may help: restarts, elections, coordinators that are loading."""
+    """Whether asking again may help: restarts, elections, coordinators that are loading.
+
+    And a broker that has just joined, which the client would give up.
+    """
     gone = isinstance(error, kafka_errors.UnknownTopicOrPartitionError)
-    return bool(getattr(error, "retriable", False)) and not gone
+    new = isinstance(error, kafka_errors.UnknownBrokerIdError)
+    return new or (bool(getattr(error, "retriable", False)) and not gone)
 
 
 def translate(

@@ -102,9 +102,15 @@ class Wire:
             except Exception as error:  # else the caller would wait for ever
                 done.set_exception(error)
 
+        def failed(error: Exception) -> None:
+            if isinstance(error, kafka_errors.UnknownBrokerIdError):
+                # It joined after the newest look, and the next one may be a minute away.
+                self._manager.cluster.request_update()
+            done.set_exception(error)
+
         sent = self._manager.call_soon(self._manager.send, request, node)
         sent.add_callback(answered)
-        sent.add_errback(done.set_exception)
+        sent.add_errback(failed)
         return done
 
     def close(self) -> None:
