@@ -21,14 +21,16 @@ from workbench.records import APPEND
 _NEVER, _FOREVER = -(1 << 63), (1 << 63) - 1
 
 _STATE = (
-    "SELECT pid, next_off, last_append_ts, hot_rows, hot_bytes, hot_min_ts, hot_max_ts FROM part "
-    "WHERE tid = ? AND partition = ?"
+    "SELECT next_off, last_append_ts, hot_rows, hot_bytes, hot_min_ts, hot_max_ts FROM part "
+    "WHERE pid = ?"
 )
-# By the primary key, and without RETURNING: the two take half the time of one that has both.
+# Without RETURNING: the two take half the time of one that has both.
 _MOVE = (
     "UPDATE part SET next_off = ?2, last_append_ts = ?3, hot_rows = ?4, hot_bytes = ?5, "
     "hot_min_ts = ?6, hot_max_ts = ?7 WHERE pid = ?1"
 )
+# To all topics, since a join with the topic's partitions takes longer than to pass over a few rows.
+_PRODUCER = "SELECT epoch, last_seq, pid, last_base, last_end FROM producer WHERE producer_id = ?"
 
 _NOTHING = pl.DataFrame(schema=APPEND)
 
@@ -148,8 +150,9 @@ def _take(connection: apsw.Connection, topic: Topic, share: _Share, now: int) ->
 
     A stamp is never before an earlier one, and never moved by a user's times.
     """
-    [state] = fetch(connection, _STATE, (topic.tid, share.partition))
-    pid, end, stamp, hot_rows, hot_bytes, oldest, newest = state
+    pid = topic.pids[share.partition]
+    [state] = fetch(connection, _STATE, (pid,))
+    end, stamp, hot_rows, hot_bytes, oldest, newest = state
     low, high = share.low, share.high
     if share.stamped:
         stamp = max(stamp, now)
@@ -194,20 +197,17 @@ def _already_written(
     connection: apsw.Connection, topic: Topic, producer: Producer, shares: list[_Share]
 ) -> Offsets | None:
     """The original offsets when this is a retry of the newest batch, None when it is the next."""
-    # What the producer wrote before, each looked up by its key, rather than all of the topic's
-    # partitions: a CROSS JOIN keeps that order.
-    known = fetch(
-        connection,
-        "SELECT epoch, last_seq, partition, last_base, last_end FROM producer CROSS JOIN part "
-        "USING (pid) WHERE producer_id = ? AND tid = ?",
-        (producer.id, topic.tid),
-    )
+    known = [row for row in fetch(connection, _PRODUCER, (producer.id,)) if row[2] in topic.numbers]
     if not known:
         return None
     epoch, sequence = max(known)[:2]
     if producer.epoch > epoch or (producer.epoch, producer.sequence) == (epoch, sequence + 1):
         return None
-    newest = {p: (base, end) for e, s, p, base, end in known if (e, s) == (epoch, sequence)}
+    newest = {
+        topic.numbers[pid]: (base, end)
+        for e, s, pid, base, end in known
+        if (e, s) == (epoch, sequence)
+    }
     same = {p: end - base for p, (base, end) in newest.items()} == {
         share.partition: share.length for share in shares
     }

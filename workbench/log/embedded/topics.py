@@ -47,11 +47,17 @@ class Topic:
 
     tid: int
     name: str
-    partitions: int
+    numbers: dict[int, int]  # the partitions' own, by pid
+    pids: tuple[int, ...]
     timestamp_type: TimestampType
     segment_rows: int
     segment_bytes: int
     expires: bool
+
+    @property
+    def partitions(self) -> int:
+        """How many there are."""
+        return len(self.pids)
 
     def segments(self, rows: int, size: int) -> float:
         """How many segments some records fill."""
@@ -72,13 +78,16 @@ def check_name(name: str) -> None:
 def find(catalog: Catalog, name: str) -> Topic:
     """One topic.  Raises `UnknownTopic`."""
     rows = catalog.rows(
-        "SELECT tid, name, partitions, timestamp_type, segment_rows, segment_bytes, "
-        "ifnull(retention_ms, retention_bytes) IS NOT NULL FROM topic WHERE name = ?",
+        "SELECT tid, name, pid, timestamp_type, segment_rows, segment_bytes, "
+        "ifnull(retention_ms, retention_bytes) IS NOT NULL FROM topic JOIN part USING (tid) "
+        "WHERE name = ? ORDER BY partition",
         (name,),
     )
     if not rows:
         raise unknown(catalog, name)
-    return Topic(*rows[0])
+    tid, known, _, *facts = rows[0]
+    pids = tuple(row[2] for row in rows)
+    return Topic(tid, known, {pid: number for number, pid in enumerate(pids)}, pids, *facts)
 
 
 def unknown(catalog: Catalog, name: str) -> UnknownTopic:
