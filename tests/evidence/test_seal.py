@@ -261,6 +261,8 @@ def test_a_signature_is_checked_with_anybodys_tools(source: wb.Log, tmp_path: Pa
         ("statement.sig", b"\0" * 64),
         ("statement.txt", b"evidence-statement/v1 00\n"),
         ("signer.pem", b"no key"),
+        ("statement.sig", b"\0" * 65),
+        ("signer.pem", b"-" * 70_000),
         ("statement.sig", None),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import random
 import resource
 import shutil
@@ -40,7 +42,7 @@ def problems(bag: Path) -> list[str]:
 
 def reference_problem(file: str, line: int | None, place: Any, message: str) -> str:
     where = [file, line and f"line {line}", place and "{} {}:{}".format(*place)]
-    return f"{', '.join(filter(None, where))}: {message}"
+    return reference.shown(f"{', '.join(filter(None, where))}: {message}")
 
 
 def run_script(bag: Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -136,6 +138,8 @@ RECORD_CHANGES: dict[str, tuple[Change, str]] = {
     "an offset as a number": (with_record(0, offset=5), f"{RECORDS}, line 1:"),
     "an offset beyond 64 bits": (with_record(0, offset=str(2**63)), f"{RECORDS}, line 1:"),
     "another partition": (with_record(0, partition=1), f"{RECORDS}, line 1, orders 1:5:"),
+    "an offset that is no number": (with_record(0, offset=math.inf), f"{RECORDS}, line 1:"),
+    "a time that is no number": (with_record(0, timestamp_ms=-math.inf), f"{RECORDS}, line 1:"),
     "a partition that is true": (with_record(0, partition=False), f"{RECORDS}, line 1:"),
     "another topic": (with_record(0, topic="notes"), f"{RECORDS}, line 1:"),
     "a field more": (with_record(0, extra=1), f"{RECORDS}, line 1:"),
@@ -199,6 +203,14 @@ SLICE_CHANGES: dict[str, tuple[Change, str]] = {
         slices(lambda said: partition(said, -1).update(end=str(2**62))),
         f"{RECORDS}, orders 2:40:",
     ),
+    "a start that is no number": (
+        slices(lambda said: partition(said).update(start=math.inf)),
+        f"{SLICES}:",
+    ),
+    "a count that is no number": (
+        slices(lambda said: partition(said).update(records=math.nan)),
+        f"{SLICES}, orders 0::",
+    ),
     "a reversed range": (slices(lambda said: partition(said).update(end="3")), f"{SLICES}:"),
     "a count": (slices(lambda said: partition(said).update(records=8)), f"{SLICES}, orders 0::"),
     "a partition dropped": (slices(lambda said: said["partitions"].pop(0)), f"{RECORDS}, line 1:"),
@@ -245,6 +257,14 @@ def add(name: str) -> Change:
     return apply
 
 
+def to_pipe(name: str) -> Change:
+    def apply(bag: Path) -> None:
+        (bag / name).unlink()
+        os.mkfifo(bag / name)
+
+    return apply
+
+
 def to_symlink(name: str) -> Change:
     def apply(bag: Path) -> None:
         outside = bag.parent / "outside"
@@ -276,6 +296,15 @@ FILE_CHANGES: dict[str, tuple[Change, str]] = {
     "a tag file added": (add("README.txt"), "README.txt:"),
     "a result removed": (lambda bag: (bag / "data/query.json").unlink(), "'data/query.json'"),
     "a result changed": (cut("data/results/records.csv", 1), "data/results/records.csv:"),
+    "a file that would hide what is said": (add("data/a\x1b[8m"), r"data/a\x1b[8m: is in no"),
+    "a file that would say ok": (
+        add("data/a\nok: 49 records"),
+        r"data/a\nok: 49 records: is in no",
+    ),
+    "a file whose name is no text": (add("data/a\udcff"), r"data/a\udcff: is in no manifest"),
+    "a pipe for the records": (to_pipe(RECORDS), RECORDS),
+    "a pipe for the slices": (to_pipe(SLICES), SLICES),
+    "a pipe for the statement": (to_pipe("bag-info.txt"), "bag-info.txt"),
     "the verifier changed": (change_text("verify.py", "raise ValueError", "pass"), "verify.py:"),
     "the records removed": (lambda bag: (bag / RECORDS).unlink(), f"{RECORDS}:"),
     "the slices removed": (lambda bag: (bag / SLICES).unlink(), f"{SLICES}:"),
@@ -414,6 +443,28 @@ def test_a_bomb_of_a_line_is_told_in_bounded_memory(bag: Path, content: bytes) -
     assert done.returncode == 1, done.stderr
     assert f"{RECORDS}, line 50: is cut off, too long" in done.stdout
     assert f"{RECORDS}, line 50: is cut off, too long" in str(wb.verify(bag))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (RECORDS, b"[]," * 10_000_000),
+        (SLICES, b"[]," * 10_000_000),
+        ("bag-info.txt", b"Evidence-More: 1\n" * 3_000_000),
+    ],
+    ids=["a line of lists", "facts of lists", "statements"],
+)
+def test_a_bomb_of_json_or_of_statements(bag: Path, name: str, content: bytes) -> None:
+    """What grows when it is read is refused, or is no record where memory does not suffice."""
+    with (bag / name).open("ab") as file:
+        file.write(b"[" + content + b"0]\n" if name.startswith("data/") else content)
+    limit = 3 * reference.LIMIT
+    done = run_script(
+        bag, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert name in done.stdout
+    assert done.stdout.endswith("NOT as it was sealed\n")
 
 
 def test_random_changes_of_single_bytes(bag: Path) -> None:

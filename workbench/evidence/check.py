@@ -50,7 +50,7 @@ class Problem:
             where.append(
                 f"{self.topic} {self.partition}:{'' if self.offset is None else self.offset}"
             )
-        return f"{', '.join(where)}: {self.message}"
+        return str(verify.shown(f"{', '.join(where)}: {self.message}"))
 
 
 @dataclass(slots=True)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 TEXT, SIGNATURE, SIGNER = "statement.txt", "statement.sig", "signer.pem"
 
+#: How long the longest part of a signature may be, in bytes; they have some hundreds.
+_MOST_BYTES = 1 << 16
+
 _MISSING = "signatures need the package cryptography"
 _HINT = "pip install 'stream-workbench[evidence]'"
 
@@ -60,6 +63,8 @@ def check(bag: Path, statement: str) -> tuple[str, bool]:
         return "not signed", True
     if not all(there):
         return f"a part of the signature is missing: {TEXT}, {SIGNATURE} or {SIGNER}", False
+    if any((bag / name).stat().st_size > _MOST_BYTES for name in (TEXT, SIGNATURE, SIGNER)):
+        return f"a part of the signature is longer than {_MOST_BYTES:,} bytes", False
     try:
         from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
