@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socketserver
 import sys
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import polars as pl
@@ -250,6 +252,23 @@ def test_nobody_there_and_no_secret_shown() -> None:
     assert "s3cret" not in shown
     assert "t0psecret" not in shown
     assert settings.client()["sasl_plain_password"] == "s3cret"
+
+
+def test_a_port_of_something_else() -> None:
+    """Whoever answers there is not said to be silent."""
+
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("localhost", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(Unreachable, match="not as Kafka does"):
+                wb.connect(f"kafka://localhost:{server.server_address[1]}")
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -221,4 +221,9 @@ def translate(
             f"{settings.hint} does not answer (asked to {what}{patience})",
             hint="check host and port, and security_protocol",
         )
+    if isinstance(error, kafka_errors.InvalidReceiveError):
+        return Unreachable(
+            f"{settings.hint} answers, but not as Kafka does",
+            hint="check host, port and security_protocol: a port for TLS or HTTP does that",
+        )
     return LogError(f"{settings.hint} could not {what}: {type(error).__name__}: {error}")
