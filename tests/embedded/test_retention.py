@@ -11,6 +11,7 @@ import pytest
 
 from tests.embedded.support import T0, batch, make, numbered, raw, read, values
 from workbench.errors import OffsetOutOfRange, OutOfSequence
+from workbench.log.embedded import retention
 from workbench.log.embedded.catalog import checksum_vfs
 from workbench.log.protocol import Producer
 from workbench.records import Gap
@@ -45,7 +46,12 @@ def test_age_moves_the_start_over_segments_and_tail(tmp_path: Path) -> None:
         assert log.verify().ok
 
 
-def test_producers_are_forgotten_with_the_newest_batch_that_they_wrote(tmp_path: Path) -> None:
+def test_the_producers_that_wrote_last_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when all that they wrote has expired: a retry may be on its way."""
+    monkeypatch.setattr(retention, "PRODUCERS_KEPT", 1)
+
     def at(second: int, partition: int = 0) -> pl.DataFrame:
         return batch([b"{}"], times=[T0 + 1_000 * second], partition=partition)
 
@@ -55,13 +61,13 @@ def test_producers_are_forgotten_with_the_newest_batch_that_they_wrote(tmp_path:
         log.append("t", at(1), both)
         log.append("t", at(9, partition=1), replace(both, sequence=1))
         assert log.enforce_retention(T0 + LONG + 2_000) == 2
-        assert _producers(tmp_path / "log") == {"both"}
+        assert log.append("t", at(0), once) == {0: (0, 1)}  # as it was answered before
         with pytest.raises(OutOfSequence):  # also of the partition where it has nothing left
             log.append("t", at(1), both)
         log.append("t", at(9), replace(both, sequence=2))
         assert log.enforce_retention(T0 + LONG + 10_000) == 2
-        assert _producers(tmp_path / "log") == set()
-        assert log.append("t", at(20), replace(both, sequence=3)) == {0: (3, 4)}
+        assert _producers(tmp_path / "log") == {"both"}
+        assert log.append("t", at(9), replace(both, sequence=2)) == {0: (2, 3)}
 
 
 def _producers(folder: Path) -> set[str]:

@@ -19,11 +19,16 @@ GRACE_SECONDS = 60.0
 
 _NEVER = -(1 << 62)
 
+#: Producers of a topic that are remembered although all that they wrote has expired: one that is
+#: still there may yet send its newest batch again.
+PRODUCERS_KEPT = 1_000
+
 # A producer goes as a whole: by the newest of its batches in any partition the next one is judged.
 _FORGET_PRODUCERS = """
 DELETE FROM producer WHERE pid IN (SELECT pid FROM part WHERE tid = ?1) AND producer_id IN (
     SELECT producer_id FROM producer JOIN part USING (pid) WHERE tid = ?1
-    GROUP BY producer_id HAVING max(last_end - log_start) <= 0)
+    GROUP BY producer_id HAVING max(last_end - log_start) <= 0
+    ORDER BY max(last_end - log_start) DESC LIMIT -1 OFFSET ?2)
 """
 
 
@@ -51,7 +56,7 @@ def enforce(catalog: Catalog, now_ms: int | None, grace_seconds: float) -> int:
             moved.add(tid)
     for tid in moved:
         with catalog.write() as connection:
-            connection.execute(_FORGET_PRODUCERS, (tid,))
+            connection.execute(_FORGET_PRODUCERS, (tid, PRODUCERS_KEPT))
     with catalog.seal_lock:
         _remove_files(catalog, now - int(grace_seconds * 1000))
     return gone
