@@ -57,7 +57,8 @@ class Served:
                 found = {"subject": subject, "version": at, "id": ids[at - 1]}
                 return {**found, **self.schemas[ids[at - 1]]}
             case "POST", "subjects", subject, "versions":
-                return {"id": self.add(subject, body["schema"], kind=body["schemaType"])}
+                given = {"kind": body["schemaType"], "references": body.get("references")}
+                return {"id": self.add(subject, body["schema"], **given)}
         return None
 
 

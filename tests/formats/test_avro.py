@@ -205,6 +205,8 @@ def test_hostile_bodies_are_errors_in_bounded_memory(schema: Any, body: bytes, t
         '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}'
         ', {"name": "a", "type": "int"}]}',
         '{"type": "fixed", "name": "F", "size": -1}',
+        '{"type": "fixed", "name": "F", "size": Infinity}',
+        '{"type": "fixed", "name": "F", "size": 1.5}',
         '{"type":"record","name":"R","fields":[{"name":"a\\ud800","type":"int"}]}',
         '{"type":"array","items":' * 500 + '"int"' + "}" * 500,
         '{"type":"array","items":' * 50_000 + '"int"' + "}" * 50_000,

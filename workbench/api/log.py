@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
@@ -29,13 +28,13 @@ from workbench.api.slice import Slice
 from workbench.api.stream import Stream, schemas_by_topic
 from workbench.decode import DECODERS, Codebook
 from workbench.decode.functions import name_of
-from workbench.decode.writing import encoder
+from workbench.decode.writing import encoder, key_encoder
 from workbench.errors import LogError, SchemaError, UnknownTopic
 from workbench.find import Found, Sought, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.records import Isolation
 from workbench.schema import Schema
-from workbench.sink.append import Appended, append, new_producer
+from workbench.sink.append import Appended, Producers, append
 from workbench.sink.rows import HeadersOf, KeyOf, Rows, TimeOf
 from workbench.source.display import bundle, html_table
 from workbench.source.progress import telling
@@ -65,7 +64,7 @@ class Log:
         self._max_read = max_read
         self._max_read_bytes = max_read_bytes
         self._codebook = codebook or Codebook()
-        self._idle_producers: dict[tuple[int, str], list[Producer]] = {}
+        self._producers = Producers()
 
     @property
     def backend(self) -> LogBackend:
@@ -265,8 +264,10 @@ class Log:
         timestamp: TimeOf | None = None,
         headers: HeadersOf | None = None,
         partition: str | None = None,
-        encode: str = "json",
+        encode: str | Callable[[Any], bytes] = "json",
         register: Mapping[str, Any] | str | None = None,
+        encode_key: str | Callable[[Any], bytes] = "text",
+        register_key: Mapping[str, Any] | str | None = None,
         batch_rows: int = 10_000,
         producer: Producer | None = None,
     ) -> Appended:
@@ -289,10 +290,17 @@ class Log:
         encode
             `"json"`: the row becomes a JSON object (None in place of a row: a tombstone).
             `"bytes"`: rows hold `value`, and if wanted `key`, `headers`, `timestamp`,
-            `partition`, taken as they are.  `"avro"`, `"protobuf"`, `"jsonschema"`: by the newest
-            schema that the registry has for the topic; `"protobuf:shop.Order"` names a message.
+            `partition`, taken as they are.  `"text"`: a row is a string, or has one as `value`.
+            `"avro"`, `"protobuf"`, `"jsonschema"`: by the newest schema that the registry has for
+            the topic; `"protobuf:shop.Order"` names a message.  `"debezium"`: the envelope of a
+            change, in JSON or as `"debezium+avro"` says.  `"cloudevents"`: structured, or with
+            their attributes in headers, `"cloudevents:binary"`.  A function of the row gives bytes.
         register
-            A schema that is made the topic's newest first; nothing is registered unasked.
+            A schema that is made the topic's newest first; nothing is registered unasked.  One that
+            refers to others: `{"schema": text, "references": [{"name", "subject", "version"}]}`.
+        encode_key, register_key
+            The same for what `key` names: `"avro"`, `"protobuf"`, `"jsonschema"`, `"json"`, or a
+            function; by the schema of the subject `topic-key`.
         batch_rows
             Records per commit; each commit is atomic.
         producer
@@ -311,22 +319,14 @@ class Log:
             "headers": headers,
             "partition": partition,
             "encode": encoder(encode, self._codebook, topic, register),
+            "encode_key": key_encoder(encode_key, self._codebook, topic, register_key),
             "batch_rows": batch_rows,
             "tz": self._tz,
         }
         listed: Rows = [rows] if isinstance(rows, Mapping) else rows
         if producer is not None:
             return append(self._backend, topic, listed, producer, **how)[0]
-        # A producer counts its batches per topic, for one call at a time and in one process.  It
-        # is not taken up again after an error, since how much it has written is not known here.
-        idle = self._idle_producers.setdefault((os.getpid(), topic), [])
-        try:
-            mine = idle.pop()
-        except IndexError:
-            mine = new_producer()
-        done, mine = append(self._backend, topic, listed, mine, **how)
-        idle.append(mine)
-        return done
+        return self._producers.append(self._backend, topic, listed, **how)
 
     def record(
         self, into: str | Path, topics: str | Sequence[str] = "*", *, follow: bool = False

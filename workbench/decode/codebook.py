@@ -16,6 +16,8 @@ from workbench.decode.jsonschema import json_schema_fields
 from workbench.decode.protobuf import ProtobufMessages
 from workbench.decode.protocol import Part, Reader
 from workbench.decode.registry import Kind, Registered, Registry, file_name
+from workbench.decode.registry import Part as Written
+from workbench.decode.validity import validator
 from workbench.errors import SchemaError
 
 #: The column that says by which schema a record was decoded.
@@ -109,14 +111,17 @@ class Codebook:
         topic: str,
         register: Mapping[str, Any] | str | None = None,
         record: str | None = None,
+        part: Written = "value",
     ) -> Registered:
-        """The schema that values of a topic are written by: `register`ed, else the newest.
+        """The schema that values (or keys) are written by: `register`ed, else the newest.
 
-        Raises SchemaError where there is none, or the registry refuses.
+        What is registered is a schema, or what a registry takes: its `schema` as text and the
+        `references` of that, each with name, subject and version.  Raises SchemaError where there
+        is none, or the registry refuses.
         """
         registry = self.named_registry(kind)
         if register is None:
-            subject = registry.strategy.subject(topic, record)
+            subject = registry.strategy.subject(topic, record, part)
             found = registry.latest(subject)
             if found is None:
                 raise SchemaError(
@@ -124,16 +129,21 @@ class Codebook:
                     hint="register= registers a schema for it",
                 )
             return found
+        links: tuple[Mapping[str, Any], ...] = ()
+        if isinstance(register, Mapping) and register.keys() == {"schema", "references"}:
+            links, register = tuple(register["references"]), register["schema"]
         text = register if isinstance(register, str) else json.dumps(register)
-        schema = Registered(text, kind)
+        schema = Registered(text, kind, None, registry.referred(links), links)
         name = record
         if kind == "JSON":
-            json_schema_fields(text)
-            name = name or str(json.loads(text).get("title") or "") or None
+            json_schema_fields(text, schema.references)
+            validator(text, schema.references)
+            spec = json.loads(text)
+            name = name or (isinstance(spec, dict) and str(spec.get("title") or "")) or None
         else:
             read = reader(schema, record)
             name = name or read.record
-        subject = registry.strategy.subject(topic, name)
+        subject = registry.strategy.subject(topic, name, part)
         return replace(schema, id=registry.register(subject, schema))
 
 

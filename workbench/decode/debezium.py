@@ -20,6 +20,7 @@ import polars as pl
 
 from workbench.decode.fit import merge, struct_fields
 from workbench.decode.protocol import Decoded, Decoder
+from workbench.decode.row_loop import Rows, each
 from workbench.errors import SchemaError
 from workbench.schema import Schema
 
@@ -30,6 +31,10 @@ WITHOUT_ROW = ("d", "t", "m")
 _TRANSACTION = pl.Struct(
     {"id": pl.String, "total_order": pl.Int64, "data_collection_order": pl.Int64}
 )
+
+#: What an envelope may have; all else in a row that is written belongs to the row itself.
+_ENVELOPE = ("before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns")
+_MORE = ("message", "updateDescription")
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -126,3 +131,42 @@ def _without_nulls(found: Any) -> Any:
         return found
     kept = {n: one for n, each in found.items() if (one := _without_nulls(each)) is not None}
     return kept or None
+
+
+def envelopes(rows: Rows) -> list[dict[str, Any] | None]:
+    """Rows as the envelopes to write: what has been read can be written again.
+
+    A row has `op` and, as that wants, `before` and `after`; columns of the row beside these, as
+    reading sets them there, are not written twice.  Raises AppendRejected for what is no change.
+    """
+    hint = "a change has op, before and after, and what a connector adds: source, ts_ms, …"
+    return each(rows, _envelope, "a Debezium change", hint)
+
+
+def _envelope(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if row is None or (row and all(value is None for value in row.values())):
+        return None
+    op, before, after = (row.get(name) for name in ("op", "before", "after"))
+    if op not in _OPS:
+        raise ValueError(f"its op is {op!r}, none of {', '.join(_OPS)}")
+    if (after is None) != (op in WITHOUT_ROW):
+        raise ValueError(f"with op {op!r} it has {'no ' if after is None else ''}after")
+    if before is not None and op not in ("u", "d"):
+        raise ValueError(f"with op {op!r} it has before")
+    written = before if op == "d" else after
+    beside = {}
+    if isinstance(written, Mapping):
+        known = {name: None for name in (*_ENVELOPE, *_MORE) if name in row}
+        beside = {
+            f"row_{name}" if name in known else name: value for name, value in written.items()
+        }
+    for name, value in row.items():
+        if name in _ENVELOPE or name in _MORE or value is None:
+            continue
+        if name not in beside or beside[name] != value:
+            raise ValueError(f"its field {name!r} is neither the envelope's nor that of the row")
+    made = {"before": before, "after": after}
+    made |= {name: row[name] for name in (*_ENVELOPE, *_MORE) if name in row}
+    if made.get("transaction", 0) is None:
+        del made["transaction"]  # which reading adds
+    return made

@@ -49,6 +49,15 @@ def encode_rows(rows: Iterable[Mapping[str, Any] | None] | pl.DataFrame) -> pl.S
     return pl.Series("value", [_encode(row, n) for n, row in enumerate(rows)], dtype=pl.Binary)
 
 
+def encode_json(value: Any) -> bytes:
+    """One value as JSON, as `encode_rows` writes it.  Raises ValueError."""
+    try:
+        return _encoder.encode(_value(value))
+    except _Unfit as e:
+        field = "".join(reversed(e.path)).removeprefix(".")
+        raise ValueError(f"{field}: {e}" if field else str(e)) from None
+
+
 def _check_times(frame: pl.DataFrame) -> None:
     """Refuse nanoseconds that Python's datetimes would lose."""
     for name, dtype in frame.schema.items():

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from workbench.errors import ProfileError, SchemaError
 
-if TYPE_CHECKING:
-    pass
-
 Kind = Literal["AVRO", "PROTOBUF", "JSON"]
+#: What of a record a schema is of.
+Part = Literal["value", "key"]
 
 
 _STRATEGIES = ("topic", "record", "topic-record")
@@ -30,13 +29,15 @@ class Registered:
     """A schema as a registry keeps it.
 
     `references` are the texts of the schemas that it refers to, directly or not, by the name under
-    which it does, those first that others need.
+    which it does, those first that others need; `links` are those that it names itself, as a
+    registry lists them, where it is to be registered.
     """
 
     text: str
     kind: Kind = "AVRO"
     id: int | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+    links: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> str:
         """All of it as JSON text, which a folder of schemas can hold."""
@@ -64,10 +65,10 @@ class Strategy:
                 f"registry: no strategy {self.name!r}", hint=f"there are {', '.join(_STRATEGIES)}"
             )
 
-    def subject(self, topic: str, record: str | None) -> str:
+    def subject(self, topic: str, record: str | None, part: Part = "value") -> str:
         """The subject.  Raises SchemaError where it goes by a record that is not named."""
         if self.name == "topic":
-            return f"{topic}-value"
+            return f"{topic}-{part}"
         if record is None:
             raise SchemaError(
                 f"the subject goes by the record ({self.name}), and none is named",
@@ -92,6 +93,12 @@ class Registry(Protocol):
 
     def latest(self, subject: str) -> Registered | None:
         """The newest schema of a subject; None where there is none."""
+
+    def referred(self, links: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """The texts of what a schema refers to, by name.  Raises SchemaError where one is missing.
+
+        Each link has a name, a subject and a version.
+        """
 
     def register(self, subject: str, schema: Registered) -> int:
         """Make a schema the newest of a subject, and return its id."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from workbench.decode.protobuf.schemas import SET_MARK
 from workbench.decode.registry import Kept, Kind, Registered, file_name
@@ -35,13 +37,28 @@ class FolderRegistry(Kept):
         """The folder."""
         return str(self._folder)
 
+    def referred(self, links: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """The texts of what a schema refers to; a folder has one version of each subject."""
+        texts: dict[str, str] = {}
+        for link in links:
+            subject = str(link.get("subject"))
+            found = self.latest(subject)
+            if found is None:
+                raise SchemaError(f"the registry {self.hint} has no subject {subject}")
+            texts |= {**found.references, str(link.get("name")): found.text}
+        return texts
+
     def register(self, subject: str, schema: Registered) -> int:
         """Keep a schema in a file of its own, unless it is there.  Raises SchemaError."""
         stems = {path.name.partition(".")[0] for path in self._folder.iterdir()}
         ids = sorted(int(stem) for stem in stems if stem.isdecimal())
         for known in ids:
             found = self.by_id(known)
-            if found is not None and (found.text, found.kind) == (schema.text, schema.kind):
+            if (
+                found is not None
+                and (found.text, found.kind) == (schema.text, schema.kind)
+                and (found.references == schema.references)
+            ):
                 new = known
                 break
         else:

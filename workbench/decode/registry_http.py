@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -52,11 +53,25 @@ class HttpRegistry(Kept):
         """The URL, without user and password."""
         return self._url
 
+    def referred(self, links: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """The texts of what a schema refers to, by name, and of what those do."""
+        found: dict[str, str] = {}
+        try:
+            self._resolve(list(links), found, set())
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            if isinstance(error, SchemaError):
+                raise
+            raise SchemaError(
+                f"references that cannot be followed: {error!r}",
+                hint='each is {"name": …, "subject": …, "version": …}',
+            ) from error
+        return found
+
     def register(self, subject: str, schema: Registered) -> int:
         """Register a schema under a subject.  Raises SchemaError where the registry refuses."""
-        if schema.references:
-            raise SchemaError("a schema with references is not registered from here")
-        body = {"schema": schema.text, "schemaType": schema.kind}
+        body: dict[str, Any] = {"schema": schema.text, "schemaType": schema.kind}
+        if schema.links:
+            body["references"] = [dict(one) for one in schema.links]
         path = f"/subjects/{quote(subject, safe='')}/versions"
         answer = self._ask("POST", path, json.dumps(body))
         if answer is None:
@@ -80,7 +95,9 @@ class HttpRegistry(Kept):
             text = answer["schema"]
             found = answer.get("id", schema_id)
             return Registered(text, answer.get("schemaType") or "AVRO", found, references)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            if isinstance(error, SchemaError):
+                raise
             raise self._no_answer(repr(error)) from error
 
     def _resolve(self, listed: list[Any], into: dict[str, str], seen: set[tuple[str, int]]) -> None:

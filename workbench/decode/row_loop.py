@@ -1,38 +1,48 @@
-"""Rows to the values of a schema, one by one: what writing Avro and Protobuf have in common."""
+"""Rows to values one by one: what writing by a schema or by the rules of a format has in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
 from workbench.errors import AppendRejected
 
 Rows = pl.DataFrame | Iterable[Mapping[str, Any] | None]
+Made = TypeVar("Made")
 
 #: What a writer raises for a row that is not of its schema; InvalidOperation is an ArithmeticError.
-_UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
+_UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
+
+
+def each(rows: Rows, write: Callable[[Any], Made], origin: str, hint: str | None) -> list[Made]:
+    """What `write` makes of each row.
+
+    Raises AppendRejected, which names the row, where `write` finds a row unfit.
+    """
+    made: list[Made] = []
+    for number, row in enumerate(
+        rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
+    ):
+        try:
+            made.append(write(row))
+        except _UNFIT as error:
+            said = str(error) if isinstance(error, ValueError) else repr(error)
+            raise AppendRejected(f"row {number} is not {origin}: {said}", hint=hint) from error
+    return made
 
 
 def each_row(
-    write: Callable[[Mapping[str, Any]], bytes], schema_id: int, hint: str
+    write: Callable[[Any], bytes], origin: str, hint: str | None
 ) -> Callable[[Rows], pl.Series]:
     """What makes a Binary column of rows by `write`; None in place of a row is a null value.
 
-    It raises AppendRejected, which names the row, where `write` finds a row unfit.
+    `origin` says what a row has to be, for the error: "of the schema 7".
     """
 
     def encode(rows: Rows) -> pl.Series:
-        given = rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
-        values: list[bytes | None] = []
-        for number, row in enumerate(given):
-            try:
-                values.append(None if row is None else write(row))
-            except _UNFIT as error:
-                raise AppendRejected(
-                    f"row {number} is not of the schema {schema_id}: {error}", hint=hint
-                ) from error
-        return pl.Series("value", values, dtype=pl.Binary)
+        made = each(rows, lambda row: None if row is None else write(row), origin, hint)
+        return pl.Series("value", made, dtype=pl.Binary)
 
     return encode

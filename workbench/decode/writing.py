@@ -7,33 +7,110 @@ from typing import Any
 
 import polars as pl
 
+from workbench.decode import cloudevents, debezium
 from workbench.decode.codebook import Codebook
-from workbench.decode.encode import encode_rows
+from workbench.decode.encode import encode_json, encode_rows
 from workbench.decode.framing import frame_of
-from workbench.decode.registry import Kind, Registered
-from workbench.errors import SchemaError
+from workbench.decode.registry import Kind, Part, Registered
+from workbench.decode.row_loop import each_row
+from workbench.errors import AppendRejected, SchemaError
 
 _KINDS: dict[str, Kind] = {"avro": "AVRO", "protobuf": "PROTOBUF", "jsonschema": "JSON"}
 
-Encoder = Callable[[Any], pl.Series]
+#: What `encode=` takes beside a function.
+ENCODERS = ("json", "bytes", "text", *_KINDS, "debezium", "cloudevents", "cloudevents:binary")
+
+#: Makes a Binary column of rows, or the columns value and headers.
+Encoder = Callable[[Any], pl.Series | pl.DataFrame]
 
 
 def encoder(
-    encode: str,
+    encode: str | Callable[[Any], bytes],
     codebook: Codebook,
     topic: str,
     register: Mapping[str, Any] | str | None = None,
+    part: Part = "value",
 ) -> str | Encoder:
-    """What encodes rows: `json` and `bytes` as they are, else by a schema of the registry.
+    """What encodes rows: `json` and `bytes` as they are, else by a format or a function of the row.
 
-    `avro`, `protobuf` and `jsonschema` may name a record after a colon: the message to write, and
-    the subject where the registry's `strategy` goes by records.  Raises SchemaError where there is
-    no schema, and for one of another type.
+    `avro`, `protobuf` and `jsonschema` are written by a schema of the registry and may name a
+    record after a colon: the message to write, and the subject where the registry's `strategy` goes
+    by records.  `debezium+avro` (and the others) writes envelopes so.  Raises SchemaError where
+    there is no schema, and for one of another type; AppendRejected for a name that is no format.
     """
+    if callable(encode):
+        return each_row(_checked(encode), "what its function writes", None)
+    outer, _, inner = encode.partition("+")
+    if outer == "debezium" and part == "value":
+        within = encoder(inner or "json", codebook, topic, register)
+        return lambda rows: _by(within, debezium.envelopes(rows))
     name, _, record = encode.partition(":")
-    if name not in _KINDS:
-        return encode
-    schema = codebook.writable(_KINDS[name], topic, register, record or None)
+    if name in _KINDS:
+        schema = codebook.writable(_KINDS[name], topic, register, record or None, part)
+        return _by_schema(name, schema, record or None, topic)
+    if register is not None:
+        raise SchemaError(f"encode={encode!r} is written by no schema, and one is to be registered")
+    match encode:
+        case "json" | "bytes":
+            return encode
+        case "text":
+            return each_row(_text, "a text", "a row is a string, or has one as `value`")
+        case "cloudevents":
+            return cloudevents.written
+        case "cloudevents:binary":
+            return lambda rows: cloudevents.written(rows, binary=True)
+    raise AppendRejected(
+        f"there is no encoding {encode!r}", hint=f"there are {', '.join(ENCODERS)}, or a function"
+    )
+
+
+def key_encoder(
+    encode: str | Callable[[Any], bytes],
+    codebook: Codebook,
+    topic: str,
+    register: Mapping[str, Any] | str | None = None,
+) -> Encoder | None:
+    """What encodes keys; None for text, which a log writes as it is.
+
+    By the schema of the subject `topic-key`, unless the registry's strategy goes by records.
+    Raises as `encoder` does.
+    """
+    if encode == "text" and register is None:
+        return None
+    if encode == "json" and register is None:
+        return each_row(encode_json, "JSON", None)
+    if callable(encode) or encode.partition(":")[0] in _KINDS:
+        made = encoder(encode, codebook, topic, register, "key")
+        assert callable(made)
+        return made
+    raise AppendRejected(
+        f"keys are not written as {encode!r}",
+        hint=f"there are text, json, {', '.join(_KINDS)}, or a function",
+    )
+
+
+def _by(within: str | Encoder, rows: Any) -> pl.Series | pl.DataFrame:
+    return within(rows) if callable(within) else encode_rows(rows)
+
+
+def _checked(function: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    def write(row: Any) -> bytes:
+        made = function(row)
+        if not isinstance(made, bytes):
+            raise TypeError(f"{function!r} gives a {type(made).__name__}, not bytes")
+        return made
+
+    return write
+
+
+def _text(row: Any) -> bytes:
+    text = row["value"] if isinstance(row, Mapping) else row
+    if not isinstance(text, str):
+        raise TypeError(f"a {type(text).__name__}")
+    return text.encode()
+
+
+def _by_schema(name: str, schema: Registered, record: str | None, topic: str) -> Encoder:
     if schema.kind != _KINDS[name]:
         raise SchemaError(
             f"the newest schema of {topic} is of the type {schema.kind}",
@@ -46,15 +123,21 @@ def encoder(
     if name == "protobuf":
         from workbench.decode.protobuf.writing import protobuf_encoder
 
-        return protobuf_encoder(schema, record or None)
+        return protobuf_encoder(schema, record)
     return _json_encoder(schema)
 
 
 def _json_encoder(schema: Registered) -> Encoder:
-    head = frame_of(schema.id or 0)
+    from workbench.decode.validity import validator
 
-    def encode(rows: Any) -> pl.Series:
-        made = encode_rows(rows).alias("value")
-        return made.to_frame().select(pl.lit(head) + pl.col("value")).to_series().alias("value")
+    head, problem = frame_of(schema.id or 0), validator(schema.text, schema.references)
 
-    return encode
+    def write(row: Any) -> bytes:
+        made = encode_json(row)
+        said = problem(made)
+        if said is not None:
+            raise ValueError(said)
+        return head + made
+
+    hint = "what is written by a JSON Schema has to be valid"
+    return each_row(write, f"of the schema {schema.id}", hint)

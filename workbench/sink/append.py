@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,3 +62,25 @@ def append(
         for partition, (first, last) in taken.items():
             start.setdefault((topic, partition), first)
             end[topic, partition] = last
+
+
+class Producers:
+    """Producers at rest, for who appends without one.  Thread-safe.
+
+    A producer counts its batches per topic, for one call at a time and in one process.  It is not
+    taken up again after an error, since how much it has written is not known here.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[tuple[int, str], list[Producer]] = {}
+
+    def append(self, backend: LogBackend, topic: str, rows: Rows, **how: Any) -> Appended:
+        """Append by one that rests, else by a new one."""
+        idle = self._idle.setdefault((os.getpid(), topic), [])
+        try:
+            mine = idle.pop()
+        except IndexError:
+            mine = new_producer()
+        done, mine = append(backend, topic, rows, mine, **how)
+        idle.append(mine)
+        return done

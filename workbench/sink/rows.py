@@ -18,12 +18,12 @@ from workbench.source.times import parse_instant
 Row = Mapping[str, Any]
 Rows = pl.DataFrame | Iterable[Row | None]
 Header = tuple[str, bytes | None]
-KeyOf = str | Callable[[Any], str | bytes | int | None]
+KeyOf = str | Callable[[Any], Any]
 TimeOf = str | Callable[[Any], datetime | str | int | None]
 HeadersOf = Sequence[Header] | Callable[[Any], Sequence[Header]]
 Encoding = Literal["json", "bytes"]
-#: Makes a Binary column of some rows.
-Encoder = Callable[[Any], pl.Series]
+#: Makes a Binary column of some rows, or the columns value and headers.
+Encoder = Callable[[Any], pl.Series | pl.DataFrame]
 
 #: How many rows one commit holds where the caller does not say.
 BATCH_ROWS = 10_000
@@ -38,6 +38,7 @@ def records(
     headers: HeadersOf | None = None,
     partition: str | None = None,
     encode: Encoding | Encoder = "json",
+    encode_key: Encoder | None = None,
     batch_rows: int = BATCH_ROWS,
     tz: tzinfo = UTC,
 ) -> Iterator[pl.DataFrame]:
@@ -45,7 +46,9 @@ def records(
 
     With `encode="json"` a row becomes a JSON object and None becomes a null value (a tombstone).
     With `encode="bytes"` rows have the columns `value` and, if there are, `key`, `headers`,
-    `timestamp`, `partition`, which are taken as they are.  Naive times are in `tz`.
+    `timestamp`, `partition`, which are taken as they are.  Else `encode` makes the values, and
+    where it likes headers beside those that are given; `encode_key` makes the bytes of keys.  Naive
+    times are in `tz`.
 
     Raises AppendRejected for a row that cannot be a record, naming the row.
     """
@@ -60,11 +63,12 @@ def records(
         if encode == "bytes":
             columns = made.as_they_are()
         else:
+            written = encode(batch) if callable(encode) else encode_rows(batch)
             columns = {
-                "key": made.keys(key),
-                "value": encode(batch) if callable(encode) else encode_rows(batch),
+                "key": made.keys(key) if encode_key is None else made.encoded(key, encode_key),
+                "value": written if isinstance(written, pl.Series) else written["value"],
                 "timestamp": made.timestamps(timestamp),
-                "headers": made.headers(headers),
+                "headers": made.headers(headers, written),
                 "partition": made.column(partition, pl.Int32()),
             }
         keys = columns["key"].to_list()
@@ -122,6 +126,20 @@ class _Batch:
             )
         return values
 
+    def encoded(self, key: KeyOf | None, encode: Encoder) -> pl.Series:
+        """Record keys as `encode` writes them; None stays null."""
+        if key is None:
+            raise AppendRejected("encode_key= writes keys, and key= does not say which")
+        rows = self._each()
+        if isinstance(key, str):
+            self._named(key)
+            keys = [row[key] for row in rows if row is not None]
+        else:
+            keys = [key(row) for row in rows]
+        made = encode(keys)
+        assert isinstance(made, pl.Series)
+        return made
+
     def timestamps(self, timestamp: TimeOf | None) -> pl.Series:
         """Record timestamps; null where the log is to stamp."""
         if timestamp is None:
@@ -145,8 +163,14 @@ class _Batch:
             f"a timestamp is a datetime, ISO text or integer milliseconds, not {values.dtype}"
         )
 
-    def headers(self, headers: HeadersOf | None) -> pl.Series:
-        """Record headers: the same ones for each record, or computed per row."""
+    def headers(
+        self, headers: HeadersOf | None, written: pl.Series | pl.DataFrame | None = None
+    ) -> pl.Series:
+        """Record headers: the same ones for each record, or computed per row; then the format's."""
+        if isinstance(written, pl.DataFrame):
+            given = self.headers(headers).fill_null(pl.Series([[]], dtype=HEADERS))
+            both = pl.concat_list(pl.lit(given), pl.lit(written["headers"]))
+            return pl.select(both.cast(HEADERS)).to_series()
         if headers is None:
             return self.column(None, HEADERS)
         listed = (
@@ -237,11 +261,11 @@ def _batches(rows: Rows, size: int) -> Iterator[pl.DataFrame | list[Row | None]]
     if isinstance(rows, pl.DataFrame):
         yield from rows.iter_slices(size)
         return
-    if isinstance(rows, pl.LazyFrame) or not isinstance(rows, Iterable):
+    if isinstance(rows, pl.LazyFrame | str | bytes) or not isinstance(rows, Iterable):
         raise AppendRejected(
             f"what is appended is a DataFrame, a dict or an iterable of dicts, not a "
             f"{type(rows).__name__}",
-            hint="collect() a LazyFrame first",
+            hint="collect() a LazyFrame first; one text is a list of one",
         )
     iterator = iter(rows)
     while batch := list(islice(iterator, size)):

@@ -203,8 +203,8 @@ class _Tree:
             symbols = tuple(str(symbol) for symbol in spec["symbols"])
             return Node(kind, pl.String(), names=symbols)
         if kind == "fixed":
-            size = int(spec["size"])
-            if not 0 <= size <= 1 << 30:
+            size = spec["size"]
+            if type(size) is not int or not 0 <= size <= 1 << 30:
                 raise ValueError(f"a fixed of {size} bytes")
             return self._logical(Node(kind, pl.Binary(), size=size), spec)
         if kind in _PRIMITIVES:

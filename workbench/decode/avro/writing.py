@@ -30,9 +30,12 @@ def avro_encoder(schema: Registered) -> Callable[[Rows], pl.Series]:
     if schema.kind != "AVRO" or schema.id is None:
         raise SchemaError(f"rows are not encoded by a schema of the type {schema.kind}")
     known: dict[str, Any] = {}
-    for text in schema.references.values():
-        fastavro.parse_schema(json.loads(text), named_schemas=known)
-    parsed = fastavro.parse_schema(json.loads(schema.text), named_schemas=known)
+    try:
+        for text in schema.references.values():
+            fastavro.parse_schema(json.loads(text), named_schemas=known)
+        parsed = fastavro.parse_schema(json.loads(schema.text), named_schemas=known)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise SchemaError(f"nothing can be written by the schema {schema.id}: {error!r}") from error
     head = frame_of(schema.id)
 
     def write(row: Mapping[str, Any]) -> bytes:
@@ -41,4 +44,6 @@ def avro_encoder(schema: Registered) -> Callable[[Rows], pl.Series]:
         fastavro.schemaless_writer(buffer, parsed, row, strict_allow_default=True)
         return buffer.getvalue()
 
-    return each_row(write, schema.id, "every field is given, of its type, and no other")
+    return each_row(
+        write, f"of the schema {schema.id}", "every field is given, of its type, and no other"
+    )

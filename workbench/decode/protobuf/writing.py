@@ -41,8 +41,8 @@ def protobuf_encoder(schema: Registered, message: str | None = None) -> Callable
         fill(one, row)
         return head + bytes(one.SerializeToString())
 
-    fields = ", ".join(reader.fields)
-    return each_row(write, schema.id, f"the fields of {reader.node.message.full_name} are {fields}")
+    hint = f"the fields of {reader.node.message.full_name} are {', '.join(reader.fields)}"
+    return each_row(write, f"of the schema {schema.id}", hint)
 
 
 def _indexes(message: Any) -> bytes:
