@@ -78,6 +78,10 @@ def append(
     batch = _prepare(topic, records)  # before the lock: others can append meanwhile
     if not batch.shares:
         return {}, 0.0
+    # Where this process is the only one that writes to these partitions, the offsets are known.
+    guess = [catalog.ends.get(topic.pids[share.partition]) for share in batch.shares]
+    known = None not in guess and not any(share.stamped for share in batch.shares)
+    insertions = _bind(topic, batch, cast(list[int], guess)) if known else []
     with catalog.write() as connection:
         if producer is not None:
             done = _already_written(connection, topic, producer, batch.shares)
@@ -85,11 +89,16 @@ def append(
                 return done, 0.0
         now = time.time_ns() // 1_000_000
         places = [_take(connection, topic, share, now) for share in batch.shares]
-        _insert(connection, batch, places)
+        starts = [p.end - share.length for p, share in zip(places, batch.shares, strict=True)]
+        if not known or starts != guess:
+            _stamp(batch, places)
+            insertions = _bind(topic, batch, starts)
+        _insert(connection, insertions)
         offsets: Offsets = {}
         hot = 0.0
         for share, place in zip(batch.shares, places, strict=True):
             offsets[share.partition] = (place.end - share.length, place.end)
+            catalog.ends[place.pid] = place.end
             hot = max(hot, topic.segments(place.hot_rows, place.hot_bytes))
             if producer is not None:
                 _remember(connection, producer, place.pid, offsets[share.partition])
@@ -169,15 +178,27 @@ def _take(connection: apsw.Connection, topic: Topic, share: _Share, now: int) ->
     return place
 
 
-def _insert(connection: apsw.Connection, batch: _Batch, places: list[_Place]) -> None:
-    """Stamp what is to be stamped, and write the rows."""
+def _stamp(batch: _Batch, places: list[_Place]) -> None:
+    """Give the records without a time the one of their partition."""
     times = batch.times
     for share, place in zip(batch.shares, places, strict=True):
         if share.stamped:
             times[share.rows] = [place.stamp if t is None else t for t in times[share.rows]]
-    runs = list(map(_ids, places, batch.shares))
+
+
+def _bind(topic: Topic, batch: _Batch, starts: list[int]) -> list[rows.Insertion]:
+    """What writes the records at these offsets, one start per share."""
+    runs = []
+    for share, start in zip(batch.shares, starts, strict=True):
+        first = topic.pids[share.partition] << OFFSET_BITS | start
+        runs.append(range(first, first + share.length))
     ids = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
-    rows.insert(connection, batch.content, ids, times, batch.types)
+    return rows.bind(batch.content, ids, batch.times, batch.types)
+
+
+def _insert(connection: apsw.Connection, insertions: list[rows.Insertion]) -> None:
+    for statement, values in insertions:
+        connection.execute(statement, values)
 
 
 def _check_partition(topic: Topic, number: int | None) -> None:
@@ -186,11 +207,6 @@ def _check_partition(topic: Topic, number: int | None) -> None:
             f"topic {topic.name} has no partition {number}",
             hint=f"it has 0 to {topic.partitions - 1}",
         )
-
-
-def _ids(place: _Place, share: _Share) -> range:
-    end = place.pid << OFFSET_BITS | place.end
-    return range(end - share.length, end)
 
 
 def _already_written(

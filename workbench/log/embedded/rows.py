@@ -54,6 +54,7 @@ _encode_headers = msgspec.msgpack.Encoder().encode
 _decode_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 
 Blobs = Sequence[bytes | None]
+Insertion = tuple[str, Sequence[Any]]
 
 
 class Content:
@@ -112,21 +113,19 @@ class Content:
         )
 
 
-def insert(
-    connection: apsw.Connection,
-    content: Content,
-    ids: Sequence[int],
-    times: Sequence[int | None],
-    types: Sequence[int],
-) -> None:
-    """Write appended records, each with its checksum."""
+def bind(
+    content: Content, ids: Sequence[int], times: Sequence[int | None], types: Sequence[int]
+) -> list[Insertion]:
+    """The statements that write appended records, each with its checksum, and their values."""
     crcs = content.record_crcs(ids, times, types)
     some, one = _INSERTIONS[content.has_headers]
     columns = content.columns if content.has_headers else content.columns[:2]
     rows = zip(ids, times, types, *columns, crcs, strict=True)
-    for _ in range(len(ids) // _TOGETHER):
-        connection.execute(some, list(chain.from_iterable(islice(rows, _TOGETHER))))
-    connection.executemany(one, rows)
+    tens = [
+        (some, list(chain.from_iterable(islice(rows, _TOGETHER))))
+        for _ in range(len(ids) // _TOGETHER)
+    ]
+    return [*tens, *((one, row) for row in rows)]
 
 
 def _lengths(blobs: Blobs) -> tuple[list[int], int]:
