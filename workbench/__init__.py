@@ -2,10 +2,16 @@
 
 import workbench as wb
 
-log = wb.sample("bank")
-tx = log.stream("transactions")
-day = tx.between("2026-11-03", "2026-11-04")
-day.frame()
+log = wb.sample("bank")                          # or wb.connect("folder"), wb.connect("kafka://…")
+log.topics()                                     # what there is
+tx = log.stream("transactions")                  # tx.tail(5): the newest records
+day = tx.between("2026-11-03", "2026-11-04")     # day.frame(), day.sql("…"), day.completeness()
+tx.table(by="account", …)                        # what is true now, or was: .now(), .at("…")
+day.trail("A-1042", by="account")                # what happened to one of them
+tx.monitor(window="10s", …)                      # what happens now; day.monitor(…) what happened
+day.seal("evidence/case-7", purpose="…")         # what anybody can check
+
+`help(wb.connect)`, `help(tx.table)` and so on say more; `workbench lab` opens a tour of it.
 """
 
 import typing as _typing

@@ -61,6 +61,21 @@ def test_what_is_missing(command: Command, monkeypatch: pytest.MonkeyPatch) -> N
     assert found["java"]["state"] == "optional"
 
 
+def test_programs_say_their_versions(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = {"java": "echo 'openjdk version 21' >&2", "chromium": "echo [ >&2; echo ' Chromium 9 '"}
+    for name, script in says.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = rows(command("doctor", "--json"))
+    assert found["java"]["detail"] == f"{tmp_path}/java: openjdk version 21"
+    assert found["chromium"]["detail"] == f"{tmp_path}/chromium: Chromium 9"
+    (tmp_path / "java").write_text("#!/bin/sh\necho broken; exit 1\n")
+    assert rows(command("doctor", "--json"))["java"]["detail"] == f"{tmp_path}/java"
+
+
 def test_what_can_be_reached(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

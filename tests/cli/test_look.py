@@ -202,7 +202,7 @@ def test_groups(log: Path, command: Command) -> None:
         (("query", "log#orders", "FROM slice", "--start", "soon"), 1, "'soon' is not a time"),
         (("query", "log#orders", "FROM slice", "--start", "{nope"), 1, "is not a position"),
         (("query", "log#orders", "FROM slice", "--out", "no/where.csv"), 1, "No such file"),
-        (("tail", "log"), 2, "write LOG#TOPIC"),
+        (("tail", "log"), 2, "write log#TOPIC; `workbench topics log` lists the topics"),
         (("tail",), 2, "LOG#TOPIC"),
         (("tial", "log#orders"), 2, "No such command"),
     ],

@@ -78,7 +78,7 @@ def test_a_report_of_an_address(readings: Path, command: Command) -> None:
         (("-p", "limt=1"), 1, "did you mean 'limit'"),
         (("-p", "limit"), 2, "is not NAME=VALUE"),
         (("-p", "a b=1"), 1, "a parameter's name is a Python identifier"),
-        (("--stream", "log"), 2, "write LOG#TOPIC"),
+        (("--stream", "log"), 2, "write log#TOPIC"),
         (("--stream", "log#heat", "--address", "address.json"), 2, "choose one of"),
         (("--address", "readings.ipynb"), 1, "this is not a slice address"),
     ],
@@ -182,7 +182,9 @@ def test_lab_on_something_of_ones_own(
         "--no-browser",
     ]
     assert started(monkeypatch, command, "mine")[5:] == [f"--ServerApp.root_dir={own.parent}"]
-    assert command("lab", "nowhere.ipynb").code == 1
+    lost = command("lab", "worksop")
+    assert lost.code == 1
+    assert "no notebook or folder 'worksop' (did you mean 'workshop'?" in lost.err
     assert not (tmp_path / "workbench-notebooks").exists()
 
 

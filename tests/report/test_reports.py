@@ -208,6 +208,12 @@ def test_a_browser_shows_it_offline(
     )
     bright = [sum(map(int, c.strip("rgba()").split(",")[:3])) / 3 > 127 for c in colours]
     assert bright == ([False, True] if scheme == "light" else [True, False])
+    cells = page.locator("table.dataframe tbody tr").first.locator("td")
+    aligned = cells.evaluate_all("all => all.map(cell => getComputedStyle(cell).textAlign)")
+    assert aligned == ["left", "right", "left"]
+    # A chart is drawn on white, and is not a lamp in a dark room.
+    (drawn,) = page.locator("img").evaluate_all("all => all.map(i => getComputedStyle(i).filter)")
+    assert drawn == ("none" if scheme == "light" else "invert(0.93) hue-rotate(180deg)")
 
 
 def test_the_code_is_shown_on_request(in_tmp: Path) -> None:

@@ -114,7 +114,7 @@ def until_stopped() -> Iterator[None]:
 
 def _told(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as a sentence too, without the line of code that raised it."""
-    note(f"workbench: {message}")
+    note(f"workbench: {message}".replace(" (rest=True adds them as _rest)", ""))
 
 
 def sentence(error: WorkbenchError | OSError) -> str:

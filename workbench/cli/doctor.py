@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution, version
@@ -36,10 +37,17 @@ _EXTRAS = {
     "evidence": "sealed bags can be signed",
     "formats": "Protobuf can be read, and Avro and Protobuf written",
 }
+#: Where they are looked for, how they are asked for their version, and what they are for.
 _PROGRAMS = {
-    "chromium": (("chromium", "chromium-browser", "google-chrome"), "tests in a browser"),
-    "java": (("java",), "tests against a Kafka broker"),
+    "chromium": (
+        ("chromium", "chromium-browser", "google-chrome"),
+        "--version",
+        "tests in a browser",
+    ),
+    "java": (("java",), "-version", "tests against a Kafka broker"),
 }
+#: A program that takes longer to say its version has none to say.
+_ANSWER_SECONDS = 10
 #: What JupyterLab needs to show a live view, and the package that brings it.
 _VIEWS = {"anywidget": "anywidget", "@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets"}
 
@@ -141,9 +149,33 @@ def _extras() -> Iterator[_Row]:
 
 def _programs() -> Iterator[_Row]:
     """Nothing here is needed to use the package."""
-    for what, (names, use) in _PROGRAMS.items():
+    for what, (names, ask, use) in _PROGRAMS.items():
         place = next(filter(None, map(shutil.which, names)), None)
-        yield _Row(what, "ok", place) if place else _Row(what, "optional", f"only for {use}")
+        if place is None:
+            yield _Row(what, "optional", f"only for {use}")
+        else:
+            yield _Row(what, "ok", f"{place}{_version(place, ask)}")
+
+
+def _version(program: str, ask: str) -> str:
+    """What a program says of itself, in one line after a colon; nothing where it fails.
+
+    Java says it on stderr; others complain there about the machine, and say it on stdout.
+    """
+    try:
+        ran = subprocess.run(
+            [program, ask],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    line = next(iter((ran.stdout.strip() or ran.stderr.strip()).splitlines()), "")
+    return f": {line}" if ran.returncode == 0 and line else ""
 
 
 def _disk() -> _Row:

@@ -18,7 +18,7 @@ from workbench.api.log import Log
 from workbench.cli.app import FAILED, word
 from workbench.cli.reports import Out, tell
 from workbench.cli.show import complain, note, say
-from workbench.errors import LogNotFound, ReportError, TopicExists
+from workbench.errors import LogNotFound, ReportError, TopicExists, did_you_mean
 from workbench.report import run
 
 #: What the demo runs, and over which week of the bank.
@@ -133,7 +133,11 @@ def lab(
     if named in TRACKS:
         place = _notebooks(into) / TRACKS[named]
     else:
-        place = Path(named).resolve(strict=True)
+        place = Path(named).resolve()
+        if not place.exists():
+            raise ReportError(
+                f"there is no notebook or folder {named!r}", hint=did_you_mean(named, TRACKS)
+            )
     root, target = (place, "") if place.is_dir() else (place.parent, place.name)
     command = [sys.executable, "-m", "jupyterlab", *QUIET, f"--ServerApp.root_dir={root}"]
     if target:

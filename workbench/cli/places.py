@@ -43,7 +43,10 @@ def parse_stream(text: str) -> Place:
     """Read `LOG#TOPIC`, in which the topic has to be."""
     place = Place.parse(text)
     if not place.log or not place.topics:
-        raise typer.BadParameter(f"{text!r} is no stream: write LOG#TOPIC")
+        log = place.log or "LOG"
+        raise typer.BadParameter(
+            f"{text!r} is no stream: write {log}#TOPIC; `workbench topics {log}` lists the topics"
+        )
     return place
 
 
