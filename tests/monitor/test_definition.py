@@ -32,6 +32,7 @@ def tx(log: wb.Log) -> wb.Stream:
         ({"window_start": AMOUNT.sum()}, "cannot be called 'window_start'"),
         ({"volume": pl.col("kind").dt.year().sum()}, "'volume' cannot be computed"),
         ({"by": "kidn"}, "no column 'kidn' to group by.*did you mean 'kind'"),
+        ({"by": ["kind", "kind"]}, "groups by 'kind' once"),
         ({"by": "kind", "kind": pl.len()}, "names both a metric and a column"),
         ({"time": "amont"}, "no column 'amont' to take the time from.*'amount'"),
         ({"time": "tags"}, "is List\\(String\\), which is no time"),
@@ -52,9 +53,11 @@ def test_what_cannot_be_computed_is_refused_with_its_name(
         tx.monitor(**given)
 
 
-def test_a_window_that_is_no_duration_is_refused(tx: wb.Stream) -> None:
-    with pytest.raises(InvalidRange, match="'soon' is not a duration"):
-        tx.monitor(window="soon")
+@pytest.mark.parametrize("name", ["window", "every", "late"])
+@pytest.mark.parametrize("given", ["soon", True, False, 0.5])
+def test_what_is_no_duration_is_refused(tx: wb.Stream, name: str, given: Any) -> None:
+    with pytest.raises(InvalidRange, match=f"{given!r} is not a duration"):
+        tx.monitor(**{"window": "10s", name: given})
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ def define(
     """Check a monitor against the columns of its source.  Raises DefinitionError."""
     windows = _windows(window, every)
     names = (by,) if isinstance(by, str) else tuple(by or ())
-    for name in names:
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise DefinitionError(f"a monitor groups by {name!r} once")
         if name not in source:
             raise DefinitionError(
                 f"no column {name!r} to group by", hint=did_you_mean(name, source)
@@ -130,7 +132,9 @@ def duration_ms(duration: Duration) -> int:
     """Milliseconds of `"10s"`, a timedelta or an integer of milliseconds; zero is allowed."""
     if isinstance(duration, timedelta):
         duration = duration // timedelta(milliseconds=1)
-    if duration == 0 or (isinstance(duration, str) and _NOTHING.fullmatch(duration.strip())):
+    if (duration == 0 and duration is not False) or (
+        isinstance(duration, str) and _NOTHING.fullmatch(duration.strip())
+    ):
         return 0
     return parse_duration(duration)
 

@@ -120,8 +120,11 @@ def parse_instant(when: object, *, tz: tzinfo, base_ms: int | None) -> int:
 def parse_duration(text: str | int) -> int:
     """Milliseconds of a positive fixed duration such as `"10s"`, `"1h30m"`, or of an integer.
 
-    Raises InvalidRange for zero, negative and calendar durations (months have no fixed length).
+    Raises InvalidRange for zero, negative and calendar durations (months have no fixed length),
+    and for what is neither text nor an integer.
     """
+    if isinstance(text, bool) or not isinstance(text, (int, str)):
+        raise InvalidRange(f"{text!r} is not a duration", hint='use "10s", "5m", "1h", "7d"')
     if isinstance(text, int):
         milliseconds = text
     elif re.search(r"\d(mo|q|y)", text) or not _DURATION.fullmatch(text.strip()):
