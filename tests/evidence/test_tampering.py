@@ -19,6 +19,7 @@ import pytest
 import workbench as wb
 from tests.conftest import SOAK
 from tests.evidence.support import edit_slices, lines, rehash, write_lines
+from workbench.evidence import helpers
 from workbench.evidence import verify as reference
 from workbench.evidence.check import BagReport
 
@@ -142,6 +143,11 @@ RECORD_CHANGES: dict[str, tuple[Change, str]] = {
     "a time that is no number": (with_record(0, timestamp_ms=-math.inf), f"{RECORDS}, line 1:"),
     "a partition that is true": (with_record(0, partition=False), f"{RECORDS}, line 1:"),
     "another topic": (with_record(0, topic="notes"), f"{RECORDS}, line 1:"),
+    "another topic, amid others": (with_record(30, topic="notes"), f"{RECORDS}, line 31:"),
+    "another partition, amid others": (
+        with_record(30, partition=1),
+        f"{RECORDS}, line 31, orders 1:21:",
+    ),
     "a field more": (with_record(0, extra=1), f"{RECORDS}, line 1:"),
     "a field less": (records(lambda held: held[0].pop("salt")), f"{RECORDS}, line 1:"),
     "headers as text": (with_record(0, headers=""), f"{RECORDS}, line 1:"),
@@ -412,6 +418,46 @@ def test_whoever_makes_everything_anew_cannot_keep_the_statement(
     other = part.seal(tmp_path / "other", purpose="tests")
     assert problems(tmp_path / "other") == []
     assert other.statement != wb.verify(sealed).statement
+
+
+@pytest.mark.parametrize("fields", [{"topic": "notes"}, {"partition": 1}])
+def test_a_record_that_is_said_to_be_of_another_partition(
+    source: wb.Log, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    """Its leaf is that of its true place, and all about it are of one partition."""
+    source.stream("orders").between({2: 0}, {2: 40}).seal(tmp_path / "bag", purpose="tests")
+    with_record(20, **fields)(tmp_path / "bag")
+    rehash(tmp_path / "bag")
+    assert any(line.startswith(f"{RECORDS}, line 21") for line in problems(tmp_path / "bag"))
+
+
+#: What helpers have to leave to who asks them: in the first part, amid others, in the last, order.
+_HELPED = ["a value", "another topic, amid others", "the last record dropped", "swapped records"]
+
+
+@pytest.mark.parametrize("name", ["nothing", *_HELPED])
+def test_helpers_see_the_same(bag: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Large files are judged by other processes too, in parts."""
+    monkeypatch.setattr(helpers, "LEAST_BYTES", 0)
+    monkeypatch.setattr(helpers, "PART_BYTES", 1 << 11)
+    told: list[Any] = []
+    judged = helpers.Helper.judge
+    monkeypatch.setattr(
+        helpers.Helper, "judge", lambda self, part: told.append(one := judged(self, part)) or one
+    )
+    if name in RECORD_CHANGES:
+        RECORD_CHANGES[name][0](bag)
+        rehash(bag)
+    assert bool(problems(bag)) == (name in RECORD_CHANGES)
+    assert any(told)
+    assert len(told) > 2
+
+
+def test_a_helper_that_is_killed_is_not_missed(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helpers, "LEAST_BYTES", 0)
+    monkeypatch.setattr(helpers, "PART_BYTES", 1 << 11)
+    monkeypatch.setattr(helpers, "_START", "import sys; sys.stdin.readline(); sys.exit(1)")
+    assert problems(bag) == []
 
 
 def test_a_script_in_another_process_agrees(bag: Path) -> None:

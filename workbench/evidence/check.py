@@ -15,13 +15,13 @@ from typing import Any, cast
 from workbench.errors import LogNotFound, NotALog
 from workbench.evidence import signing, verify
 from workbench.evidence.against import Comparison
-from workbench.evidence.format import extend, leaves
+from workbench.evidence.format import extend
+from workbench.evidence.helpers import judged
+from workbench.evidence.judging import Run, judge
 from workbench.evidence.layout import is_bag
-from workbench.evidence.lines import Line, blocks, decode
+from workbench.evidence.lines import blocks
 from workbench.log.protocol import Progress
 from workbench.positions import TopicPartition
-
-_HASH_BYTES = 32
 
 _Parts = Mapping[TopicPartition, verify.Partition]
 _Ahead = dict[TopicPartition, "_Expected"]
@@ -141,18 +141,24 @@ def _doubtful(
     progress: Progress | None, parts: _Parts, ahead: _Ahead, path: Path
 ) -> Iterator[tuple[int, bytes]]:
     """The numbered lines of the blocks that are not, as a whole, as they should be."""
-    count, done, total = 0, 0, path.stat().st_size if path.is_file() else 0
-    for block in blocks(path, verify.LIMIT) if total else ():
-        lines = decode(block)
-        if lines is not None and _pass(lines, parts, ahead):
-            count += len(lines)
+    if not path.is_file():
+        return
+    count, total = 0, path.stat().st_size
+    names = {place: part.name for place, part in parts.items()}
+    for (start, end), runs in judged(path, names):
+        if runs is not None and _take(runs, parts, ahead):
+            count += sum(len(run.offsets) for run in runs)
         else:
-            for line in _split(block):
-                count += 1
-                yield count, line
-        done += len(block)
+            for block in blocks(path, verify.LIMIT, start, end):
+                runs = judge(block, names)
+                if runs is not None and _take(runs, parts, ahead):
+                    count += sum(len(run.offsets) for run in runs)
+                    continue
+                for line in _split(block):
+                    count += 1
+                    yield count, line
         if progress is not None:
-            progress(done, total)
+            progress(end, total)
 
 
 def _split(block: bytes) -> Iterator[bytes]:
@@ -161,43 +167,25 @@ def _split(block: bytes) -> Iterator[bytes]:
         yield from iter(lambda: file.readline(verify.LIMIT), b"")
 
 
-def _pass(lines: list[Line], parts: _Parts, ahead: _Ahead) -> bool:
-    """Take records that all are what and where they should be; else take none."""
-    first, last = lines[0], lines[-1]
-    key = (first.topic, first.partition)
-    part = parts.get(key)
-    if part is None or (last.topic, last.partition) != key:
-        return False
-    if any(left for before, left in ahead.items() if before < key):
-        return False
-    offsets = ahead[key].peek(len(lines))
-    if list(map(str, offsets)) != [line.offset for line in lines]:
-        return False
-    written = [line.timestamp_ms for line in lines]
-    try:
-        times = list(map(int, written))
-    except ValueError:
-        return False
-    if list(map(str, times)) != written:
-        return False
-    salts = [line.salt for line in lines]
-    if any(salt is not None and len(salt) != _HASH_BYTES for salt in salts):
-        return False
-    made = leaves(
-        part.name,
-        offsets,
-        [verify.KINDS[line.timestamp_type] for line in lines],
-        times,
-        [line.key for line in lines],
-        [line.value for line in lines],
-        [line.headers for line in lines],
-        salts,
-    )
-    if list(map(bytes.hex, made)) != [line.leaf for line in lines]:
-        return False
-    ahead[key].take(len(lines))
-    extend(part.stack, made)
-    part.records += len(made)
+def _take(runs: list[Run], parts: _Parts, ahead: _Ahead) -> bool:
+    """Take records that are all where they should be; else take none."""
+    taken: dict[TopicPartition, int] = {}
+    for run in runs:
+        count = len(run.offsets)
+        if run.place in taken or ahead[run.place].peek(count) != run.offsets.tolist():
+            return False
+        if any(
+            left.beyond(taken.get(before, 0))
+            for before, left in ahead.items()
+            if before < run.place
+        ):
+            return False
+        taken[run.place] = count
+    for run in runs:
+        part = parts[run.place]
+        ahead[run.place].take(len(run.offsets))
+        extend(part.stack, run.leaves)
+        part.records += len(run.leaves)
     return True
 
 
@@ -214,9 +202,9 @@ class _Expected:
     def __next__(self) -> int:
         return self._ahead.pop(0) if self._ahead else next(self._offsets)
 
-    def __bool__(self) -> bool:
-        """Whether there is any left."""
-        return bool(self.peek(1))
+    def beyond(self, count: int) -> bool:
+        """Whether there are more than so many left."""
+        return len(self.peek(count + 1)) > count
 
     def peek(self, count: int) -> list[int]:
         """The next ones: as many, or all that are left."""

@@ -19,6 +19,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import methodcaller
+from typing import cast
 
 from workbench.evidence.verify import root_of
 from workbench.records import Gap
@@ -27,9 +30,9 @@ sha256 = hashlib.sha256
 
 _NULL = struct.pack(">i", -1)
 _NO_HEADERS = struct.pack(">I", 0)
-_LENGTHS = [struct.pack(">i", length) for length in range(4096)]
-_LONGEST = len(_LENGTHS) - 1
-_PLACE = struct.Struct(">qbq").pack
+_LENGTH = struct.Struct(">i").pack
+_PLACE_AND_LENGTH = struct.Struct(">qbqi").pack
+_digest = methodcaller("digest")
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -38,7 +41,7 @@ def lp(data: bytes | None) -> bytes:
     """The length, then the bytes; -1 alone for null."""
     if data is None:
         return _NULL
-    return (_LENGTHS[n] if (n := len(data)) <= _LONGEST else struct.pack(">i", n)) + data
+    return _LENGTH(len(data)) + data
 
 
 def partition_bytes(log_id: str, topic_id: str, topic: str, partition: int) -> bytes:
@@ -49,30 +52,48 @@ def partition_bytes(log_id: str, topic_id: str, topic: str, partition: int) -> b
 
 def leaves(
     partition: bytes,
-    offsets: Iterable[int],
-    types: Iterable[int],
-    times_ms: Iterable[int],
-    keys: Iterable[bytes | None],
-    values: Iterable[bytes | None],
-    headers: Iterable[Headers],
-    salts: Iterable[bytes | None],
+    offsets: Sequence[int],
+    types: Sequence[int],
+    times_ms: Sequence[int],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    headers: Sequence[Headers],
+    salts: Sequence[bytes | None],
 ) -> list[bytes]:
     """The leaves of one partition's records."""
-    head = b"evidence-record/v1\0" + partition
-    plain = b"\0" + _NULL + head
-    made = []
-    # What nearly every record has is joined at once: this is where the time of sealing goes.
-    for place, key, value, names, salt in zip(
-        map(_PLACE, offsets, types, times_ms), keys, values, headers, salts, strict=True
-    ):
-        start = plain if salt is None else b"\0" + lp(salt) + head
-        if key is None or value is None or len(key) > _LONGEST or len(value) > _LONGEST:
-            parts = [start, place, lp(key), lp(value)]
-        else:
-            parts = [start, place, _LENGTHS[len(key)], key, _LENGTHS[len(value)], value]
-        parts.append(_headers(names) if names else _NO_HEADERS)
-        made.append(sha256(b"".join(parts)).digest())
-    return made
+    # A column at a time, and joined by C alone: this is where the time of sealing goes.
+    record = b"evidence-record/v1\0" + partition
+    starts = (
+        repeat(b"\0" + _NULL + record)
+        if salts.count(None) == len(salts)
+        else [b"\0" + lp(salt) + record for salt in salts]
+    )
+    key_lengths, keys = _measured(keys)
+    value_lengths, values = _measured(values)
+    return _hashed(
+        zip(
+            starts,
+            map(_PLACE_AND_LENGTH, offsets, types, times_ms, key_lengths),
+            keys,
+            map(_LENGTH, value_lengths),
+            values,
+            map(_headers, headers) if any(headers) else repeat(_NO_HEADERS),
+            strict=False,
+        )
+    )
+
+
+def _measured(data: Sequence[bytes | None]) -> tuple[Iterable[int], Sequence[bytes]]:
+    """The lengths as lp has them, and the bytes that follow."""
+    if None in data:
+        return [-1 if one is None else len(one) for one in data], [one or b"" for one in data]
+    whole = cast(Sequence[bytes], data)
+    return map(len, whole), whole
+
+
+def _hashed(parts: Iterable[Iterable[bytes]]) -> list[bytes]:
+    """The hash of each, joined."""
+    return list(map(_digest, map(sha256, map(b"".join, parts))))
 
 
 def _headers(headers: Headers) -> bytes:
@@ -104,8 +125,7 @@ def extend(stack: list[tuple[int, bytes]], leaves: Sequence[bytes]) -> None:
             level.insert(0, stack.pop()[1])
         if len(level) % 2:
             edge.append((size, level.pop()))
-        pairs = zip(level[::2], level[1::2], strict=True)
-        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+        level = _hashed(zip(repeat(b"\x01"), level[::2], level[1::2], strict=False))
         size *= 2
     stack.extend(reversed(edge))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -74,15 +75,16 @@ def decode_line(line: bytes) -> Line | Withheld:
         return _withheld.decode(line)
 
 
-def blocks(path: Path, limit: int) -> Iterator[bytes]:
-    """A file as blocks of whole lines; a line longer than `limit` comes in blocks of that size.
+def blocks(path: Path, limit: int, start: int = 0, stop: int = sys.maxsize) -> Iterator[bytes]:
+    """Bytes of a file as blocks of whole lines; a line longer than `limit` comes in such blocks.
 
     The last block may not end with a line.
     """
     held: list[bytes] = []
     size = 0
     with path.open("rb") as file:
-        while data := file.read(BLOCK_BYTES):
+        file.seek(start)
+        while data := file.read(min(BLOCK_BYTES, stop - file.tell())):
             end = data.rfind(b"\n") + 1
             if end:
                 yield b"".join([*held, data[:end]])
