@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import nbformat.v4 as v4
@@ -66,7 +74,7 @@ def test_the_commands(home: Path) -> None:
     assert len(counted(home, "history")) == 2
 
 
-def test_cron_and_systemd_and_jupyterlab(home: Path) -> None:
+def test_cron_and_systemd(home: Path) -> None:
     (line,) = blocks("cron")
     fields = line.split(None, 5)
     # In a crontab, a percent sign would end the command.
@@ -84,10 +92,95 @@ def test_cron_and_systemd_and_jupyterlab(home: Path) -> None:
     unit.read_string(timer)
     assert unit["Timer"]["Persistent"] == "true"
     assert unit["Timer"]["OnCalendar"] == "*-*-* 06:00:00"
+    assert [count > 0 for count in counted(home)] == [False, True]
 
-    (job,) = (block for block in blocks("python") if "Series" in block)
-    exec(job.replace("/home/me", str(home)), {})
-    assert [count > 0 for count in counted(home)] == [False, False, True]
+
+def test_jupyterlabs_scheduler_runs_the_job(home: Path) -> None:
+    (source,) = (block for block in blocks("python") if "Series" in block)
+    # A report that fails is a job that fails, with the same sentence.
+    broken = home / "broken"
+    broken.mkdir()
+    daily = nbformat.read(home / "reporting" / "daily.ipynb", as_version=4)
+    daily.cells[1].source = "raise ValueError('no')"
+    nbformat.write(daily, broken / "daily.ipynb")
+    for name in ("reporting", "broken"):
+        cell = v4.new_code_cell(source.replace("/home/me/reporting", str(home / name)))
+        notebook = v4.new_notebook(cells=[cell])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, home / f"{name}.ipynb")
+    with scheduler(home) as ask:
+        good, bad = run_jobs(ask, "reporting", "broken")
+    assert good["status"] == "COMPLETED", good["status_message"]
+    assert [count > 0 for count in counted(home)] == [True]
+    assert (bad["status"], "ValueError: no" in bad["status_message"]) == ("FAILED", True)
+
+
+def run_jobs(ask: Callable[..., Any], *names: str) -> list[dict[str, Any]]:
+    """Run notebooks as jobs, all at once; return how each of them ended."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            (environment,) = ask("runtime_environments")
+            break
+        except OSError:  # it says its address before it answers there
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    made = [
+        ask(
+            "jobs",
+            {
+                "name": name,
+                "input_uri": f"{name}.ipynb",
+                "runtime_environment_name": environment["name"],
+                "output_formats": ["ipynb"],
+            },
+        )["job_id"]
+        for name in names
+    ]
+    while True:
+        jobs = [ask(f"jobs/{job}") for job in made]
+        # Before it starts, a job is called stopped.
+        if all(job["status"] in ("COMPLETED", "FAILED") for job in jobs):
+            return jobs
+        assert time.monotonic() < deadline, jobs
+        time.sleep(0.5)
+
+
+@contextmanager
+def scheduler(home: Path) -> Iterator[Callable[..., Any]]:
+    """JupyterLab's server over a folder, and a way to ask its scheduler something."""
+    folders = {
+        name: str(home / name.lower())
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
+    options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--port=0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "jupyter_server", *options, f"--ServerApp.root_dir={home}"],
+        env={**os.environ, **folders, "HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        pattern = re.compile(r"(http://127\.0\.0\.1:\d+/)\S*\?token=(\w+)")
+        found = next(filter(None, map(pattern.search, running.stderr)))
+        drain = threading.Thread(target=running.stderr.read, daemon=True)
+        drain.start()
+
+        def ask(what: str, body: dict[str, Any] | None = None) -> Any:
+            request = urllib.request.Request(
+                f"{found[1]}scheduler/{what}",
+                None if body is None else json.dumps(body).encode(),
+                {"Authorization": f"token {found[2]}"},
+            )
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+
+        try:
+            yield ask
+        finally:
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(timeout=60) == 0
+            drain.join()
 
 
 def test_systemd_takes_the_units(home: Path) -> None:
