@@ -50,7 +50,7 @@ from collections.abc import Iterable
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not there: the nearest one, and what there is."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     shown = ", ".join(names[:10]) + (f", … {len(names) - 10} more" if len(names) > 10 else "")
     return (f"did you mean {near[0]!r}? " if near else "") + f"it has: {shown}"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -146,6 +147,56 @@ def test_a_condition_from_the_shell(source: wb.Log) -> None:
     assert done.exit_code == 0, done.output
     both = CliRunner().invoke(app, ["find", "amount > 20", place, "--where", "--pattern"])
     assert both.exit_code == 2
+
+
+def test_a_field_of_a_topic_that_is_no_json(tmp_path: Path) -> None:
+    """A search by a field decodes each topic as it is, and not as JSON."""
+    order = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]}
+    (tmp_path / "schemas").mkdir()
+    with wb.connect(tmp_path / "log", create=True, registry=tmp_path / "schemas") as log:
+        log.create("orders")
+        rows = [{"id": "4711"}, {"id": "47"}]
+        log.append("orders", rows, encode="avro", register=order)
+        log.create("plain")
+        log.append("plain", [{"id": "4711"}])
+        for by in ("id", {"orders": "id", "plain": "id"}):
+            found = log.find("4711", by=by)
+            assert found.counts == {"match": 2, "no_match": 1, "error": 0}
+            assert found.frame().select("topic", "offset").rows() == [("orders", 0), ("plain", 0)]
+        log.create("more")
+        log.append("more", [{"id": "4711"}])
+        both = log.stream(["plain", "more"]).all()
+        # 47 is in 4711, and is not equal to it.
+        assert both.find("47", by={"plain": "id"}).frame()["topic"].to_list() == ["more"]
+
+
+#: Arguments of a kind that is not meant, and what is said of them.
+_WRONG: dict[str, tuple[Callable[[wb.Slice, Path], object], str]] = {
+    "a number": (lambda day, _: day.find(cast(Any, 4711)), "is a text, bytes or a pattern"),
+    "a list": (lambda day, _: day.find(cast(Any, ["a"])), "is a text, bytes or a pattern"),
+    "a field that is a list": (lambda day, _: day.find("x", by=cast(Any, ["a"])), "names a field"),
+    "a field by number": (lambda day, _: day.find("x", by=cast(Any, {"a": 3})), "names a field"),
+    "an expression": (lambda day, _: day.find(where=cast(Any, pl.col("a"))), "a condition in SQL"),
+    "a field of no topic": (lambda day, _: day.log.find("x", by="id"), "has no field 'id'"),
+    "a trail by number": (lambda day, _: day.trail("A-1", by=cast(Any, 3)), "no column 3"),
+    "an actor": (lambda day, _: day.trail("A-1", actor=cast(Any, 3)), "names columns"),
+    "no table": (lambda day, _: day.trail("A-1", table=cast(Any, 3)), "is a table"),
+    "an id": (lambda day, _: day.completeness(duplicates_by=cast(Any, 3)), "names a field"),
+    "no purpose": (lambda day, at: day.seal(at / "x", purpose=" "), "for a purpose"),
+    "no key": (lambda day, at: day.seal(at / "x", purpose="x", sign=at / "key"), "private key"),
+    "no log": (lambda _, at: wb.verify(at / "x", against=cast(Any, "prod")), "against= is the log"),
+    "no SQL": (lambda _, at: wb.disclose(at, where="((", into=at / "y"), "is no condition"),
+    "no condition": (lambda _, at: wb.disclose(at, where=cast(Any, 3), into=at / "y"), "where= is"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), _WRONG.values(), ids=_WRONG)
+def test_what_is_not_meant_is_told_in_a_sentence(
+    source: wb.Log, tmp_path: Path, call: Callable[[wb.Slice, Path], object], message: str
+) -> None:
+    with pytest.raises(wb.WorkbenchError, match=message):
+        call(source.stream("orders").all(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(autouse=True)

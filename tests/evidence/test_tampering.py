@@ -385,6 +385,20 @@ def test_a_change_of_files(bag: Path, change: Change, name: str) -> None:
     assert any(name in line for line in found), found
 
 
+def test_a_file_that_cannot_be_read(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may read everything, so the system is made to refuse."""
+    opened = Path.open
+
+    def refused(self: Path, *args: Any, **options: Any) -> Any:
+        if self.name == "query.json":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(wb.WorkbenchError, match=r"query.json cannot be read.*Permission denied"):
+        wb.verify(bag)
+
+
 def test_an_empty_folder_is_no_bag_and_a_half_one_does_not_verify(bag: Path) -> None:
     for path in bag.iterdir():
         if path.name != "custody.jsonl":

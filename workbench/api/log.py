@@ -203,7 +203,7 @@ class Log:
         topics: str | Sequence[str] = "*",
         start: When = "earliest",
         end: When = "now",
-        by: Mapping[str, str] | None = None,
+        by: str | Mapping[str, str] | None = None,
         where: str | None = None,
     ) -> Found:
         """Search across topics; every record is a match, no match, or an error.
@@ -214,12 +214,11 @@ class Log:
         columns instead, such as `"amount > 1000"`; each topic is decoded by itself, and columns
         that it does not have are null.
         """
-        decoders = dict.fromkeys(by or {}, "json")
-        other = "bytes" if where is None else "auto"
-        slices = [
-            self.stream(name, decode=decoders.get(name, other)).between(start, end).source
-            for name in self._matching([topics] if isinstance(topics, str) else topics)
-        ]
+        all_decoded = where is not None or isinstance(by, str)
+        slices = []
+        for name in self._matching([topics] if isinstance(topics, str) else topics):
+            decode = "auto" if all_decoded or name in (by or ()) else "bytes"
+            slices.append(self.stream(name, decode=decode).between(start, end).source)
         return find(slices, text, by=by, where=where)
 
     def sql(

@@ -128,17 +128,20 @@ class Slice:
         return run(query, {"slice": self._source})
 
     def find(
-        self, text: Sought | None = None, *, by: str | None = None, where: str | None = None
+        self,
+        text: Sought | None = None,
+        *,
+        by: str | Mapping[str, str] | None = None,
+        where: str | None = None,
     ) -> Found:
         """Search the raw keys, values and headers of this slice, one decoded field, or by SQL.
 
-        `text` may be a pattern, `re.compile(…)`, for raw records.  `where` is a condition on the
-        decoded columns instead, such as `"amount > 1000"`.  Every record is a match, no match, or
-        an error, which could not be judged since it does not decode.  Ctrl-C returns what was
-        found so far; `searched` says up to where.
+        `text` may be a pattern, `re.compile(…)`, for raw records.  `by` is a field, or one for each
+        topic.  `where` is a condition on the decoded columns instead, such as `"amount > 1000"`.
+        Every record is a match, no match, or an error, which could not be judged since it does not
+        decode.  Ctrl-C returns what was found so far; `searched` says up to where.
         """
-        fields = dict.fromkeys(self.address.topics, by) if by else {}
-        return find([self._source], text, by=fields, where=where)
+        return find([self._source], text, by=by, where=where)
 
     def completeness(self, *, duplicates_by: str | Mapping[str, str] | None = None) -> Ledger:
         """Read the slice once and account for every offset of it: see `Ledger`."""

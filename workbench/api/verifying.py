@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from workbench.api.log import Log
-from workbench.errors import ReadOnly
+from workbench.errors import DefinitionError, ReadOnly
 from workbench.evidence.against import compare
 from workbench.evidence.check import BagReport
 from workbench.evidence.check import check as check_bag
@@ -24,8 +24,14 @@ def verify(place: str | Path, against: Log | None = None) -> VerifyReport | BagR
 
     Reads everything and writes nothing.  Damage is listed in the report, not raised: `ok` says
     whether there is none, and for a bag `problems` names file, record and offset.
-    Raises LogNotFound or NotALog when the folder holds neither.
+    Raises LogNotFound or NotALog when the folder holds neither, EvidenceError when a file of the
+    bag cannot be read.
     """
+    if against is not None and not isinstance(against, Log):
+        raise DefinitionError(
+            f"against= is the log that this was made of, not {against!r}",
+            hint='such as against=wb.connect("prod")',
+        )
     if is_bag(Path(place)):
         return _verify_bag(Path(place), against)
     log = EmbeddedLog.open(Path(place), write=False)

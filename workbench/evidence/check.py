@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from workbench.errors import LogNotFound, NotALog
+from workbench.errors import EvidenceError, LogNotFound, NotALog
 from workbench.evidence import signing, verify
 from workbench.evidence.against import Comparison
 from workbench.evidence.format import extend
@@ -100,8 +100,20 @@ class BagReport:
 def check(path: Path, progress: Progress | None = None) -> BagReport:
     """Check every file and every record of a bag, in bounded memory; writes nothing.
 
-    Raises LogNotFound when nothing is there, NotALog when it is no bag.
+    Raises LogNotFound when nothing is there, NotALog when it is no bag, EvidenceError when a file
+    of it cannot be read.
     """
+    try:
+        return _check(path, progress)
+    except OSError as error:
+        raise EvidenceError(
+            f"{error.filename or path} cannot be read, so nothing can be said of the bag: "
+            f"{error.strerror or error}",
+            hint="verify it as somebody who may read all of its files",
+        ) from error
+
+
+def _check(path: Path, progress: Progress | None) -> BagReport:
     if not path.exists():
         raise LogNotFound(f"there is no bag at {path}")
     if not is_bag(path):

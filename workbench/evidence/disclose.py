@@ -60,7 +60,7 @@ def disclose(
         For a condition that cannot be computed.
     """
     source_bag = Path(bag)
-    chosen = pl.sql_expr(where) if isinstance(where, str) else where
+    chosen = _condition(where)
     with telling("bytes") as tell:
         log = SealedLog.unpack(source_bag, tell)
     try:
@@ -68,6 +68,21 @@ def disclose(
             return _pack(source_bag, log, packing, chosen, str(where), purpose)
     finally:
         log.close()
+
+
+def _condition(where: object) -> pl.Expr:
+    try:
+        chosen = pl.sql_expr(where) if isinstance(where, str) else where
+    except PolarsError as error:
+        raise DefinitionError(
+            f"{where!r} is no condition: {error}", hint="such as \"account = 'A-1042'\""
+        ) from error
+    if not isinstance(chosen, pl.Expr):
+        raise DefinitionError(
+            f"where= is an expression of Polars or a condition in SQL, not {where!r}",
+            hint="such as \"account = 'A-1042'\"",
+        )
+    return chosen
 
 
 def _pack(

@@ -73,6 +73,11 @@ def seal(
     results: bool = True,
 ) -> Sealed:
     """Seal a slice into a bag; see `Slice.seal`."""
+    if not isinstance(purpose, str) or not purpose.strip():
+        raise EvidenceError(
+            f"evidence is sealed for a purpose, not for {purpose!r}",
+            hint='such as purpose="audit of November"; it is kept in the chain of custody',
+        )
     key = None if sign is None else signing.load_key(sign)
     source = replace(source, backend=source.backend.uncached())
     source.check_topics()

@@ -35,7 +35,7 @@ def load_key(key: str | Path | Ed25519PrivateKey) -> Ed25519PrivateKey:
         return key
     try:
         loaded = load_pem_private_key(Path(key).read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise EvidenceError(
             f"{key} is not a private key that can be read: {error}",
             hint="load an encrypted one yourself and give the key",

@@ -38,16 +38,16 @@ def find(
     slices: Sequence[SliceSource],
     sought: Sought | None = None,
     *,
-    by: Mapping[str, str] | None = None,
+    by: str | Mapping[str, str] | None = None,
     where: str | None = None,
 ) -> Found:
     """Judge every record of the slices.
 
     A record matches when its raw key equals the text, or the text occurs in its raw value or in a
-    header's value.  Where `by` names a field for its topic, that decoded field must equal what the
-    text says instead: 10, 10.0 and 10.00 are one number, 12:00Z and 13:00+01:00 one time (without
-    an offset it is UTC).  A record that does not decode can then not be judged, and is an error,
-    unless the field is one of its coordinates.
+    header's value.  Where `by` names a field, of each topic or by topic, that decoded field must
+    equal what the text says instead: 10, 10.0 and 10.00 are one number, 12:00Z and 13:00+01:00 one
+    time (without an offset it is UTC).  A record that does not decode can then not be judged, and
+    is an error, unless the field is one of its coordinates.
     A pattern (`re.compile(…)`) matches where it is found in the raw key, value, or a header's
     value; it is one of bytes, and a pattern of text is taken as its UTF-8.
 
@@ -59,7 +59,7 @@ def find(
     Several chunks are searched at once.  An interrupt (Ctrl-C) returns what was found so far.
     Raises DefinitionError for a field that the topic does not have, and for what is no condition.
     """
-    judges = _judges(slices, sought, dict(by or {}), where)
+    judges = _judges(slices, sought, _fields(slices, by), where)
     work = ((part, judge, chunk) for part, judge in judges for chunk in part.chunks())
     searched = Position({tp: at for s in slices for tp, at in s.start.items()})
     begun: list[Future[_Judged]] = []
@@ -99,6 +99,17 @@ def _hidden(slices: Sequence[SliceSource]) -> tuple[str, ...]:
     return tuple(f"{topic}: {', '.join(fields)}" for topic, fields in masked.items() if fields)
 
 
+def _fields(slices: Sequence[SliceSource], by: str | Mapping[str, str] | None) -> Mapping[str, str]:
+    """The field of each topic that is compared.  Raises DefinitionError."""
+    if by is None or isinstance(by, str):
+        return dict.fromkeys((t for s in slices for t in s.address.topics), by) if by else {}
+    if not isinstance(by, Mapping) or not all(isinstance(n, str) for n in (*by, *by.values())):
+        raise DefinitionError(
+            f"by= names a field, not {by!r}", hint='such as by="id", or by={"orders": "id"}'
+        )
+    return by
+
+
 def _judges(
     slices: Sequence[SliceSource],
     sought: Sought | None,
@@ -106,7 +117,17 @@ def _judges(
     where: str | None,
 ) -> list[tuple[SliceSource, Judge]]:
     """What is searched, and who judges it.  Raises DefinitionError."""
+    if sought is not None and not isinstance(sought, str | bytes | re.Pattern):
+        raise DefinitionError(
+            f"what is looked for is a text, bytes or a pattern, not {sought!r}",
+            hint='a number is looked for as a text, such as "4711"',
+        )
     if where is not None:
+        if not isinstance(where, str):
+            raise DefinitionError(
+                f"where= is a condition in SQL, not a {type(where).__name__}",
+                hint='such as where="amount > 1000"; frame().filter(…) takes expressions',
+            )
         if sought is not None or fields:
             raise DefinitionError(
                 "a search is for a text or by a condition",

@@ -326,6 +326,10 @@ def _id_fields(
 ) -> dict[str, str]:
     if duplicates_by is None:
         return {}
+    if not isinstance(duplicates_by, str | Mapping):
+        raise DefinitionError(
+            f"duplicates_by= names a field, not {duplicates_by!r}", hint='such as "payment_id"'
+        )
     columns = {t: frame_schema(source.address.decoding, [t]) for t in source.address.topics}
     if isinstance(duplicates_by, str):
         named = {topic: duplicates_by for topic, known in columns.items() if duplicates_by in known}

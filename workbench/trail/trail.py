@@ -74,7 +74,8 @@ class Trail:
         The latter (the first thousand): `topic`, `partition`, `offset`, `timestamp`, `key`,
         `decode_error`.  Where `by` is the key, every record tells whether it is a match.
     late, duplicates
-        The events of `frame()` that are marked so.
+        The events of `frame()` that are marked so.  An event is late when an earlier offset of its
+        partition has a later time, whatever that record is about; `time` says which time.
     gaps
         The missing offsets of the slice: `topic`, `partition`, `start`, `end`, `reason`.
     completeness
@@ -100,10 +101,16 @@ class Trail:
         actor: str | Sequence[str] = (),
     ) -> None:
         schema = source.schema
+        if not isinstance(actor, str | Sequence):
+            raise DefinitionError(f"actor= names columns, not {actor!r}", hint='actor="booked_by"')
         self.actor = (actor,) if isinstance(actor, str) else tuple(actor)
         for name in (by, duplicates_by, *self.actor):
             if name is not None and name not in schema:
                 raise DefinitionError(f"no column {name!r}", hint=did_you_mean(name, schema))
+        if table is not None and not hasattr(table, "trace"):
+            raise DefinitionError(
+                f"table= is a table, not {table!r}", hint="stream.table(by=…) makes one"
+            )
         if table is not None and table.by != (by,):
             raise DefinitionError(
                 f"the table is by {', '.join(table.by)}, the trail by {by}",
