@@ -72,6 +72,25 @@ def newest(log: wb.Log, topic: str) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        ({"type": "enum", "name": "E", "symbols": ["a", "a"]}, {}),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 3, "scale": 5}, {}),
+        ("int", {"default": "x"}),
+    ],
+    ids=["a symbol twice", "a scale beyond the precision", "a default of another type"],
+)
+def test_a_schema_that_fastavro_refuses(tmp_path: Path, kind: Any, default: Any) -> None:
+    fields = [{"name": "a", "type": kind, **default}]
+    (tmp_path / "schemas").mkdir()
+    with wb.connect(tmp_path / "log", create=True, registry=tmp_path / "schemas") as log:
+        log.create("t")
+        with pytest.raises(SchemaError, match="nothing can be written by the schema"):
+            log.append("t", [{"a": 1}], encode="avro", register={**KEY, "fields": fields})
+        assert log.stream("t").all().frame().is_empty()
+
+
 def test_text(log: wb.Log) -> None:
     log.create("lines")
     log.append("lines", ["eins", "", "zwei ä", None], encode="text")

@@ -30,11 +30,12 @@ def avro_encoder(schema: Registered) -> Callable[[Rows], pl.Series]:
     if schema.kind != "AVRO" or schema.id is None:
         raise SchemaError(f"rows are not encoded by a schema of the type {schema.kind}")
     known: dict[str, Any] = {}
+    broken = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
     try:
         for text in schema.references.values():
             fastavro.parse_schema(json.loads(text), named_schemas=known)
         parsed = fastavro.parse_schema(json.loads(schema.text), named_schemas=known)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (*broken, fastavro.schema.SchemaParseException) as error:
         raise SchemaError(f"nothing can be written by the schema {schema.id}: {error!r}") from error
     head = frame_of(schema.id)
 
