@@ -51,8 +51,8 @@ def compiled(kernels: ModuleType) -> Any:
 def told(what: str) -> Iterator[None]:
     """Around a call of loops: where the first one takes long, a line on standard error says why.
 
-    The first on a machine compiles them, which takes some ten seconds.  Thread-safe; it is said
-    once.
+    The first on a machine compiles them, which takes some ten seconds; the first of a process
+    loads them, which on a busy machine can take as long.  Thread-safe; it is said once.
     """
     if what in _run:
         yield
@@ -72,8 +72,8 @@ def _tell(what: str) -> None:
         if what not in _told:
             _told.add(what)
             print(
-                f"workbench: compiling the loops that {what}, once on this machine; it takes some "
-                "seconds",
+                f"workbench: making ready the loops that {what}: they are compiled once on this "
+                "machine and loaded once in a process, which takes some seconds",
                 file=sys.stderr,
                 flush=True,
             )

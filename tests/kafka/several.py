@@ -91,6 +91,12 @@ class Cluster:
         with ThreadPoolExecutor(len(NODES)) as pool:
             list(pool.map(Broker.start, self.brokers.values()))
 
+    def revive(self) -> None:
+        """Start those that are dead."""
+        for one in self.brokers.values():
+            if one.process is None or one.process.poll() is not None:
+                one.start()
+
     def stop(self) -> None:
         for one in self.brokers.values():
             one.stop()

@@ -38,6 +38,13 @@ def replicas(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         cluster.stop()
 
 
+@pytest.fixture(autouse=True)
+def all_alive(replicas: Cluster) -> Iterator[None]:
+    """A test that fails half-way leaves no dead broker to the next one."""
+    yield
+    replicas.revive()
+
+
 @pytest.fixture(scope="module")
 def operator(replicas: Cluster) -> Iterator[KafkaAdminClient]:
     client = KafkaAdminClient(bootstrap_servers=replicas.bootstrap.split(","))
