@@ -213,7 +213,21 @@ class SampleError(WorkbenchError, ValueError):
 
 
 class UnknownFields(UserWarning):
-    """Records of a frame carry fields that the schema does not know; they are not in it."""
+    """Records of a frame carry fields that the schema does not know; they are not in it.
+
+    Attributes
+    ----------
+    what, hint
+        The sentence, and what helps, which is of use in Python alone.
+    """
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.hint})"
 
 
 class Masked(UserWarning):

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from workbench.cli.show import complain, note
-from workbench.errors import WorkbenchError
+from workbench.errors import UnknownFields, WorkbenchError
 
 FAILED = 1
 NOTHING = 3
@@ -114,7 +114,7 @@ def until_stopped() -> Iterator[None]:
 
 def _told(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as a sentence too, without the line of code that raised it."""
-    note(f"workbench: {message}".replace(" (rest=True adds them as _rest)", ""))
+    note(f"workbench: {message.what if isinstance(message, UnknownFields) else message}")
 
 
 def sentence(error: WorkbenchError | OSError) -> str:

@@ -331,9 +331,10 @@ def warn_of_unknown_fields(rest: pl.Series) -> None:
     if counts:
         listing = ", ".join(f"{name} ({n:,})" for name, n in counts.items())
         warnings.warn(
-            f"fields outside the schema are not in this frame: {listing} "
-            "(rest=True adds them as _rest)",
-            UnknownFields,
+            UnknownFields(
+                f"fields outside the schema are not in this frame: {listing}",
+                "rest=True adds them as _rest",
+            ),
             stacklevel=_callers_level(),
         )
 
