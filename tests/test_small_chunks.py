@@ -24,7 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("small") / "log"
     with wb.connect(place, create=True) as log:
         log.create("t", partitions=PARTITIONS)
-        log.append("t", EXPECTED.rename({"partition": "p"}), partition="p")
+        log.append(
+            "t", EXPECTED.select("partition", pl.struct("n").struct.json_encode().alias("value"))
+        )
     return place
 
 
