@@ -6,10 +6,10 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby, islice, pairwise
-from typing import TYPE_CHECKING, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 #: How many records a batch holds at most, where the caller does not say.
 BATCH_ROWS = 200_000
-
-#: Chunks of so few records are decoded by so many at a time.
-_SMALL, _JOINED = 100, 100
 
 #: Columns that mostly hold nothing, which takes room all the same.
 _SELDOM = ("decode_error", "_rest")
@@ -83,9 +80,7 @@ class SliceSource:
         schema = frame_schema(
             self.address.decoding, self.address.topics, raw=raw, rest=rest, marks=marks
         )
-        frames = [
-            self.decode(chunk, raw=raw, rest=rest, marks=marks) for chunk in joined(self.chunks())
-        ]
+        frames = [self.decode(chunk, raw=raw, rest=rest, marks=marks) for chunk in self.chunks()]
         if not frames:
             return pl.LazyFrame(schema=schema)
         # All topics have been checked to agree, so what a topic lacks is filled with nulls.
@@ -120,44 +115,29 @@ class SliceSource:
             raise self._too_large(f"up to {most:,} records", f"max_read is {self.max_read:,}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
 
-        later = pl.DataFrame(schema=schema)  # stands for a small chunk: they are decoded together
-        pieces: dict[tuple[int, int], pl.DataFrame | Chunk] = {}
-        held, size = 0, 0.0
-
         def use(chunk: Chunk) -> pl.DataFrame:
-            return later if _is_small(chunk) else decoded(chunk)
-
-        def decoded(chunk: Chunk) -> pl.DataFrame:
             frame = self.decode(chunk, raw=raw, rest=True).collect(engine="in-memory")
             empty = [name for name in _SELDOM if frame[name].null_count() == frame.height]
             # Columns are cut alike, literals too: otherwise Polars copies the whole frame later.
             return pl.DataFrame([one.rechunk() for one in frame.drop(empty).get_columns()])
 
-        def counted(frame: pl.DataFrame) -> pl.DataFrame:
-            nonlocal held, size
-            held += frame.height
-            if self.max_read is not None and held > self.max_read:
-                amount = f"more than {self.max_read:,} records"
-                raise self._too_large(amount, f"max_read is {self.max_read:,}")
-            size += frame.estimated_size()
-            if self.max_read_bytes is not None and size > self.max_read_bytes:
-                limit = f"{self.max_read_bytes:,}"
-                raise self._too_large(f"more than {limit} bytes", f"max_read_bytes is {limit}")
-            return frame
-
+        frames: dict[tuple[int, int], pl.DataFrame] = {(-1, 0): pl.DataFrame(schema=schema)}
         ranges = self._ranges()
         places = {(topic, partition): n for n, (topic, partition, _, _) in enumerate(ranges)}
+        held, size = 0, 0.0
         with progress(most, "offsets") as bar:
             for chunk, frame in self.backend.read_each(ranges, use, self.address.isolation):
-                place = places[chunk.topic, chunk.partition], chunk.start
-                pieces[place] = chunk if frame is later else counted(frame)
+                held += frame.height
+                if self.max_read is not None and held > self.max_read:
+                    amount = f"more than {self.max_read:,} records"
+                    raise self._too_large(amount, f"max_read is {self.max_read:,}")
+                size += frame.estimated_size()
+                if self.max_read_bytes is not None and size > self.max_read_bytes:
+                    limit = f"{self.max_read_bytes:,}"
+                    raise self._too_large(f"more than {limit} bytes", f"max_read_bytes is {limit}")
+                frames[places[chunk.topic, chunk.partition], chunk.start] = frame
                 bar.update(chunk.end - chunk.start)
-        read = [pl.DataFrame(schema=schema)]
-        for kind, run in groupby((pieces[place] for place in sorted(pieces)), type):
-            if kind is Chunk:
-                read += [counted(decoded(chunk)) for chunk in joined(cast("Iterator[Chunk]", run))]
-            else:
-                read += cast("Iterator[pl.DataFrame]", run)
+        read = [frames[place] for place in sorted(frames)]
         if not rest:
             warn_of_unknown_fields(pl.concat(f["_rest"] for f in read if "_rest" in f.columns))
             del schema["_rest"]
@@ -280,25 +260,6 @@ class SliceSource:
             hint="use lazy() or sql() to compute over it, batches() to walk through it, "
             "sample(n) to look at it, or connect with a larger limit",
         )
-
-
-def joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The same records in the same order, small chunks of one topic as one.
-
-    To be decoded: that takes a millisecond for a few records as for many.  What a piece says of
-    its partition and offsets is what its first chunk says.
-    """
-    alike = groupby(chunks, lambda chunk: (chunk.topic, _is_small(chunk)))
-    for (_, small), run in alike:
-        if not small:
-            yield from run
-        else:
-            while few := list(islice(run, _JOINED)):
-                yield replace(few[0], raw=pl.concat(chunk.raw for chunk in few), rows=None)
-
-
-def _is_small(chunk: Chunk) -> bool:
-    return chunk.typed is None and chunk.rows is not None and chunk.rows <= _SMALL
 
 
 def cut_rows(chunk: Chunk, rows: int) -> Iterator[Chunk]:
