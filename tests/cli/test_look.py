@@ -184,6 +184,16 @@ def test_query_loses_nothing_in_any_form(log: Path, command: Command, tmp_path: 
     assert frame["s"].to_list() == [{"raw": b"x", "big": 2**53 + 1}]
 
 
+@pytest.mark.filterwarnings("always::workbench.errors.UnknownFields")
+def test_a_warning_is_told_in_the_words_of_the_shell(tmp_path: Path, command: Command) -> None:
+    with wb.connect(tmp_path / "narrow", create=True) as narrow:
+        narrow.create("t", schema={"a": pl.Int64})
+        narrow.append("t", [{"a": 1, "b": 2}])
+    told = command("tail", "narrow#t")
+    assert "fields outside the schema are not in this frame: b (1)" in told.err
+    assert "rest=True" not in told.err
+
+
 def test_groups(log: Path, command: Command) -> None:
     (row,) = command("groups", "log", "--json").rows
     assert row["group"] == "billing"

@@ -176,6 +176,7 @@ _WRONG: dict[str, tuple[Callable[[wb.Slice, Path], object], str]] = {
     "a list": (lambda day, _: day.find(cast(Any, ["a"])), "is a text, bytes or a pattern"),
     "a field that is a list": (lambda day, _: day.find("x", by=cast(Any, ["a"])), "names a field"),
     "a field by number": (lambda day, _: day.find("x", by=cast(Any, {"a": 3})), "names a field"),
+    "a number for a log": (lambda day, _: day.log.find("x", by=cast(Any, 3)), "names a field"),
     "an expression": (lambda day, _: day.find(where=cast(Any, pl.col("a"))), "a condition in SQL"),
     "a field of no topic": (lambda day, _: day.log.find("x", by="id"), "has no field 'id'"),
     "a trail by number": (lambda day, _: day.trail("A-1", by=cast(Any, 3)), "no column 3"),

@@ -30,7 +30,7 @@ from workbench.decode import DECODERS, Codebook
 from workbench.decode.functions import name_of
 from workbench.decode.writing import encoder, key_encoder
 from workbench.errors import LogError, SchemaError, UnknownTopic
-from workbench.find import Found, Sought, find
+from workbench.find import Found, Sought, fields, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.records import Isolation
 from workbench.schema import Schema
@@ -214,12 +214,13 @@ class Log:
         columns instead, such as `"amount > 1000"`; each topic is decoded by itself, and columns
         that it does not have are null.
         """
-        all_decoded = where is not None or isinstance(by, str)
+        names = self._matching([topics] if isinstance(topics, str) else topics)
+        sought = fields(names, by)
         slices = []
-        for name in self._matching([topics] if isinstance(topics, str) else topics):
-            decode = "auto" if all_decoded or name in (by or ()) else "bytes"
+        for name in names:
+            decode = "bytes" if where is None and name not in sought else "auto"
             slices.append(self.stream(name, decode=decode).between(start, end).source)
-        return find(slices, text, by=by, where=where)
+        return find(slices, text, by=sought, where=where)
 
     def sql(
         self, query: str, **relations: Slice | pl.DataFrame | pl.LazyFrame | Any

@@ -59,7 +59,8 @@ def find(
     Several chunks are searched at once.  An interrupt (Ctrl-C) returns what was found so far.
     Raises DefinitionError for a field that the topic does not have, and for what is no condition.
     """
-    judges = _judges(slices, sought, _fields(slices, by), where)
+    topics = [topic for one in slices for topic in one.address.topics]
+    judges = _judges(slices, sought, fields(topics, by), where)
     work = ((part, judge, chunk) for part, judge in judges for chunk in part.chunks())
     searched = Position({tp: at for s in slices for tp, at in s.start.items()})
     begun: list[Future[_Judged]] = []
@@ -99,10 +100,10 @@ def _hidden(slices: Sequence[SliceSource]) -> tuple[str, ...]:
     return tuple(f"{topic}: {', '.join(fields)}" for topic, fields in masked.items() if fields)
 
 
-def _fields(slices: Sequence[SliceSource], by: str | Mapping[str, str] | None) -> Mapping[str, str]:
+def fields(topics: Iterable[str], by: str | Mapping[str, str] | None) -> Mapping[str, str]:
     """The field of each topic that is compared.  Raises DefinitionError."""
     if by is None or isinstance(by, str):
-        return dict.fromkeys((t for s in slices for t in s.address.topics), by) if by else {}
+        return dict.fromkeys(topics, by) if by else {}
     if not isinstance(by, Mapping) or not all(isinstance(n, str) for n in (*by, *by.values())):
         raise DefinitionError(
             f"by= names a field, not {by!r}", hint='such as by="id", or by={"orders": "id"}'
