@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -310,6 +311,18 @@ def test_notebooks_that_cannot_be_a_report(in_tmp: Path, log: wb.Log) -> None:
     taking = notebook(Path("taking.ipynb"), PARAMETERS)
     with pytest.raises(ReportError, match="given twice"):
         events.all().report(taking, parameters={"address": "{}"})
+
+
+def test_a_slice_makes_a_report_though_nothing_else_named_reports(in_tmp: Path) -> None:
+    code = """
+import workbench as wb
+try:
+    wb.sample("bank").stream("rates").all().report("missing.ipynb")
+except wb.WorkbenchError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "no notebook at missing.ipynb" in run.stdout
 
 
 PLAIN = st.recursive(

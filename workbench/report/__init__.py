@@ -3,7 +3,6 @@
 `run` makes one; a `Series` keeps those of a schedule.
 """
 
-from workbench.api import reporting
 from workbench.report.again import again, past
 from workbench.report.backfill import Backfill, windows
 from workbench.report.expired import what_is_left
@@ -25,5 +24,3 @@ __all__ = [
     "what_is_left",
     "windows",
 ]
-
-reporting.register(run)

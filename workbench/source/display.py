@@ -62,20 +62,21 @@ def html_table(
     rows: int = SHOWN_ROWS,
     characters: int | None = SHOWN_CHARACTERS,
     marks: Mapping[int, str] | None = None,
-    fold: Sequence[str] = (),
+    fold: Sequence[str] | None = None,
 ) -> str:
     """A frame as an HTML table in which every cell is escaped text.
 
     Long tables and long cells are cut, and say so; `characters=None` cuts no cell.  `marks` gives
-    a background colour per row.  Where all columns do not fit the width of a printed page, the
-    ones in `fold` become one, in which each value has its name before it and those that are null
-    are left out.
+    a background colour per row.  `fold` is for a printed page, on which no word is broken that
+    need not be: where all columns do not fit its width, the ones in `fold` become one, in which
+    each value has its name before it and those that are null are left out.
     """
     shown, length = readable(frame.head(rows)), frame.height
     limits: dict[str, int | None] = dict.fromkeys(shown.columns, characters)
-    if fold and sum(map(_width, shown)) > _PAGE_CHARACTERS:
+    if fold and sum(_width(column) + _PADDING for column in shown) > _PAGE_CHARACTERS:
         shown = _folded(shown, fold, characters)
         limits[_FOLDED] = None
+    widths = [0 if fold is None else _width(column) for column in shown]
     numeric = [dtype.is_numeric() for dtype in shown.dtypes]
     cut = f" (the first {rows:,} of {length:,} rows)" if length > rows else ""
     lines = [
@@ -83,8 +84,10 @@ def html_table(
         f"{escape(caption + cut)}</caption><thead><tr>",
     ]
     lines += [
-        f'<th scope="col" style="text-align:{_side(right)}">{escape(name)}</th>'
-        for name, right in zip(shown.columns, numeric, strict=True)
+        f'<th scope="col" style="text-align:{_side(right)}'
+        + (f';min-width:{width}ch">' if width else '">')
+        + f"{escape(name)}</th>"
+        for name, right, width in zip(shown.columns, numeric, widths, strict=True)
     ]
     lines.append("</tr></thead><tbody>")
     for number, row in enumerate(shown.iter_rows()):
@@ -111,9 +114,17 @@ def _folded(frame: pl.DataFrame, names: Sequence[str], characters: int | None) -
 
 
 def _width(column: pl.Series) -> int:
-    """How many characters wide a column has to be: its name and numbers are not broken."""
-    shown = column.cast(pl.String).str.len_chars().max() if column.dtype.is_numeric() else 0
-    return 3 + max(len(column.name), int(cast(int, shown) or 0), 8)
+    """How many characters wide a column has to be: names, numbers and most words stay whole."""
+    if column.dtype.is_numeric():
+        longest = column.cast(pl.String).str.len_chars().max()
+    else:
+        words = column.drop_nulls().map_elements(_longest_word, return_dtype=pl.Int64)
+        longest = words.max()
+    return max(len(column.name), int(cast(int, longest) or 0))
+
+
+def _longest_word(value: object) -> int:
+    return min(max(map(len, text(value).split()), default=0), _LONGEST_WORD)
 
 
 def html_block(title: str, parts: Iterable[str]) -> str:
@@ -121,9 +132,12 @@ def html_block(title: str, parts: Iterable[str]) -> str:
     return f"<div><strong>{escape(title)}</strong>{''.join(parts)}</div>"
 
 
-#: How many characters fit beside each other on a page of `html_page`, as printed, and the column
-#: of those that do not.
+#: How many characters fit beside each other on a page of `html_page`, as printed, how many of them
+#: the space between two columns takes, the longest word that is not broken, and the column of
+#: those that do not fit.
 _PAGE_CHARACTERS = 220
+_PADDING = 2
+_LONGEST_WORD = 24
 _FOLDED = "fields, where not null"
 
 _PAGE = """<!doctype html>
@@ -131,10 +145,12 @@ _PAGE = """<!doctype html>
 body {{ font: 12px/1.4 sans-serif; margin: 2em }} td, th {{ padding: 1px 6px; text-align: left;
 border-bottom: 1px solid #ccc; vertical-align: top; overflow-wrap: anywhere }}
 th, td[style*="right"] {{ overflow-wrap: normal }}
-table {{ border-collapse: collapse }} thead {{ display: table-header-group }}
+table {{ border-collapse: collapse; margin-top: 1em }} caption {{ break-after: avoid }}
+thead {{ display: table-header-group }}
 tr {{ break-inside: avoid }} img {{ max-width: 100%; height: auto }}
 @page {{ size: A4 landscape; margin: 12mm }}
-@media print {{ body {{ font-size: 8px; margin: 0; print-color-adjust: exact }} }}
+@media print {{ body {{ font-size: 8px; margin: 0; print-color-adjust: exact }}
+td, th {{ padding: 1px 4px }} }}
 </style></head><body><h1>{title}</h1>{body}</body></html>
 """
 

@@ -104,15 +104,16 @@ def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
         if late or again
     }
     caption = "Events, in display order: there is no order across partitions"
-    table = partial(html_table, rows=rows, characters=characters)
     # Only a page for printing has a width.
-    parts = [table(shown, caption=caption, marks=marks, fold=() if characters else fields)]
+    odd = partial(html_table, fold=None if characters else ())
+    table = partial(odd, rows=rows, characters=characters)
+    parts = [table(shown, caption=caption, marks=marks, fold=None if characters else fields)]
     if trail.actor:
         parts.append(table(trail.actors(), caption="Who acted"))
     if trail.undecodable.height:
-        parts.append(html_table(trail.undecodable, caption="Did not decode; may be about it"))
+        parts.append(odd(trail.undecodable, caption="Did not decode; may be about it"))
     if trail.gaps.height:
-        parts.append(html_table(trail.gaps, caption="Offsets without a record"))
+        parts.append(odd(trail.gaps, caption="Offsets without a record"))
     return parts
 
 
