@@ -112,7 +112,8 @@ def test_formats_that_cannot_be() -> None:
     ],
 )
 def test_choosing_a_format(values: list[bytes | None], expected: str) -> None:
-    choice = choose_format(pl.Series(values, dtype=pl.Binary))
+    sample = raw([None] * len(values), values).select("value", "headers")
+    choice = choose_format(sample)
     assert choice.format == expected
     assert choice.reason.startswith(expected)
 

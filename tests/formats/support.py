@@ -7,9 +7,11 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+from uuid import UUID
 
 import fastavro
 
@@ -43,10 +45,18 @@ class Served:
         self.subjects.setdefault(subject, []).append(new)
         return new
 
+    def guid(self, schema_id: int) -> str:
+        """The GUID of a schema, by what it is."""
+        text = json.dumps(self.schemas[schema_id], sort_keys=True)
+        return str(UUID(bytes=md5(text.encode()).digest()))
+
     def answer(self, method: str, path: str, body: Any) -> Any:
         """What a request gets; None is "not found"."""
-        parts = [unquote(part) for part in path.strip("/").split("/")]
+        parts = [unquote(part) for part in path.partition("?")[0].strip("/").split("/")]
         match method, *parts:
+            case "GET", "schemas", "guids", guid, "ids":
+                found = [n for n in self.schemas if self.guid(n) == guid]
+                return [{"context": ".", "id": n} for n in found] or None
             case "GET", "schemas", "ids", number:
                 return self.schemas.get(int(number))
             case "GET", "subjects", subject, "versions", version:
@@ -57,8 +67,11 @@ class Served:
                 found = {"subject": subject, "version": at, "id": ids[at - 1]}
                 return {**found, **self.schemas[ids[at - 1]]}
             case "POST", "subjects", subject, "versions":
-                given = {"kind": body["schemaType"], "references": body.get("references")}
-                return {"id": self.add(subject, body["schema"], **given)}
+                kind = body.get("schemaType", "AVRO")
+                new = self.add(
+                    subject, body["schema"], kind=kind, references=body.get("references")
+                )
+                return {"id": new, "guid": self.guid(new)}
         return None
 
 

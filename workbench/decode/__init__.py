@@ -3,11 +3,12 @@
 Pure but for `registry`, which asks for schemas.
 """
 
+from workbench.decode.choice import Choice, Settled, choose_format, settle
 from workbench.decode.codebook import Codebook
 from workbench.decode.encode import encode_rows
 from workbench.decode.formats import ASKED as DECODERS
 from workbench.decode.formats import PLAIN as PLAIN_FORMATS
-from workbench.decode.formats import Choice, Format, Settled, choose_format, decoder, settle
+from workbench.decode.formats import Format, decoder
 from workbench.decode.infer import infer_schema
 from workbench.decode.json import decode_json
 from workbench.decode.protocol import Decoded, Decoder

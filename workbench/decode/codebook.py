@@ -12,6 +12,7 @@ import polars as pl
 
 from workbench.decode.avro import AvroReader
 from workbench.decode.framing import unframe
+from workbench.decode.headed import headed
 from workbench.decode.jsonschema import json_schema_fields
 from workbench.decode.protobuf import ProtobufMessages
 from workbench.decode.protocol import Part, Reader
@@ -64,22 +65,26 @@ class Codebook:
         else:
             yield Part(pl.arange(len(bodies), eager=True, dtype=pl.UInt32), bodies, made)
 
-    def used(self, columns: Iterable[pl.Series], topic: str) -> Iterator[tuple[str, Registered]]:
-        """The schemas of some values and keys, as far as the registry has them.
+    def used(self, records: pl.DataFrame, topic: str) -> Iterator[tuple[str, Registered]]:
+        """The schemas of some records' values and keys, as far as the registry has them.
 
-        Each with the name of a file for it: those that are named by id, and the one of the topic's
-        subject where a value names none.
+        `records` has the columns key, value and headers.  Each schema has the name of a file for
+        it: those that are named by id or GUID, and the one of the topic's subject where a value
+        names none.
         """
         if self.registry is None:
             return
         bare = False
-        for column in columns:
+        parts: tuple[Written, ...] = ("value", "key")
+        for part in parts:
+            column, _, guids = headed(records[part], records["headers"], self.registry, part)
             ids = unframe(column).ids
             bare |= ids.null_count() > column.null_count()
-            for schema_id in ids.drop_nulls().unique().sort():
+            named = {str(n): n for n in ids.drop_nulls().unique().sort()} | guids
+            for name, schema_id in named.items():
                 found = self.registry.by_id(schema_id)
                 if found is not None:
-                    yield str(schema_id), replace(found, id=schema_id)
+                    yield name, replace(found, id=schema_id)
         if bare:
             for subject in self._subjects(topic):
                 found = self.registry.latest(subject)

@@ -74,14 +74,14 @@ def decode_framed(values: pl.Series, schema: Schema, codebook: Codebook) -> Deco
     return Decoded(whole.select(names), whole["decode_error"], whole["_rest"])
 
 
-def framed_text(keys: pl.Series, codebook: Codebook) -> pl.Series:
+def framed_text(keys: pl.Series, bare: pl.Series, codebook: Codebook) -> pl.Series:
     """Keys as UTF-8: those in a registry's frame that decode as the JSON text of what they hold.
 
-    A key of one string is that string.  All others stay as they are.
+    A key of one string is that string.  All others are as they came, `bare` of what a header said.
     """
     frames = unframe(keys)
     if frames.ids.null_count() == len(keys):
-        return keys
+        return bare
     texts = pl.Series([None], dtype=pl.Binary).new_from_index(0, len(keys))
     for schema_id in frames.ids.drop_nulls().unique().sort():
         mine = (frames.ids == schema_id).fill_null(False).arg_true()
@@ -100,7 +100,7 @@ def framed_text(keys: pl.Series, codebook: Codebook) -> pl.Series:
                     read.errors.is_null(), pl.Series([None], dtype=pl.Binary)
                 )
                 texts = texts.scatter(mine.gather(part.rows), made)
-    return texts.zip_with(texts.is_not_null(), keys).alias(keys.name)
+    return texts.zip_with(texts.is_not_null(), bare).alias(keys.name)
 
 
 def _key_texts(columns: list[pl.Series]) -> pl.Series:

@@ -8,8 +8,9 @@ import polars as pl
 
 from workbench.decode import cloudevents, debezium
 from workbench.decode.codebook import Codebook
-from workbench.decode.formats import Format, decoder
+from workbench.decode.formats import Format, by_schema_id, decoder
 from workbench.decode.framed import framed_text
+from workbench.decode.headed import headed
 from workbench.decode.text import utf8
 from workbench.schema import Schema
 
@@ -56,17 +57,22 @@ def decode_records(
     Never raises for what a record holds.  Thread-safe.
     """
     values, tombstone = raw["value"], raw["value"].is_null()
+    problems = None
     if format == "cloudevents":
         values = cloudevents.structured(values, raw["headers"])
+    elif by_schema_id(format):
+        values, problems, _ = headed(values, raw["headers"], codebook.registry)
+        values = values.zip_with(problems.is_null(), pl.Series([None], dtype=pl.Binary))
     decoded = decoder(format, schema, codebook, topic)(values)
     if format.startswith("debezium"):
         tombstone |= decoded.fields["op"].is_in(debezium.WITHOUT_ROW).fill_null(False)
     plain = debezium.payloads(raw["key"]) if format.startswith("debezium") else raw["key"]
-    keys, key_error = _decode_keys(plain, key, codebook)
+    keys, key_error = _decode_keys(plain, raw["headers"], key, codebook)
+    said = [one for one in (key_error, problems) if one is not None and one.null_count() < len(one)]
     error = decoded.error
-    if key_error is not None:
+    if said:
         error = pl.select(
-            pl.concat_str(key_error, error, separator="; ", ignore_nulls=True).replace("", None)
+            pl.concat_str(*said, error, separator="; ", ignore_nulls=True).replace("", None)
         ).to_series()
     return pl.DataFrame(
         [
@@ -83,23 +89,26 @@ def decode_records(
 
 
 def _decode_keys(
-    keys: pl.Series, mode: KeyMode, codebook: Codebook
+    keys: pl.Series, headers: pl.Series, mode: KeyMode, codebook: Codebook
 ) -> tuple[pl.Series, pl.Series | None]:
     """The keys, and where needed an error per key (null where it is UTF-8)."""
     if mode == "bytes":
         return keys, None
+    problems = None
     if codebook.registry is not None:
-        keys = framed_text(keys, codebook)
+        framed, said, _ = headed(keys, headers, codebook.registry, "key")
+        problems = pl.select("key: " + said).to_series()
+        keys = framed_text(framed, keys, codebook)
     text = utf8(keys)
     broken = text.is_null() & keys.is_not_null()
     if not broken.any():
-        return text, None
+        return text, problems
     if mode == "auto":
-        return keys, None
+        return keys, problems
     shown = keys.filter(broken).to_list()
     text = text.scatter(
         broken.arg_true(), [each.decode("utf-8", errors="replace") for each in shown]
     )
     message = 'key: not UTF-8, shown with U+FFFD (decode_key="bytes" gives the bytes)'
     error = pl.select(pl.when(broken).then(pl.lit(message))).to_series()
-    return text, error
+    return text, error if problems is None else problems.zip_with(problems.is_not_null(), error)

@@ -91,6 +91,9 @@ class Registry(Protocol):
     def by_id(self, schema_id: int) -> Registered | None:
         """The schema of an id; None where there is none."""
 
+    def id_of(self, guid: str) -> int | None:
+        """The id of a schema that is named by GUID; None where there is none."""
+
     def latest(self, subject: str) -> Registered | None:
         """The newest schema of a subject; None where there is none."""
 
@@ -110,6 +113,7 @@ class Kept(ABC):
     def __init__(self, strategy: str) -> None:
         self.strategy = Strategy(strategy)
         self._ids: dict[int, Registered | None] = {}
+        self._guids: dict[str, int | None] = {}
         self._subjects: dict[str, Registered | None] = {}
         self._lock = Lock()
 
@@ -119,6 +123,13 @@ class Kept(ABC):
             if schema_id not in self._ids:
                 self._ids[schema_id] = self._look_up_id(schema_id)
             return self._ids[schema_id]
+
+    def id_of(self, guid: str) -> int | None:
+        """The id of a schema that is named by GUID; None where there is none."""
+        with self._lock:
+            if guid not in self._guids:
+                self._guids[guid] = self._look_up_guid(guid)
+            return self._guids[guid]
 
     def latest(self, subject: str) -> Registered | None:
         """The newest schema of a subject; None where there is none."""
@@ -131,10 +142,15 @@ class Kept(ABC):
         with self._lock:
             self._subjects.pop(subject, None)
             self._ids = {n: one for n, one in self._ids.items() if one is not None}
+            self._guids = {n: one for n, one in self._guids.items() if one is not None}
 
     @abstractmethod
     def _look_up_id(self, schema_id: int) -> Registered | None:
         """A schema by its id, asked anew."""
+
+    @abstractmethod
+    def _look_up_guid(self, guid: str) -> int | None:
+        """The id of a schema by its GUID, asked anew."""
 
     @abstractmethod
     def _look_up_subject(self, subject: str) -> Registered | None:

@@ -25,7 +25,8 @@ class FolderRegistry(Kept):
 
     `7.avsc` is the Avro schema of the id 7, `orders-value.avsc` the one of the topic `orders`;
     `.proto`, `.schema.json` and `.desc` (a descriptor set of protoc) likewise.  A `7.json` holds
-    the id, type, text and references together, as recordings keep them.
+    the id, type, text and references together, as recordings keep them; one that is named by a
+    GUID, too, for records that name a schema so.
     """
 
     def __init__(self, folder: Path, strategy: str = "topic") -> None:
@@ -71,6 +72,10 @@ class FolderRegistry(Kept):
 
     def _look_up_id(self, schema_id: int) -> Registered | None:
         return self._read(str(schema_id), schema_id)
+
+    def _look_up_guid(self, guid: str) -> int | None:
+        found = self._read(guid, None)
+        return None if found is None else found.id
 
     def _look_up_subject(self, subject: str) -> Registered | None:
         return self._read(file_name(subject), None)

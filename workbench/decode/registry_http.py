@@ -82,6 +82,15 @@ class HttpRegistry(Kept):
     def _look_up_id(self, schema_id: int) -> Registered | None:
         return self._registered(self._ask("GET", f"/schemas/ids/{schema_id}"), schema_id)
 
+    def _look_up_guid(self, guid: str) -> int | None:
+        answer = self._ask("GET", f"/schemas/guids/{guid}/ids")
+        try:
+            # One for each context; an id is looked up in the one without a name.
+            ids = {str(one["context"]): int(one["id"]) for one in answer or ()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._no_answer(repr(error)) from error
+        return ids.get(".")
+
     def _look_up_subject(self, subject: str) -> Registered | None:
         answer = self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/latest")
         return self._registered(answer, None)

@@ -165,8 +165,8 @@ def add_schemas(packing: Packing, source: SliceSource) -> None:
         return
     used: dict[str, str] = {}
     for chunk in source.chunks():
-        frame = chunk.raw.select("value", "key").collect()
-        for name, found in source.codebook.used((frame["value"], frame["key"]), chunk.topic):
+        frame = chunk.raw.select("value", "key", "headers").collect()
+        for name, found in source.codebook.used(frame, chunk.topic):
             used[name] = found.to_json()
     for name, text in used.items():
         packing.write(f"{ENCLOSED}/{name}.json", text)

@@ -122,7 +122,7 @@ def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition,
 
 def _keep_schemas(source: SliceSource, topic: str, frame: pl.DataFrame, folder: Path) -> None:
     """Keep the schemas that records name with them: a registry may forget."""
-    for name, schema in source.codebook.used((frame["value"], frame["key"]), topic):
+    for name, schema in source.codebook.used(frame, topic):
         path = folder / f"{name}.json"
         if not path.exists():
             folder.mkdir(exist_ok=True)

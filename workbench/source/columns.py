@@ -8,7 +8,8 @@ import polars as pl
 
 from workbench.address import Decoding, TimeFilter
 from workbench.decode import PLAIN_FORMATS, Codebook, decode_records
-from workbench.decode.framing import HEAD, frame_of
+from workbench.decode.framing import unframe
+from workbench.decode.headed import headed
 from workbench.errors import SchemaError
 from workbench.records import COORDINATES, RAW, RAW_COLUMNS, TIMESTAMP, Chunk
 from workbench.schema import Schema
@@ -108,7 +109,7 @@ def decode_chunk(
         if decoding.key == "bytes":
             frame = frame.with_columns(pl.col("key").cast(pl.Binary))
     elif decoding.value == decoding.key == "bytes":
-        frame = _kept(chunk.raw, times, keys, schema_ids).with_columns(
+        frame = _kept(chunk.raw, times, keys, schema_ids, codebook).with_columns(
             decode_error=pl.lit(None, dtype=pl.String),
             _rest=pl.lit(None, dtype=pl.String),
             _tombstone=pl.col("value").is_null(),
@@ -131,7 +132,7 @@ def decode_chunk(
                 decoded = decoded.rename(renamed).hstack(records.select(RAW_COLUMNS))
             return decoded.select(name for name in schema if name != "topic")
 
-        frame = _kept(chunk.raw, times, keys, schema_ids).map_batches(
+        frame = _kept(chunk.raw, times, keys, schema_ids, codebook).map_batches(
             decode,
             schema={name: dtype for name, dtype in schema.items() if name != "topic"},
             streamable=True,
@@ -152,13 +153,19 @@ def _kept(
     times: TimeFilter | None,
     keys: tuple[bytes, ...] | None,
     schema_ids: tuple[int, ...] | None,
+    codebook: Codebook,
 ) -> pl.LazyFrame:
     """The records that the slice's filters keep."""
     kept = _filtered(raw, times, keys, pl.Binary())
     if schema_ids is not None:
-        value = pl.col("value")
-        heads = pl.Series([frame_of(one) for one in schema_ids], dtype=pl.Binary).implode()
-        kept = kept.filter(value.bin.slice(0, HEAD).is_in(heads))
+
+        def named(records: pl.Series) -> pl.Series:
+            values, headers = records.struct.field("value"), records.struct.field("headers")
+            ids = unframe(headed(values, headers, codebook.registry).values).ids
+            return ids.is_in(pl.Series(schema_ids, dtype=pl.Int64).implode())
+
+        by_id = pl.struct("value", "headers").map_batches(named, pl.Boolean, is_elementwise=True)
+        kept = kept.filter(by_id)
     # A few values would keep all the memory that was fetched; a slice is a copy.
     return (
         kept
