@@ -42,7 +42,7 @@ def problems(bag: Path) -> list[str]:
 
 
 def reference_problem(file: str, line: int | None, place: Any, message: str) -> str:
-    where = [file, line and f"line {line}", place and "{} {}:{}".format(*place)]
+    where = [file, line and f"line {line}", place and "{} {}:{}".format(*place).rstrip(":")]
     return reference.shown(f"{', '.join(filter(None, where))}: {message}")
 
 

@@ -210,6 +210,9 @@ def test_a_browser_shows_it_offline(
     bright = [sum(map(int, c.strip("rgba()").split(",")[:3])) / 3 > 127 for c in colours]
     assert bright == ([False, True] if scheme == "light" else [True, False])
     cells = page.locator("table.dataframe tbody tr").first.locator("td")
+    # Lines are broken where there is a space.
+    pre = page.locator(".jp-OutputArea-output pre").first
+    assert pre.evaluate("pre => getComputedStyle(pre).wordBreak") == "normal"
     aligned = cells.evaluate_all("all => all.map(cell => getComputedStyle(cell).textAlign)")
     assert aligned == ["left", "right", "left"]
     # A chart is drawn on white, and is not a lamp in a dark room.

@@ -47,9 +47,8 @@ class Problem:
         if self.line is not None:
             where.append(f"line {self.line}")
         if self.topic is not None:
-            where.append(
-                f"{self.topic} {self.partition}:{'' if self.offset is None else self.offset}"
-            )
+            offset = "" if self.offset is None else f":{self.offset}"
+            where.append(f"{self.topic} {self.partition}{offset}")
         return str(verify.shown(f"{', '.join(where)}: {self.message}"))
 
 

@@ -143,7 +143,7 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
 if __name__ == "__main__":
     told, facts, bag = 0, {}, Path(*sys.argv[1:] or [Path(__file__).parent])
     for told, (file, line, place, message) in zip(range(1, MOST + 1), check(bag, facts)):
-        where = [file, line and f"line {line}", place and "{} {}:{}".format(*place)]
+        where = [file, line and f"line {line}", place and "{} {}:{}".format(*place).rstrip(":")]
         print(shown(f"{', '.join(filter(None, where))}: {message}"))
     print("NOT as it was sealed" if told else "ok: {records:,} records, {withheld:,} of them "
           "withheld, and nothing left out\nstatement {statement}".format(**facts))
