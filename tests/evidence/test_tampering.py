@@ -196,7 +196,7 @@ SLICE_CHANGES: dict[str, tuple[Change, str]] = {
         f"{SLICES}:",
     ),
     "gaps out of order": (slices(lambda said: partition(said)["gaps"].reverse()), f"{SLICES}:"),
-    "a root": (slices(reseal_root), f"{SLICES}, orders 0::"),
+    "a root": (slices(reseal_root), f"{SLICES}, orders 0:"),
     "an earlier start": (
         slices(lambda said: partition(said).update(start="4")),
         f"{RECORDS}, line 1, orders 0:5:",
@@ -215,10 +215,10 @@ SLICE_CHANGES: dict[str, tuple[Change, str]] = {
     ),
     "a count that is no number": (
         slices(lambda said: partition(said).update(records=math.nan)),
-        f"{SLICES}, orders 0::",
+        f"{SLICES}, orders 0:",
     ),
     "a reversed range": (slices(lambda said: partition(said).update(end="3")), f"{SLICES}:"),
-    "a count": (slices(lambda said: partition(said).update(records=8)), f"{SLICES}, orders 0::"),
+    "a count": (slices(lambda said: partition(said).update(records=8)), f"{SLICES}, orders 0:"),
     "a partition dropped": (slices(lambda said: said["partitions"].pop(0)), f"{RECORDS}, line 1:"),
     "a partition twice": (
         slices(lambda said: said["partitions"].insert(0, partition(said))),
