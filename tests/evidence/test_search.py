@@ -21,7 +21,7 @@ from workbench.cli import app
 from workbench.errors import DefinitionError
 from workbench.find import find
 from workbench.records import Chunk
-from workbench.source.slice import cut_rows
+from workbench.source.pieces import cut_rows
 
 
 def test_a_pattern_is_found_in_keys_values_and_headers(source: wb.Log) -> None:

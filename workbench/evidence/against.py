@@ -12,7 +12,7 @@ from workbench.errors import OffsetOutOfRange, UnknownTopic
 from workbench.log.protocol import LogBackend, Progress
 from workbench.positions import TopicPartition
 from workbench.records import RAW, Chunk, GapReason, TopicInfo
-from workbench.source.slice import cut_rows
+from workbench.source.pieces import cut_rows
 
 Outcome = Literal["vanished", "changed"]
 

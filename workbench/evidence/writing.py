@@ -18,7 +18,8 @@ from workbench.evidence.verify import KINDS, LIMIT
 from workbench.positions import TopicPartition
 from workbench.records import Chunk, Gap, PartitionInfo
 from workbench.source.holes import Holes
-from workbench.source.slice import BATCH_ROWS, SliceSource, cut_rows
+from workbench.source.pieces import cut_rows
+from workbench.source.slice import BATCH_ROWS, SliceSource
 
 #: How many records are hashed and written at a time.
 _BLOCK_ROWS = 10_000

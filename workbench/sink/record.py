@@ -17,8 +17,9 @@ from workbench.log.protocol import TopicSpec
 from workbench.positions import Position, TopicPartition
 from workbench.records import TIMESTAMP, Chunk, Gap, empty_raw
 from workbench.sink.append import Appended
+from workbench.source.pieces import cut_rows
 from workbench.source.progress import progress
-from workbench.source.slice import BATCH_ROWS, SliceSource, cut_rows
+from workbench.source.slice import BATCH_ROWS, SliceSource
 from workbench.source.stream import StreamSource
 
 #: The folder, in that of a recording, of the schemas that its records name.

@@ -17,7 +17,8 @@ from workbench.records import Gap
 from workbench.source.columns import frame_schema
 from workbench.source.display import html_table
 from workbench.source.holes import Holes
-from workbench.source.slice import SliceSource, cut_rows, unknown_fields
+from workbench.source.pieces import cut_rows
+from workbench.source.slice import SliceSource, unknown_fields
 from workbench.source.times import literal
 
 #: How many offsets are accounted for at a time.

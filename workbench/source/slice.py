@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -26,8 +26,9 @@ from workbench.errors import (
 )
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
-from workbench.records import Chunk
+from workbench.records import RAW, Chunk
 from workbench.source.columns import decode_chunk, frame_schema
+from workbench.source.pieces import cut_rows, is_small, joined
 from workbench.source.progress import progress
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class SliceSource:
         schema = frame_schema(
             self.address.decoding, self.address.topics, raw=raw, rest=rest, marks=marks
         )
-        frames = [self.decode(chunk, raw=raw, rest=rest, marks=marks) for chunk in self.chunks()]
+        frames = [
+            self.decode(chunk, raw=raw, rest=rest, marks=marks) for chunk in joined(self.chunks())
+        ]
         if not frames:
             return pl.LazyFrame(schema=schema)
         # All topics have been checked to agree, so what a topic lacks is filled with nulls.
@@ -116,28 +119,47 @@ class SliceSource:
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
 
         def use(chunk: Chunk) -> pl.DataFrame:
+            """What is large is decoded where it has come, what is small with others later."""
+            return chunk.raw.collect() if is_small(chunk) else decoded(chunk)
+
+        def decoded(chunk: Chunk) -> pl.DataFrame:
             frame = self.decode(chunk, raw=raw, rest=True).collect(engine="in-memory")
             empty = [name for name in _SELDOM if frame[name].null_count() == frame.height]
             # Columns are cut alike, literals too: otherwise Polars copies the whole frame later.
             return pl.DataFrame([one.rechunk() for one in frame.drop(empty).get_columns()])
 
-        frames: dict[tuple[int, int], pl.DataFrame] = {(-1, 0): pl.DataFrame(schema=schema)}
+        held, size = 0, 0.0
+
+        def counted(frame: pl.DataFrame) -> pl.DataFrame:
+            nonlocal held, size
+            held += frame.height
+            if self.max_read is not None and held > self.max_read:
+                amount = f"more than {self.max_read:,} records"
+                raise self._too_large(amount, f"max_read is {self.max_read:,}")
+            size += frame.estimated_size()
+            if self.max_read_bytes is not None and size > self.max_read_bytes:
+                limit = f"{self.max_read_bytes:,}"
+                raise self._too_large(f"more than {limit} bytes", f"max_read_bytes is {limit}")
+            return frame
+
+        pieces: dict[tuple[int, int], tuple[Chunk, pl.DataFrame]] = {}
         ranges = self._ranges()
         places = {(topic, partition): n for n, (topic, partition, _, _) in enumerate(ranges)}
-        held, size = 0, 0.0
         with progress(most, "offsets") as bar:
-            for chunk, frame in self.backend.read_each(ranges, use, self.address.isolation):
-                held += frame.height
-                if self.max_read is not None and held > self.max_read:
-                    amount = f"more than {self.max_read:,} records"
-                    raise self._too_large(amount, f"max_read is {self.max_read:,}")
-                size += frame.estimated_size()
-                if self.max_read_bytes is not None and size > self.max_read_bytes:
-                    limit = f"{self.max_read_bytes:,}"
-                    raise self._too_large(f"more than {limit} bytes", f"max_read_bytes is {limit}")
-                frames[places[chunk.topic, chunk.partition], chunk.start] = frame
+            for chunk, made in self.backend.read_each(ranges, use, self.address.isolation):
+                place = places[chunk.topic, chunk.partition], chunk.start
+                if made.schema != RAW:
+                    counted(made)
+                pieces[place] = chunk, made
                 bar.update(chunk.end - chunk.start)
-        read = [frames[place] for place in sorted(frames)]
+        read = [pl.DataFrame(schema=schema)]
+        in_order = (pieces.pop(place) for place in sorted(pieces))
+        for is_raw, run in groupby(in_order, lambda piece: piece[1].schema == RAW):
+            if is_raw:
+                few = (replace(chunk, raw=made.lazy()) for chunk, made in run)
+                read += [counted(decoded(chunk)) for chunk in joined(few)]
+            else:
+                read += [made for _, made in run]
         if not rest:
             warn_of_unknown_fields(pl.concat(f["_rest"] for f in read if "_rest" in f.columns))
             del schema["_rest"]
@@ -259,24 +281,6 @@ class SliceSource:
             f"the slice of {', '.join(self.address.topics)} holds {amount}, {limit}",
             hint="use lazy() or sql() to compute over it, batches() to walk through it, "
             "sample(n) to look at it, or connect with a larger limit",
-        )
-
-
-def cut_rows(chunk: Chunk, rows: int) -> Iterator[Chunk]:
-    """A chunk as pieces of at most `rows` offsets, so that each fits in memory."""
-    bounds = [*range(chunk.start, chunk.end, rows), chunk.end]
-    if len(bounds) <= 2:
-        yield chunk
-        return
-    for first, last in pairwise(bounds):
-        inside = pl.col("offset").is_between(first, last, closed="left")
-        yield replace(
-            chunk,
-            start=first,
-            end=last,
-            raw=chunk.raw.filter(inside),
-            typed=None if chunk.typed is None else chunk.typed.filter(inside),
-            rows=None,
         )
 
 

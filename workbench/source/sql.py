@@ -13,6 +13,7 @@ from workbench.arrow import ArrowStream
 from workbench.errors import DefinitionError
 from workbench.records import TIMESTAMP, Chunk
 from workbench.source.columns import is_stored
+from workbench.source.pieces import joined
 from workbench.source.slice import SliceSource
 
 Relation = SliceSource | pl.DataFrame | pl.LazyFrame
@@ -82,7 +83,7 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> 
     # Companions keep keys as text or as bytes, segment by segment: one scan holds one kind.
     stored: dict[tuple[str, int, bool], list[Chunk]] = {}
     frames = [pl.DataFrame(schema=schema)]
-    for chunk in relation.chunks():
+    for chunk in joined(relation.chunks()):
         if chunk.typed_path is not None and is_stored(chunk, relation.address.decoding):
             as_text = chunk.typed is not None and chunk.typed.collect_schema()["key"] == pl.String
             stored.setdefault((chunk.topic, chunk.partition, as_text), []).append(chunk)
