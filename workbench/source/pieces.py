@@ -14,11 +14,12 @@ from workbench.records import Chunk
 _SMALL_ROWS, _SMALL_BYTES, _TOGETHER = 100, 64 << 10, 100
 
 
-def is_small(chunk: Chunk) -> bool:
-    """Whether a chunk holds so little that others are decoded with it."""
+def few_records(chunk: Chunk) -> pl.DataFrame | None:
+    """The records of a chunk that holds so little that others are decoded with it."""
     if chunk.typed is not None or chunk.rows is None or chunk.rows > _SMALL_ROWS:
-        return False
-    return chunk.raw.collect().estimated_size() <= _SMALL_BYTES
+        return None
+    records = chunk.raw.collect()
+    return records if records.estimated_size() <= _SMALL_BYTES else None
 
 
 def joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -27,12 +28,20 @@ def joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     To be decoded: that takes a millisecond for a few records as for many.  What a piece says of
     its partition and offsets is what its first chunk says.
     """
-    for (_, small), run in groupby(chunks, lambda chunk: (chunk.topic, is_small(chunk))):
-        if not small:
-            yield from run
+    pieces = ((chunk, few_records(chunk)) for chunk in chunks)
+    for (_, large), run in groupby(pieces, lambda piece: (piece[0].topic, piece[1] is None)):
+        if large:
+            yield from (chunk for chunk, _ in run)
         else:
-            while few := list(islice(run, _TOGETHER)):
-                yield replace(few[0], raw=pl.concat(chunk.raw for chunk in few), rows=None)
+            yield from together((chunk, few) for chunk, few in run if few is not None)
+
+
+def together(pieces: Iterable[tuple[Chunk, pl.DataFrame]]) -> Iterator[Chunk]:
+    """Small chunks, each with its records, as larger ones of one topic each."""
+    for _, run in groupby(pieces, lambda piece: piece[0].topic):
+        while few := list(islice(run, _TOGETHER)):
+            records = pl.concat(frame for _, frame in few)
+            yield replace(few[0][0], raw=records.lazy(), rows=records.height)
 
 
 def cut_rows(chunk: Chunk, rows: int) -> Iterator[Chunk]:

@@ -26,9 +26,9 @@ from workbench.errors import (
 )
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
-from workbench.records import RAW, Chunk
+from workbench.records import Chunk
 from workbench.source.columns import decode_chunk, frame_schema
-from workbench.source.pieces import cut_rows, is_small, joined
+from workbench.source.pieces import cut_rows, few_records, joined, together
 from workbench.source.progress import progress
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class SliceSource:
 
         def use(chunk: Chunk) -> pl.DataFrame:
             """What is large is decoded where it has come, what is small with others later."""
-            return chunk.raw.collect() if is_small(chunk) else decoded(chunk)
+            few = few_records(chunk)
+            return decoded(chunk) if few is None else few
 
         def decoded(chunk: Chunk) -> pl.DataFrame:
             frame = self.decode(chunk, raw=raw, rest=True).collect(engine="in-memory")
@@ -148,16 +149,13 @@ class SliceSource:
         with progress(most, "offsets") as bar:
             for chunk, made in self.backend.read_each(ranges, use, self.address.isolation):
                 place = places[chunk.topic, chunk.partition], chunk.start
-                if made.schema != RAW:
-                    counted(made)
-                pieces[place] = chunk, made
+                pieces[place] = chunk, made if _is_raw(made) else counted(made)
                 bar.update(chunk.end - chunk.start)
         read = [pl.DataFrame(schema=schema)]
         in_order = (pieces.pop(place) for place in sorted(pieces))
-        for is_raw, run in groupby(in_order, lambda piece: piece[1].schema == RAW):
-            if is_raw:
-                few = (replace(chunk, raw=made.lazy()) for chunk, made in run)
-                read += [counted(decoded(chunk)) for chunk in joined(few)]
+        for raw_ones, run in groupby(in_order, lambda piece: _is_raw(piece[1])):
+            if raw_ones:
+                read += [counted(decoded(chunk)) for chunk in together(run)]
             else:
                 read += [made for _, made in run]
         if not rest:
@@ -282,6 +280,11 @@ class SliceSource:
             hint="use lazy() or sql() to compute over it, batches() to walk through it, "
             "sample(n) to look at it, or connect with a larger limit",
         )
+
+
+def _is_raw(frame: pl.DataFrame) -> bool:
+    """Whether these are records as they were read: what is decoded says its topic."""
+    return "topic" not in frame.columns
 
 
 def _fill(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
