@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -455,23 +456,40 @@ def test_helpers_see_the_same(bag: Path, monkeypatch: pytest.MonkeyPatch, name: 
     monkeypatch.setattr(helpers, "LEAST_BYTES", 0)
     monkeypatch.setattr(helpers, "PART_BYTES", 1 << 11)
     told: list[Any] = []
-    judged = helpers.Helper.judge
+    done = helpers._done
     monkeypatch.setattr(
-        helpers.Helper, "judge", lambda self, part: told.append(one := judged(self, part)) or one
+        helpers, "_done", lambda part, asked: told.append(one := done(part, asked)) or one
     )
     if name in RECORD_CHANGES:
         RECORD_CHANGES[name][0](bag)
         rehash(bag)
     assert bool(problems(bag)) == (name in RECORD_CHANGES)
-    assert any(told)
+    assert any(runs for _, runs in told)
     assert len(told) > 2
+
+
+def end(*told: Any) -> None:
+    """What a process does that the system ends, for want of memory or otherwise."""
+    os._exit(1)
 
 
 def test_a_helper_that_is_killed_is_not_missed(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helpers, "LEAST_BYTES", 0)
     monkeypatch.setattr(helpers, "PART_BYTES", 1 << 11)
-    monkeypatch.setattr(helpers, "_START", "import sys; sys.stdin.readline(); sys.exit(1)")
+    monkeypatch.setattr(helpers, "judge_part", end)
     assert problems(bag) == []
+
+
+def is_deaf(*told: Any) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_an_interrupt_is_for_who_asks(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each helper that an interrupt finds at its beginning says where it was."""
+    monkeypatch.setattr(helpers, "LEAST_BYTES", 0)
+    monkeypatch.setattr(helpers, "judge_part", is_deaf)
+    assert [told for _, told in helpers.judged(bag / RECORDS, {})] == [True]
+    assert not is_deaf()
 
 
 def test_a_script_in_another_process_agrees(bag: Path) -> None:
