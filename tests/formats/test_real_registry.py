@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
@@ -131,3 +134,92 @@ def test_json_schema_both_ways(log: wb.Log, client: SchemaRegistryClient) -> Non
     assert frame.schema["at"] == pl.Datetime("us", "UTC")
     log.append(topic, [{"id": 5}], encode="jsonschema")
     assert JSONDeserializer(schema)(newest(log, topic), context) == {"id": 5}
+
+
+KEY = json.dumps({"type": "record", "name": "Key", "fields": [{"name": "n", "type": "int"}]})
+JSON = json.dumps({"title": "O", "type": "object", "required": ["id"]})
+IN_PLACE = {"use.deprecated.format": False}
+
+
+def avro_pair(theirs: SchemaRegistryClient) -> tuple[Any, Any]:
+    return AvroSerializer(theirs, json.dumps(V3)), AvroDeserializer(theirs)
+
+
+def protobuf_pair(theirs: SchemaRegistryClient) -> tuple[Any, Any]:
+    order = GetMessageClass(ProtobufSchema(PROTO).named("shop.Order"))
+    write, read = ProtobufSerializer(order, theirs, IN_PLACE), ProtobufDeserializer(order, IN_PLACE)
+
+    def as_row(body: bytes, context: SerializationContext) -> dict[str, Any]:
+        found = read(body, context)
+        lines = [{"sku": line.sku} for line in found.lines]
+        return {"id": found.id, "note": found.note, "lines": lines}
+
+    return lambda row, context: write(order(**row), context), as_row
+
+
+def json_pair(theirs: SchemaRegistryClient) -> tuple[Any, Any]:
+    return JSONSerializer(JSON, theirs), JSONDeserializer(JSON)
+
+
+@pytest.mark.parametrize(
+    ("encode", "schema", "pair", "row"),
+    [
+        (
+            "avro",
+            json.dumps(V3),
+            avro_pair,
+            {"id": 1 << 40, "note": None, "amount": Decimal("-0.05"), "tags": ["ä", ""]},
+        ),
+        (
+            "protobuf:shop.Order",
+            PROTO,
+            protobuf_pair,
+            {"id": -7, "note": "", "lines": [{"sku": "q"}]},
+        ),
+        ("jsonschema", JSON, json_pair, {"id": 7, "nested": {"a": [1, 2]}}),
+    ],
+    ids=["avro", "protobuf", "jsonschema"],
+)
+def test_a_folder_of_schemas_on_a_cluster(
+    kafka: Broker, tmp_path: Path, encode: str, schema: str, pair: Any, row: dict[str, Any]
+) -> None:
+    """Written here and read by Confluent's clients, and the other way round; keys too."""
+    topic = f"folder-{encode.partition(':')[0]}"
+    (tmp_path / "schemas").mkdir()
+    with wb.connect(f"kafka://{kafka.bootstrap}", write=True, registry=tmp_path / "schemas") as log:
+        log.create(topic)
+        more: dict[str, Any] = {"register": schema, "encode_key": "avro", "register_key": KEY}
+        log.append(topic, [row, None], encode=encode, key=lambda _: {"n": 5}, **more)
+
+        # Their registry, in memory, gives the ids that the folder has.
+        theirs = SchemaRegistryClient.new_client({"url": "mock://"})
+        kind = {"protobuf:shop.Order": "PROTOBUF", "jsonschema": "JSON"}.get(encode, "AVRO")
+        if kind == "PROTOBUF":  # they name a schema by its descriptor
+            file = ProtobufSchema(PROTO).named("shop.Order").file
+            schema = base64.standard_b64encode(file.serialized_pb).decode()
+        assert theirs.register_schema(f"{topic}-value", Schema(schema, kind)) == 1
+        assert theirs.register_schema(f"{topic}-key", Schema(KEY, "AVRO")) == 2
+        write, read = pair(theirs)
+        key_context = SerializationContext(topic, MessageField.KEY)
+        producer = Producer({"bootstrap.servers": kafka.bootstrap})
+        key = AvroSerializer(theirs, KEY)({"n": 6}, key_context)
+        producer.produce(topic, write(row, value_of(topic)), key, partition=0)
+        producer.flush()
+
+        consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "none"})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found = [message for message in consumer.consume(3, timeout=30) if not message.error()]
+        consumer.close()
+        keys, values = AvroDeserializer(theirs), [message.value() for message in found]
+        assert [keys(message.key(), key_context) for message in found] == [
+            {"n": n} for n in (5, 5, 6)
+        ]
+        assert values[1] is None
+        assert [read(value, value_of(topic)) for value in (values[0], values[2])] == [row, row]
+
+        stream = log.stream(topic)
+        frame = stream.all().frame()
+        assert frame["key"].to_list() == ['{"n":5}', '{"n":5}', '{"n":6}']
+        assert frame.select(list(row)).row(0, named=True) == row
+        assert frame.select(list(row)).row(2, named=True) == row
+        assert "decode_error" not in frame.columns

@@ -80,7 +80,11 @@ def settle(
         schema = debezium.flattened(_schema_of(inner, debezium.payloads(values), codebook, topic))
     else:
         schema = _schema_of(choice.format, values, codebook, topic)
-    return Settled(choice.format, schema, choice.reason)
+    reason = choice.reason
+    if "jsonschema" in (outer, inner):
+        said = codebook.unchecked(unframe(values).ids.drop_nulls().unique().sort())
+        reason += f"; {said}" if said else ""
+    return Settled(choice.format, schema, reason)
 
 
 def _schema_of(

@@ -18,7 +18,7 @@ from workbench.decode.protobuf import ProtobufMessages
 from workbench.decode.protocol import Part, Reader
 from workbench.decode.registry import Kind, Registered, Registry, file_name
 from workbench.decode.registry import Part as Written
-from workbench.decode.validity import validator
+from workbench.decode.validity import checker, validator
 from workbench.errors import SchemaError
 
 #: The column that says by which schema a record was decoded.
@@ -64,6 +64,27 @@ class Codebook:
             yield from made.parts(bodies)
         else:
             yield Part(pl.arange(len(bodies), eager=True, dtype=pl.UInt32), bodies, made)
+
+    def checker(self, schema_id: int) -> Callable[[bytes], str | None]:
+        """What says why JSON is not valid by the schema of an id, or None.
+
+        Raises SchemaError where the registry has no such schema, or one of another type.
+        """
+        found = self.registered(schema_id)
+        if found.kind != "JSON":
+            raise SchemaError(f"schema {schema_id} is of the type {found.kind}, not JSON")
+        return _checker(_Same(found)) or (lambda value: None)
+
+    def unchecked(self, schema_ids: Iterable[int]) -> str | None:
+        """Why no records are checked by some of these schemas; None where all are."""
+        for schema_id in schema_ids:
+            found = self.registry.by_id(schema_id) if self.registry else None
+            if found is not None and found.kind == "JSON":
+                try:
+                    checker(found.text, found.references)
+                except SchemaError as error:
+                    return f"schema {schema_id}: {error}"
+        return None
 
     def used(self, records: pl.DataFrame, topic: str) -> Iterator[tuple[str, Registered]]:
         """The schemas of some records' values and keys, as far as the registry has them.
@@ -170,6 +191,14 @@ class _Same:
 
     def __hash__(self) -> int:
         return hash(self._parts)
+
+
+@lru_cache(maxsize=512)
+def _checker(same: _Same) -> Callable[[bytes], str | None] | None:
+    try:
+        return checker(same.schema.text, same.schema.references)
+    except SchemaError:
+        return None  # which the choice of the format has said
 
 
 @lru_cache(maxsize=512)

@@ -86,7 +86,7 @@ def decoder(
         case "avro-file":
             return partial(container.decode, schema=schema)
         case "jsonschema":
-            return partial(decode_framed_json, schema=schema)
+            return partial(decode_framed_json, schema=schema, codebook=codebook)
     return functions.decoder(format, schema, codebook)
 
 

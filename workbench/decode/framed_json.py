@@ -6,11 +6,12 @@ import polars as pl
 
 from workbench.decode.codebook import SCHEMA_ID, Codebook
 from workbench.decode.fit import merge_fields
-from workbench.decode.framing import unframe
+from workbench.decode.framing import Frames, unframe
 from workbench.decode.infer import infer_schema
 from workbench.decode.json import decode_json
 from workbench.decode.jsonschema import json_schema_fields
 from workbench.decode.protocol import Decoded
+from workbench.errors import SchemaError
 from workbench.schema import Schema
 
 
@@ -27,7 +28,7 @@ def framed_json_schema(values: pl.Series, codebook: Codebook) -> Schema:
         said: dict[str, pl.DataType] = {}
         for schema_id in sorted(frames.ids.drop_nulls().unique(), reverse=True):
             found = codebook.registry.by_id(schema_id) if codebook.registry else None
-            if found is not None:
+            if found is not None and found.kind == "JSON":
                 fields = json_schema_fields(found.text, found.references, times=times)
                 said = merge_fields(said, fields) if said else fields
         both = {name: t for name, t in merge_fields(said, inferred).items() if name != SCHEMA_ID}
@@ -35,22 +36,43 @@ def framed_json_schema(values: pl.Series, codebook: Codebook) -> Schema:
     timed, plain = made
     if timed == plain:
         return timed
-    wrong = [decode_framed_json(values, each).error.drop_nulls().len() for each in made]
-    return timed if wrong[0] <= wrong[1] else plain
+    wrong = [_typed(frames, each)[1].null_count() for each in made]
+    return timed if wrong[0] >= wrong[1] else plain
 
 
-def decode_framed_json(values: pl.Series, schema: Schema) -> Decoded:
-    """Decode JSON in a registry's frame by the columns of a schema."""
+def decode_framed_json(values: pl.Series, schema: Schema, codebook: Codebook) -> Decoded:
+    """Decode JSON in a registry's frame by the columns of a schema, where its own finds it valid.
+
+    Raises only for a registry that cannot be asked.
+    """
     frames = unframe(values)
-    inner = Schema({name: dtype for name, dtype in schema.items() if name != SCHEMA_ID})
-    decoded = decode_json(frames.bodies, inner)
+    decoded = _typed(frames, schema)
+    error = decoded.error.rename("decode_error")
+    for schema_id in frames.ids.drop_nulls().unique().sort():
+        mine = ((frames.ids == schema_id) & error.is_null()).fill_null(False).arg_true()
+        bodies = frames.bodies.gather(mine)
+        try:
+            problem = codebook.checker(schema_id)
+        except SchemaError as missing:
+            found: list[str | None] = [str(missing)] * len(bodies)
+        else:
+            found = [said and f"not of schema {schema_id}: {said}" for said in map(problem, bodies)]
+        error = error.scatter(mine, pl.Series(found, dtype=pl.String))
+    failed = error.is_not_null()
+    fields, rest = decoded.fields, decoded.rest
+    if error.null_count() < decoded.error.null_count():
+        fields = fields.select(pl.when(~failed).then(pl.all()))
+        rest = rest.zip_with(~failed, pl.Series([None], dtype=pl.String))
     bare = values.is_not_null() & frames.ids.is_null()
-    error = decoded.error.zip_with(
-        ~bare, pl.Series(["no schema id before the JSON"]).new_from_index(0, len(values))
-    )
-    fields = decoded.fields
+    said = pl.Series(["no schema id before the JSON"]).new_from_index(0, len(values))
+    error = error.zip_with(~bare, said)
     if SCHEMA_ID in schema:
         fields = fields.with_columns(frames.ids.cast(schema[SCHEMA_ID]).alias(SCHEMA_ID))
-    return Decoded(
-        fields.select(schema.columns.values()), error.alias("decode_error"), decoded.rest
+    return Decoded(fields.select(schema.columns.values()), error, rest)
+
+
+def _typed(frames: Frames, schema: Schema) -> Decoded:
+    """What the bodies are by the columns of a schema, valid or not."""
+    return decode_json(
+        frames.bodies, Schema({name: t for name, t in schema.items() if name != SCHEMA_ID})
     )

@@ -2,7 +2,7 @@
 
 Only what says one type is taken: `type`, `properties`, `items`, `$ref`, `enum`, `const`, one branch
 beside null, and what Kafka Connect adds.  A property of which a schema says less has no type here,
-and is inferred from the records.  Values are not validated beyond their types.
+and is inferred from the records.  Whether a record is valid is for `validity` to say.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from workbench.errors import SchemaError
 
 #: A schema of more places than this is refused: references can double at each level.
 MAX_NODES = 20_000
+#: Records are not checked by one that, written out, is larger.
+MAX_SIZE = 50_000
 
 _CONNECT: dict[str, pl.DataType] = {
     "int8": pl.Int8(),
@@ -38,6 +40,29 @@ _FORMATS: dict[str, pl.DataType] = {
     "date-time": pl.Datetime("us", "UTC"),
     "date": pl.Date(),
 }
+
+
+def json_schema_size(text: str, references: Mapping[str, str]) -> int:
+    """How many places a schema has when all that it refers to is written out, where it does.
+
+    No more than MAX_SIZE are counted: such a schema takes as long to check by.
+    """
+    root = json.loads(text)
+    tree = _Tree(root, {name: json.loads(one) for name, one in references.items()}, times=False)
+    count, ahead = 0, [(root, root, frozenset[int]())]
+    while ahead and count < MAX_SIZE:
+        spec, place, within = ahead.pop()
+        if id(spec) in within:
+            continue
+        count += 1
+        inner = within | {id(spec)}
+        parts = spec.values() if isinstance(spec, dict) else spec
+        ahead += [(one, place, inner) for one in parts if isinstance(one, dict | list)]
+        if isinstance(spec, dict) and isinstance(spec.get("$ref"), str):
+            found, where = tree.found(spec["$ref"], place)
+            if isinstance(found, dict | list):
+                ahead.append((found, where, inner))
+    return count
 
 
 def json_schema_fields(
@@ -74,7 +99,7 @@ class _Tree:
             return None
         within = (*within, id(spec))
         if isinstance(spec.get("$ref"), str):
-            found, place = self._found(spec["$ref"], root)
+            found, place = self.found(spec["$ref"], root)
             return self.dtype(found, place, within)
         for name in ("oneOf", "anyOf", "allOf"):
             branches = [one for one in spec.get(name) or () if one != {"type": "null"}]
@@ -112,7 +137,7 @@ class _Tree:
                 return _SCALARS.get(kind)
         return None
 
-    def _found(self, reference: str, root: Any) -> tuple[Any, Any]:
+    def found(self, reference: str, root: Any) -> tuple[Any, Any]:
         """What a reference names, and the schema that it is in."""
         place, _, path = reference.partition("#")
         if place:
