@@ -160,6 +160,7 @@ def test_the_page_says_what_it_is_about_and_loads_nothing(
     assert made.address.describe_ranges() in facts
     assert made.address.log_id in facts
     assert json.dumps(HOSTILE) in facts
+    assert "limit = 5 (as it comes)" in facts
     assert f"polars {nbformat.read(made.ipynb, 4).metadata.workbench.versions.polars}" in facts
     assert head.select_one("a")["href"] == "every%20%7Bkind%7D.ipynb"
 

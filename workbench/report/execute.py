@@ -24,6 +24,9 @@ _WATCHED = ("JPY_SESSION_NAME", "VOILA_KERNEL_ID", "VSCODE_PID")
 #: How much of an error's text goes into a sentence.
 _ERROR_CHARACTERS = 300
 
+#: What every kernel loads before its first cell.
+_LOADED = ["--IPKernelApp.extra_extensions=workbench.report.pictures"]
+
 
 class _ThisPython(AsyncKernelManager):
     """Starts `sys.executable`, whatever kernel is installed under the name `python3`.
@@ -38,7 +41,7 @@ class _ThisPython(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict())
+        return KernelSpec(**get_kernel_dict(_LOADED))
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         env = {name: value for name, value in os.environ.items() if name not in _WATCHED}

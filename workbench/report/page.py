@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
+from html import escape
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -34,7 +36,7 @@ _LIBRARIES = re.compile(r"//(cdn[\w.-]*|unpkg\.com|esm\.sh)/")
 _FAR_STYLE = re.compile(r"""@import|url\(\s*["']?(?!["']?(data:|#))""")
 _NOTICE = (
     "This output fetches code from the network to draw itself, and a report is whole without one. "
-    'For Altair charts, alt.renderers.enable("svg") draws pictures.'
+    "Altair draws pictures by itself here unless the notebook enables another renderer."
 )
 
 
@@ -92,14 +94,26 @@ def _take_heading(notebook: Any) -> str | None:
 def _self_contained(output: Any) -> None:
     """Tidy an HTML form, or take one out that fetches something, and say so if none is left."""
     data = output.get("data", {})
-    if "text/html" not in data:
-        return
-    if not _fetches(data["text/html"]):
-        data["text/html"] = tidy(data["text/html"])
-        return
-    del data["text/html"]
-    if not any(form.startswith("image/") for form in data):
-        data["text/plain"] = f"{data.get('text/plain', '')}\n{_NOTICE}".strip()
+    if "text/html" in data:
+        if not _fetches(data["text/html"]):
+            data["text/html"] = tidy(data["text/html"])
+            return
+        del data["text/html"]
+        if not any(form.startswith("image/") for form in data):
+            data["text/plain"] = f"{data.get('text/plain', '')}\n{_NOTICE}".strip()
+    if "image/svg+xml" in data and (words := _words(data["image/svg+xml"])):
+        encoded = b64encode(data["image/svg+xml"].encode()).decode()
+        data["text/html"] = f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{encoded}">'
+
+
+def _words(svg: str) -> str:
+    """What a Vega chart says of its title, axes and legends, for those who cannot see it."""
+    soup = bs4.BeautifulSoup(svg, "html.parser")
+    return ". ".join(
+        str(part["aria-label"])
+        for kind in ("title", "subtitle", "axis", "legend")
+        for part in soup.find_all(attrs={"aria-roledescription": kind, "aria-label": True})
+    )
 
 
 def _fetches(html: str) -> bool:

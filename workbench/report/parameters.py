@@ -60,13 +60,15 @@ def defaults_of(notebook: Any) -> dict[str, str]:
     Without the slice's address: what a report is about stands elsewhere in it.
     """
     return {
-        statement.targets[0].id: ast.unparse(statement.value)
+        target.id: ast.unparse(statement.value)
         for cell in notebook.cells
         if cell.cell_type == "code" and TAG in cell.metadata.get("tags", ())
         for statement in _statements(cell.source)
-        if isinstance(statement, ast.Assign)
-        and isinstance(statement.targets[0], ast.Name)
-        and statement.targets[0].id != "address"
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
+        for target in [
+            statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        ]
+        if isinstance(target, ast.Name) and target.id != "address"
     }
 
 
