@@ -391,18 +391,26 @@ def test_a_report_per_day(source: Path, log: wb.Log, command: Command, tmp_path:
     assert (ran.code, "the oldest one is of 2026-11-03" in ran.err) == (1, True)
 
 
-def test_days_follow_the_calendar_of_the_zone(tmp_path: Path) -> None:
-    from workbench.report import windows
+def test_days_follow_the_calendar_of_the_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.report import backfill, windows
 
+    monkeypatch.setattr(backfill, "MOST_WINDOWS", 74)
     with wb.connect(tmp_path / "log", create=True, tz="Europe/Berlin") as log:
         stream = log.create("t")
         start, end = stream.source.instant("2026-10-24"), stream.source.instant("2026-10-27")
         days = pairwise(windows(start, end, "1d", stream))
         assert [(after - before).total_seconds() / 3600 for before, after in days] == [24, 25, 24]
         assert len(windows(start, end, "1h", stream)) == 74
-        for every, said in [("0d", "not the length"), ("4d", "no whole window"), ("1ms", "more")]:
+        refused = [("0d", "not the length"), ("-1d", "not the length"), ("999ms", "of a second")]
+        for every, said in [*refused, ("4d", "no whole window"), ("30m", "more than 74")]:
             with pytest.raises(wb.errors.InvalidRange, match=said):
                 windows(start, end, every, stream)
+        # A month from the 31st ends with the month, and the next one is as long as it can be.
+        start, end = stream.source.instant("2026-10-31"), stream.source.instant("2027-06-01")
+        months = [at.astimezone(stream.source.tz) for at in windows(start, end, "1mo", stream)]
+        assert [at.day for at in months] == [31, 30, 31, 31, 28, 31, 30, 31]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,13 @@ import io
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from copy import deepcopy
+from threading import Lock
 from typing import Any
 
 import nbformat.v4 as v4
+
+#: There is one standard output, whatever thread prints.
+_PRINTING = Lock()
 
 
 def execute(
@@ -24,7 +28,7 @@ def execute(
         printed = io.StringIO()
         failure = None
         try:
-            with redirect_stdout(printed):
+            with _PRINTING, redirect_stdout(printed):
                 exec(cell.source, space)
         except Exception as error:
             failure = f"cell {number}: {type(error).__name__}: {error}"

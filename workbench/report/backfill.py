@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from workbench.api.stream import Stream
@@ -12,24 +12,29 @@ from workbench.errors import InvalidRange
 from workbench.report.runner import Recipe, Report, stamp
 from workbench.report.series import Series
 from workbench.source.slice import SliceSource
-from workbench.source.times import from_ms, parse_instant
+from workbench.source.times import from_ms, parse_instant, times_over, to_ms
 
 #: More than anybody wants; a mistyped unit is told before the first one runs.
 MOST_WINDOWS = 10_000
+_SHORTEST = timedelta(seconds=1)
 
 
 def windows(start: datetime, end: datetime, every: str, stream: Stream) -> list[datetime]:
     """The starts of the whole windows in `[start, end)`, and the end of the last one.
 
-    Days and months follow the calendar of the connection's time zone.  Raises InvalidRange when
-    there is no whole window, or there are too many.
+    Days and months follow the calendar of the connection's time zone, counted from the start: what
+    begins on the 31st goes on at the end of each month.  Raises InvalidRange when there is no whole
+    window, there are too many, or one is shorter than the second that names its report.
     """
     bounds = [start]
     while True:
-        base_ms = int(bounds[-1].timestamp() * 1000)
-        following = from_ms(parse_instant(every, tz=stream.source.tz, base_ms=base_ms))
-        if following <= bounds[-1]:
-            raise InvalidRange(f"{every!r} is not the length of a window", hint='use "1d" or "1h"')
+        reach = times_over(every, len(bounds))
+        following = from_ms(parse_instant(reach, tz=stream.source.tz, base_ms=to_ms(start)))
+        if following - bounds[-1] < _SHORTEST:
+            raise InvalidRange(
+                f"{every!r} is not the length of a window of a second or more",
+                hint='use "1d" or "1h"',
+            )
         if following > end:
             break
         if len(bounds) > MOST_WINDOWS:

@@ -112,7 +112,7 @@ def _words(svg: str) -> str:
     return ". ".join(
         str(part["aria-label"])
         for kind in ("title", "subtitle", "axis", "legend")
-        for part in soup.find_all(attrs={"aria-roledescription": kind, "aria-label": True})
+        for part in soup.select(f"[aria-roledescription={kind}][aria-label]")
     )
 
 

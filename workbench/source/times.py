@@ -136,6 +136,11 @@ def parse_duration(text: str | int) -> int:
     return milliseconds
 
 
+def times_over(duration: str, count: int) -> str:
+    """`"1mo"` times three is `"3mo"`; what is no duration stays what it is."""
+    return _PART.sub(lambda part: f"{int(part[1]) * count}{part[2]}", duration)
+
+
 def describe_span(start_ms: int | None, end_ms: int | None, tz: tzinfo) -> str:
     """`03 Nov 00:00 .. 04 Nov 00:00 UTC`; in another zone, both are printed."""
     text = _span(start_ms, end_ms, UTC)
