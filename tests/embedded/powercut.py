@@ -152,7 +152,8 @@ def _plant(bug: str) -> None:
             written = write(catalog, name, frame)
             with catalog.write() as connection:
                 connection.execute(
-                    "DELETE FROM record WHERE (id & ?) <= ?", (OFFSET_MASK, frame["offset"].max())
+                    "DELETE FROM batch WHERE (last_id & ?) <= ?",
+                    (OFFSET_MASK, frame["offset"].max()),
                 )
             return written
 

@@ -138,41 +138,56 @@ def test_a_flipped_byte_in_the_wal_is_warned_of(tmp_path: Path) -> None:
 def test_a_changed_row_does_not_match_its_checksum(tmp_path: Path) -> None:
     """As if SQLite itself had been used to change it."""
     changes = {
-        "value": "x'00'",
-        "key": "NULL",
-        "headers": "x'90'",
-        "ts": "ts + 1",
-        "ts_type": "1",
-        "leader_epoch": "0",
-        "recorded_at": "0",
+        "content": "CAST(content || x'00' AS BLOB)",
+        "last_id": "last_id + 1",
+        "records": "records + 1",
+        "bytes": "bytes + 1",
+        "min_ts": "min_ts - 1",
+        "max_ts": "NULL",
+        "untimed": "1",
+        "stamp": "1",
+        "crc": "crc + 1",
         "id": "id + 1000",
     }
     for column, value in changes.items():
         folder = tmp_path / column
         with make(folder) as log:
-            log.append("t", batch([b"a", b"b", b"c"]))
+            for content in (b"a", b"b", b"c"):
+                log.append("t", batch([content]))
             with log._catalog.write() as connection:
-                connection.execute(f"UPDATE record SET {column} = {value} WHERE value = x'62'")
+                connection.execute(
+                    f"UPDATE batch SET {column} = {value} WHERE id & 0xFFFFFF = 1 RETURNING id"
+                ).fetchall()
             assert not log.verify().ok, column
             if column != "id":
-                with pytest.raises(CorruptData, match="offset 1"):
+                assert log.verify().damage[0].start == 1, column
+                with pytest.raises(CorruptData, match=r"offsets \[1, "):
                     raw(log)
                 with pytest.raises(CorruptData):
                     log.seal(force=True)
 
 
+def test_a_batch_moved_or_made_longer_takes_no_others_place(tmp_path: Path) -> None:
+    with make(tmp_path / "log") as log:
+        log.append("t", batch([b"a", b"b"]))
+        log.append("t", batch([b"c", b"d"]))
+        with log._catalog.write() as connection:
+            connection.execute("UPDATE batch SET last_id = last_id + 2 WHERE id & 0xFFFFFF = 0")
+        assert [(d.start, d.end) for d in log.verify().damage] == [(0, 4)]
+        assert read(log, 2, 4)["value"].to_list() == [b"c", b"d"]
+
+
 def test_a_missing_row_is_missed(tmp_path: Path) -> None:
     with make(tmp_path / "log") as log:
-        log.append("t", numbered(0, 30))
+        for first in range(0, 30, 5):
+            log.append("t", numbered(first, 5))
         with log._catalog.write() as connection:
-            connection.execute("DELETE FROM record WHERE (id & 0xFFFFFF) % 10 = 5")
+            connection.execute("DELETE FROM batch WHERE (id & 0xFFFFFF) % 10 = 5")
         [chunk] = log.read("t", 0, 0, 30)
-        assert [(g.start, g.reason) for g in chunk.gaps] == [
-            (5, "unexplained"),
-            (15, "unexplained"),
-            (25, "unexplained"),
+        assert [(g.start, g.end, g.reason) for g in chunk.gaps] == [
+            (start, start + 5, "unexplained") for start in (5, 15, 25)
         ]
-        assert [(d.start, d.end) for d in log.verify().damage] == [(5, 6), (15, 16), (25, 26)]
+        assert [(d.start, d.end) for d in log.verify().damage] == [(5, 10), (15, 20), (25, 30)]
 
 
 def test_a_killed_sealers_leftovers_are_removed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.embedded import workers
 from tests.embedded.support import count, make, numbered, processes, values
 from workbench.errors import StorageFull
-from workbench.log.embedded import EmbeddedLog, append, files
+from workbench.log.embedded import EmbeddedLog, files, hot
 
 ROUNDS = count(3, 100)
 DISK_BYTES = 3 << 20
@@ -71,7 +71,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
             raise apsw.FullError("database or disk is full")
 
         with monkeypatch.context() as patch:
-            patch.setattr(append, "_insert", full)
+            patch.setattr(hot, "store", full)
             with pytest.raises(StorageFull, match="no space left"):
                 log.append("t", numbered(100, 10))
 

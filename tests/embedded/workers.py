@@ -14,7 +14,7 @@ import apsw
 
 from tests.embedded.support import numbered
 from workbench.errors import LeaseLost, LogBusy, StorageFull
-from workbench.log.embedded import EmbeddedLog, append, catalog, files, seal, segments
+from workbench.log.embedded import EmbeddedLog, append, catalog, files, hot, seal, segments
 from workbench.log.embedded.doorbell import Doorbell
 from workbench.log.embedded.layout import WRITE_LOCK
 from workbench.log.embedded.locks import FileLock
@@ -27,7 +27,7 @@ BATCH = 10
 #: Where a process may end: each is an operation of the real code, and it ends before or after it.
 FAULT_POINTS = {
     "append: end moved": (append, "_take"),
-    "append: rows written": (append, "_insert"),
+    "append: batches stored": (hot, "store"),
     "append: committed": (Doorbell, "ring"),
     "seal: folder made": (files, "make_folder"),
     "seal: file synced": (files, "sync_file"),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from itertools import chain
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import apsw
 import polars as pl
 
 from workbench.errors import AppendRejected, OutOfSequence
-from workbench.log.embedded import rows
+from workbench.log.embedded import batches, hot
+from workbench.log.embedded.batches import Batch, Records
 from workbench.log.embedded.catalog import Catalog, fetch
-from workbench.log.embedded.layout import OFFSET_BITS
 from workbench.log.embedded.topics import Topic
 from workbench.log.protocol import Producer
 from workbench.records import APPEND
@@ -38,24 +37,15 @@ Offsets = dict[int, tuple[int, int]]
 
 
 class _Share(NamedTuple):
-    """One partition's part of a batch that is sorted by partition."""
+    """One partition's part of a batch."""
 
     partition: int
-    rows: slice
-    length: int
+    packed: list[Batch]
+    records: int
     bytes: int
     stamped: bool
     low: int  # the least and the greatest time that need no stamp
     high: int
-
-
-class _Batch(NamedTuple):
-    """What can be known of a batch without the write lock.  A time of None is to be stamped."""
-
-    content: rows.Content
-    times: list[int | None]
-    types: list[int]
-    shares: list[_Share]
 
 
 class _Place(NamedTuple):
@@ -75,38 +65,31 @@ def append(
 
     Returns the offsets, and how many segments the longest hot tail that it reached would fill.
     """
-    batch = _prepare(topic, records)  # before the lock: others can append meanwhile
-    if not batch.shares:
+    shares = _prepare(topic, records)  # before the lock: others can append meanwhile
+    if not shares:
         return {}, 0.0
-    # Where this process is the only one that writes to these partitions, the offsets are known.
-    guess = [catalog.ends.get(topic.pids[share.partition]) for share in batch.shares]
-    known = None not in guess and not any(share.stamped for share in batch.shares)
-    insertions = _bind(topic, batch, cast(list[int], guess)) if known else []
+    offsets: Offsets = {}
+    full = 0.0
     with catalog.write() as connection:
         if producer is not None:
-            done = _already_written(connection, topic, producer, batch.shares)
+            done = _already_written(connection, topic, producer, shares)
             if done is not None:
                 return done, 0.0
         now = time.time_ns() // 1_000_000
-        places = [_take(connection, topic, share, now) for share in batch.shares]
-        starts = [p.end - share.length for p, share in zip(places, batch.shares, strict=True)]
-        if not known or starts != guess:
-            _stamp(batch, places)
-            insertions = _bind(topic, batch, starts)
-        _insert(connection, insertions)
-        offsets: Offsets = {}
-        hot = 0.0
-        for share, place in zip(batch.shares, places, strict=True):
-            offsets[share.partition] = (place.end - share.length, place.end)
-            catalog.ends[place.pid] = place.end
-            hot = max(hot, topic.segments(place.hot_rows, place.hot_bytes))
+        for share in shares:
+            place = _take(connection, topic, share, now)
+            start = place.end - share.records
+            hot.store(connection, place.pid, start, share.packed, place.stamp)
+            offsets[share.partition] = (start, place.end)
+            full = max(full, topic.segments(place.hot_rows, place.hot_bytes))
             if producer is not None:
                 _remember(connection, producer, place.pid, offsets[share.partition])
     catalog.doorbell.ring()
-    return offsets, hot
+    return offsets, full
 
 
-def _prepare(topic: Topic, records: pl.DataFrame) -> _Batch:
+def _prepare(topic: Topic, records: pl.DataFrame) -> list[_Share]:
+    """All that can be known of a batch without the write lock."""
     try:  # the engine compares schemas in a tenth of the time that Python takes
         columns = _NOTHING.vstack(records).get_columns()
     except (pl.exceptions.SchemaError, pl.exceptions.ShapeError) as error:
@@ -115,43 +98,41 @@ def _prepare(topic: Topic, records: pl.DataFrame) -> _Batch:
             hint=f"they have to be {dict(APPEND)}",
         ) from error
     numbers = columns[0].to_list()
-    partitions = set(numbers)
-    for number in partitions:
+    counts = Counter(numbers)
+    for number in counts:
         _check_partition(topic, number)
     _, timestamp, key, value, header = columns
-    keys, values, headers = key.to_list(), value.to_list(), rows.encode_headers(header)
     # A cast, since to_physical() goes through the query engine: 60 µs.
     times: list[int | None] = timestamp.cast(pl.Int64).to_list()
-    if len(partitions) > 1:  # as lists, since sorting a frame goes through the engine too
-        order = sorted(range(len(numbers)), key=numbers.__getitem__)
-        numbers, times = [numbers[at] for at in order], [times[at] for at in order]
-        keys, values = [keys[at] for at in order], [values[at] for at in order]
-        headers = [headers[at] for at in order]
-    content = rows.Content(keys, values, headers)
-    types = [rows.CREATE] * len(times)
-    stamped = topic.timestamp_type == "append" or timestamp.null_count() > 0
     if topic.timestamp_type == "append":
         times = [None] * len(times)
-    if stamped:
-        types = [rows.APPEND if t is None else rows.CREATE for t in times]
-    if len(partitions) == 1:
-        [number] = partitions
-        shares = [_share(number, slice(None), content.bytes, times, stamped=stamped)]
-        return _Batch(content, times, types, shares)
+    if None in times:
+        types = [batches.APPEND if t is None else batches.CREATE for t in times]
+    else:
+        types = [batches.CREATE] * len(times)
+    whole = Records(times, types, key.to_list(), value.to_list(), batches.read_headers(header))
+    if len(counts) == 1:
+        return [_share(number, whole) for number in counts]
+    # In lists, since sorting a frame goes through the engine too.
+    whole = whole.pick(sorted(range(len(numbers)), key=numbers.__getitem__))
     shares = []
     first = 0
-    for number, count in Counter(numbers).items():
-        mine = slice(first, first := first + count)
-        shares.append(_share(number, mine, content.bytes_of(mine), times[mine], stamped=stamped))
-    return _Batch(content, times, types, shares)
+    for number, count in sorted(counts.items()):
+        shares.append(_share(number, whole.part(first, first := first + count)))
+    return shares
 
 
-def _share(
-    partition: int, mine: slice, size: int, times: list[int | None], *, stamped: bool
-) -> _Share:
-    known = [t for t in times if t is not None] if stamped else cast(list[int], times)
-    low, high = min(known, default=_FOREVER), max(known, default=_NEVER)
-    return _Share(partition, mine, len(times), size, len(known) < len(times), low, high)
+def _share(partition: int, records: Records) -> _Share:
+    packed = batches.pack(records)
+    return _Share(
+        partition,
+        packed,
+        len(records),
+        sum(batch.size for batch in packed),
+        any(batch.stamped for batch in packed),
+        min((b.min_ts for b in packed if b.min_ts is not None), default=_FOREVER),
+        max((b.max_ts for b in packed if b.max_ts is not None), default=_NEVER),
+    )
 
 
 def _take(connection: apsw.Connection, topic: Topic, share: _Share, now: int) -> _Place:
@@ -166,7 +147,9 @@ def _take(connection: apsw.Connection, topic: Topic, share: _Share, now: int) ->
     if share.stamped:
         stamp = max(stamp, now)
         low, high = min(low, stamp), max(high, stamp)
-    place = _Place(pid, end + share.length, stamp, hot_rows + share.length, hot_bytes + share.bytes)
+    place = _Place(
+        pid, end + share.records, stamp, hot_rows + share.records, hot_bytes + share.bytes
+    )
     connection.execute(
         _MOVE,
         (
@@ -176,29 +159,6 @@ def _take(connection: apsw.Connection, topic: Topic, share: _Share, now: int) ->
         ),
     )
     return place
-
-
-def _stamp(batch: _Batch, places: list[_Place]) -> None:
-    """Give the records without a time the one of their partition."""
-    times = batch.times
-    for share, place in zip(batch.shares, places, strict=True):
-        if share.stamped:
-            times[share.rows] = [place.stamp if t is None else t for t in times[share.rows]]
-
-
-def _bind(topic: Topic, batch: _Batch, starts: list[int]) -> list[rows.Insertion]:
-    """What writes the records at these offsets, one start per share."""
-    runs = []
-    for share, start in zip(batch.shares, starts, strict=True):
-        first = topic.pids[share.partition] << OFFSET_BITS | start
-        runs.append(range(first, first + share.length))
-    ids = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
-    return rows.bind(batch.content, ids, batch.times, batch.types)
-
-
-def _insert(connection: apsw.Connection, insertions: list[rows.Insertion]) -> None:
-    for statement, values in insertions:
-        connection.execute(statement, values)
 
 
 def _check_partition(topic: Topic, number: int | None) -> None:
@@ -225,7 +185,7 @@ def _already_written(
         if (e, s) == (epoch, sequence)
     }
     same = {p: end - base for p, (base, end) in newest.items()} == {
-        share.partition: share.length for share in shares
+        share.partition: share.records for share in shares
     }
     if (producer.epoch, producer.sequence) == (epoch, sequence) and same:
         return newest

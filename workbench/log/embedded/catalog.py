@@ -88,8 +88,6 @@ class Catalog:
         self.lock = FileLock(root / WRITE_LOCK, "the log's write lock", lock_timeout)
         # Held while a segment is decoded and compressed, not for a transaction.
         self.seal_lock = FileLock(root / SEAL_LOCK, "the log's seal lock", 10 * lock_timeout)
-        #: Ends of partitions as this process left them, by pid: a guess, since others write too.
-        self.ends: dict[int, int] = {}
         self._synchronous = _SYNCHRONOUS[durability]
         self._lock_timeout = lock_timeout
         self._local = threading.local()

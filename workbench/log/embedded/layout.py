@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CATALOG = "catalog.db"
 SEGMENTS = "segments"
 DOORBELL = "doorbell"
@@ -10,7 +10,7 @@ WRITE_LOCK = "write.lock"
 SEAL_LOCK = "seal.lock"
 RECORDER_LOCK = "recorder.lock"
 
-#: Low bits of a record's key; the partition's id is above them.
+#: Low bits of a batch's key, its first offset; the partition's id is above them.
 OFFSET_BITS = 43
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
@@ -30,9 +30,10 @@ CREATE TABLE part (
     hot_min_ts INTEGER, hot_max_ts INTEGER, started INTEGER NOT NULL DEFAULT 0,
     UNIQUE (tid, partition)
 ) STRICT;
-CREATE TABLE record (
-    id INTEGER PRIMARY KEY, ts INTEGER, ts_type INTEGER NOT NULL, key BLOB, value BLOB,
-    headers BLOB, leader_epoch INTEGER, recorded_at INTEGER, crc INTEGER NOT NULL
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY, last_id INTEGER NOT NULL, records INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, min_ts INTEGER, max_ts INTEGER, untimed INTEGER NOT NULL,
+    stamp INTEGER, crc INTEGER NOT NULL, content BLOB NOT NULL
 ) STRICT;
 CREATE TABLE segment (
     sid INTEGER PRIMARY KEY, pid INTEGER NOT NULL, base_off INTEGER NOT NULL,

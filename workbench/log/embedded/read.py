@@ -14,9 +14,8 @@ import apsw
 import polars as pl
 
 from workbench.errors import InvalidRange, OffsetOutOfRange
-from workbench.log.embedded import rows, segments
+from workbench.log.embedded import hot, segments
 from workbench.log.embedded.catalog import Catalog, fetch
-from workbench.log.embedded.layout import OFFSET_MASK
 from workbench.log.embedded.segments import Companion, Segment
 from workbench.log.embedded.topics import Topic
 from workbench.records import Chunk, Gap
@@ -68,7 +67,7 @@ def _chunks(
             yield from _sealed_chunks(catalog, topic, partition, sealed, cuts)
         else:
             [(cut, known)] = cuts
-            frame = rows.raw_frame(catalog.root, topic.name, partition, tail)
+            frame = hot.raw_frame(catalog.root, topic.name, partition, tail)
             yield _chunk(topic, partition, cut, frame.lazy(), frame.height, known)
         start = cuts[-1][0][1]
 
@@ -110,12 +109,12 @@ def _contiguous(segment: Segment) -> bool:
 
 def _piece(
     catalog: Catalog, topic: Topic, partition: int, start: int, end: int
-) -> tuple[list[Segment], list[rows.Row], list[tuple[_Cut, list[Gap]]]]:
-    """What comes next, in one transaction: sealed segments, else rows of the hot tail.
+) -> tuple[list[Segment], hot.Block, list[tuple[_Cut, list[Gap]]]]:
+    """What comes next, in one transaction: sealed segments, else a block of the hot tail.
 
     With it, for each chunk to be, the offsets it covers and the gaps known in them.
     """
-    tail: list[rows.Row] = []
+    tail = hot.Block(end)
     with catalog.read() as connection:
         ends = _ends(connection, topic, partition)
         _check(ends, topic, partition, start, end)
@@ -128,10 +127,10 @@ def _piece(
         if sealed:
             bounds = [start, *(min(end, segment.last_off + 1) for segment in sealed)]
         else:
-            tail, full = rows.take(
+            tail = hot.take(
                 connection, ends.pid, max(start, ends.hot_start), end, TAIL_ROWS, TAIL_BYTES
             )
-            bounds = [start, (tail[-1][0] & OFFSET_MASK) + 1 if full else end]
+            bounds = [start, tail.end]
         cuts = [
             (cut, _gaps(connection, ends.pid, topic, partition, *cut)) for cut in pairwise(bounds)
         ]

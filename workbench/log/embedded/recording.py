@@ -9,9 +9,8 @@ import apsw
 import polars as pl
 
 from workbench.errors import InvalidRange, TopicChanged
-from workbench.log.embedded import rows, topics
+from workbench.log.embedded import batches, hot, topics
 from workbench.log.embedded.catalog import Catalog, fetch
-from workbench.log.embedded.layout import OFFSET_BITS
 from workbench.log.embedded.topics import Topic
 from workbench.log.protocol import TopicSpec
 from workbench.positions import Position
@@ -77,10 +76,18 @@ def record_batch(
         )
     _, offset, timestamp, kind, key, value, header, epoch, received = records.get_columns()
     offsets = offset.to_list()
-    keys, values, headers = key.to_list(), value.to_list(), rows.encode_headers(header)
-    content = rows.Content(keys, values, headers)
-    times, types = timestamp.cast(pl.Int64).to_list(), kind.to_physical().to_list()
-    epochs, recorded_at = epoch.to_list(), received.cast(pl.Int64).to_list()
+    packed = batches.pack(
+        batches.Records(
+            timestamp.cast(pl.Int64).to_list(),
+            kind.to_physical().to_list(),
+            key.to_list(),
+            value.to_list(),
+            batches.read_headers(header),
+            offsets,
+            _if_any(epoch),
+            _if_any(received.cast(pl.Int64)),
+        )
+    )
     with catalog.write() as connection:
         pid, reached = _reached(connection, topic, partition)
         if reached is None:
@@ -90,28 +97,17 @@ def record_batch(
                 (reached, pid),
             )
         _check(topic, partition, reached, offsets, gaps, end)
-        ids = [pid << OFFSET_BITS | number for number in offsets]
-        crcs = content.record_crcs(ids, times, types, epochs, recorded_at)
-        connection.executemany(
-            rows.INSERT,
-            zip(ids, times, types, keys, values, headers, epochs, recorded_at, crcs, strict=True),
-        )
+        hot.store(connection, pid, 0, packed, None)
         connection.executemany(
             "INSERT INTO gap VALUES (?, ?, ?, ?)",
             [(pid, gap.start, gap.end, gap.reason) for gap in gaps],
         )
-        known = [t for t in times if t is not None]
+        lows = [batch.min_ts for batch in packed if batch.min_ts is not None]
+        highs = [batch.max_ts for batch in packed if batch.max_ts is not None]
+        written = sum(batch.size for batch in packed)
+        oldest, newest = min(lows, default=None), max(highs, default=None)
         [(count, size)] = fetch(
-            connection,
-            _WRITE,
-            (
-                end,
-                len(ids),
-                content.bytes,
-                min(known, default=None),
-                max(known, default=None),
-                pid,
-            ),
+            connection, _WRITE, (end, len(offsets), written, oldest, newest, pid)
         )
     catalog.doorbell.ring()
     return topic.segments(count, size)
@@ -127,6 +123,10 @@ def position(catalog: Catalog) -> Position:
             )
         }
     )
+
+
+def _if_any(column: pl.Series) -> list[int | None] | None:
+    return None if column.null_count() == len(column) else column.to_list()
 
 
 def _reached(connection: apsw.Connection, topic: Topic, partition: int) -> tuple[int, int | None]:

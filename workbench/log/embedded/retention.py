@@ -10,9 +10,8 @@ import time
 
 import apsw
 
-from workbench.log.embedded import files, segments
+from workbench.log.embedded import files, hot, segments
 from workbench.log.embedded.catalog import Catalog, fetch
-from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
 from workbench.log.embedded.seal import delete_rows
 
 GRACE_SECONDS = 60.0
@@ -87,39 +86,13 @@ def _starts(
         total -= segment.bytes
     start = max(start, hot_start)
     if oldest_hot is not None and oldest_hot < cutoff_ms:
-        start = max(start, _first_hot(connection, pid, start, end, cutoff_ms))
+        start = max(start, hot.first_since(connection, pid, start, end, cutoff_ms))
     if most_bytes is not None and hot_bytes > most_bytes:
-        start = max(start, _first_within(connection, pid, start, end, most_bytes))
+        start = max(start, hot.first_within(connection, pid, start, end, most_bytes))
     return before, start
 
 
-def _first_hot(connection: apsw.Connection, pid: int, start: int, end: int, cutoff_ms: int) -> int:
-    first = pid << OFFSET_BITS
-    [(row,)] = fetch(
-        connection,
-        "SELECT min(id) FROM record WHERE id >= ? AND id < ? AND (ts >= ? OR ts IS NULL)",
-        (first + start, first + end, cutoff_ms),
-    )
-    return end if row is None else row & OFFSET_MASK
-
-
-def _first_within(
-    connection: apsw.Connection, pid: int, start: int, end: int, most_bytes: int
-) -> int:
-    """The first hot offset such that from there on at least `most_bytes` remain."""
-    first = pid << OFFSET_BITS
-    [(row,)] = fetch(
-        connection,
-        "SELECT max(id) FROM (SELECT id, sum(32 + ifnull(length(key), 0) "
-        "+ ifnull(length(value), 0) + ifnull(length(headers), 0)) OVER (ORDER BY id DESC) AS size "
-        "FROM record WHERE id >= ? AND id < ?) WHERE size >= ?",
-        (first + start, first + end, most_bytes),
-    )
-    return start if row is None else row & OFFSET_MASK
-
-
 def _move_start(catalog: Catalog, pid: int, start: int, now_ms: int) -> None:
-    first = pid << OFFSET_BITS
     with catalog.write() as connection:
         connection.execute(
             "UPDATE segment SET deleted_ms = ? "
@@ -131,12 +104,13 @@ def _move_start(catalog: Catalog, pid: int, start: int, now_ms: int) -> None:
             "UPDATE part SET log_start = ?1, hot_start = max(hot_start, ?1) WHERE pid = ?2",
             (start, pid),
         )
+        [(hot_start, end)] = fetch(
+            connection, "SELECT hot_start, next_off FROM part WHERE pid = ?", (pid,)
+        )
         connection.execute(
-            "UPDATE part SET (hot_rows, hot_bytes, hot_min_ts, hot_max_ts) = ("
-            "SELECT count(*), ifnull(sum(32 + ifnull(length(key), 0) + ifnull(length(value), 0) "
-            "+ ifnull(length(headers), 0)), 0), min(ts), max(ts) FROM record "
-            "WHERE id >= ?1 + hot_start AND id < ?1 + next_off) WHERE pid = ?2",
-            (first, pid),
+            "UPDATE part SET hot_rows = ?, hot_bytes = ?, hot_min_ts = ?, hot_max_ts = ? "
+            "WHERE pid = ?",
+            (*hot.totals(connection, pid, hot_start, end), pid),
         )
 
 

@@ -1,7 +1,7 @@
 """Sealing: the oldest rows of a hot tail become an immutable Parquet segment.
 
 The segment's file is complete, flushed, read back and named before one small transaction
-switches readers over to it; the rows are deleted afterwards, a few at a time.
+switches readers over to it; the batches are deleted afterwards, a few at a time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import polars as pl
 
 from workbench.decode import decode_records, infer_schema
 from workbench.errors import CorruptData
-from workbench.log.embedded import files, rows, segments, topics
+from workbench.log.embedded import files, hot, segments, topics
 from workbench.log.embedded.catalog import Catalog, fetch
 from workbench.log.embedded.failures import named_errors
-from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK, SEGMENTS
+from workbench.log.embedded.layout import SEGMENTS
 from workbench.log.embedded.topics import Topic
 from workbench.schema import Schema
 
@@ -27,7 +27,7 @@ from workbench.schema import Schema
 ROW_GROUP_ROWS = 50_000
 
 _READ_ROWS = 20_000  # at a time: appending threads get the interpreter in between
-_DELETE_ROWS = 2_000  # a transaction: more would stall writers
+_DELETE_RECORDS = 2_000  # a transaction: more would stall writers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,10 @@ def delete_rows(catalog: Catalog, pid: int) -> None:
 
     Several processes may do so at once.
     """
-    first = pid << OFFSET_BITS
     [(hot_start,)] = catalog.rows("SELECT hot_start FROM part WHERE pid = ?", (pid,))
-    while catalog.rows(
-        "SELECT 1 FROM record WHERE id >= ? AND id < ? LIMIT 1", (first, first + hot_start)
-    ):
+    while hot.is_left(catalog.connection, pid, hot_start):
         with catalog.write() as connection:
-            connection.execute(
-                "DELETE FROM record WHERE id IN "
-                "(SELECT id FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
-                (first, first + hot_start, _DELETE_ROWS),
-            )
+            hot.delete(connection, pid, hot_start, _DELETE_RECORDS)
 
 
 def remove_leftovers(catalog: Catalog) -> list[Path]:
@@ -186,10 +179,9 @@ def _oldest(
     """The oldest hot records, up to the topic's segment limits, and their bytes."""
     blocks: list[pl.DataFrame] = []
     count = size = 0
-    more = True
-    while more and count < topic.segment_rows and size < topic.segment_bytes:
+    while start < end and count < topic.segment_rows and size < topic.segment_bytes:
         with catalog.read() as connection:
-            block, more = rows.take(
+            block = hot.take(
                 connection,
                 pid,
                 start,
@@ -197,11 +189,12 @@ def _oldest(
                 min(_READ_ROWS, topic.segment_rows - count),
                 topic.segment_bytes - size,
             )
+        frame = hot.raw_frame(catalog.root, topic.name, partition, block)
         if block:
-            blocks.append(rows.raw_frame(catalog.root, topic.name, partition, block))
-            count += len(block)
-            size += rows.size(block)
-            start = (block[-1][0] & OFFSET_MASK) + 1
+            blocks.append(frame)
+        count += len(block)
+        size += block.size
+        start = block.end
     if not blocks:
         raise CorruptData(
             f"{catalog.root}: topic {topic.name}, partition {partition}: the records from offset "

@@ -6,19 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from workbench.log.embedded import segments
+from workbench.log.embedded import hot, segments
 from workbench.log.embedded.catalog import Catalog, fetch
-from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
 from workbench.log.embedded.segments import Segment
 from workbench.log.embedded.topics import Topic
 from workbench.records import TIMESTAMP
 
-_HOT = """
-SELECT p.pid, min(r.id), max(r.id) FROM part p JOIN record r
-    ON r.id >= (p.pid << ?4) + max(p.hot_start, p.log_start) AND r.id < (p.pid + 1) << ?4
-WHERE p.tid = ?1 AND p.hot_max_ts >= ?2 AND p.hot_min_ts < ?3 AND r.ts >= ?2 AND r.ts < ?3
-GROUP BY p.pid
-"""
 _EVER = 1 << 62
 
 _Found = dict[int, tuple[int, int]]
@@ -26,13 +19,13 @@ _Found = dict[int, tuple[int, int]]
 
 def offset_for_time(catalog: Catalog, topic: Topic, timestamp_ms: int) -> dict[int, int | None]:
     """Per partition the first offset at or after the time; see `LogBackend`."""
-    partitions, sealed, hot = _overlap(catalog, topic, timestamp_ms, _EVER)
+    partitions, sealed, tails = _overlap(catalog, topic, timestamp_ms, _EVER)
     spans = _Spans(catalog, topic, timestamp_ms, _EVER)
     spans.look({pid: mine[:1] for pid, mine in sealed.items()}, partitions)
     answer: dict[int, int | None] = {}
     for pid, (partition, _, _) in partitions.items():
         first = spans.first(partition, sealed.get(pid, []))
-        answer[partition] = hot[pid][0] if first is None and pid in hot else first
+        answer[partition] = tails[pid][0] if first is None and pid in tails else first
     return answer
 
 
@@ -45,7 +38,7 @@ def cover(
     """
     low = -_EVER if start_ms is None else start_ms
     high = _EVER if end_ms is None else end_ms
-    partitions, sealed, hot = _overlap(catalog, topic, low, high)
+    partitions, sealed, tails = _overlap(catalog, topic, low, high)
     if start_ms is None and end_ms is None:
         return {partition: (start, end) for partition, start, end in partitions.values()}
     spans = _Spans(catalog, topic, low, high)
@@ -54,7 +47,7 @@ def cover(
     for pid, (partition, _, end) in partitions.items():
         mine = sealed.get(pid, [])
         first, last = spans.first(partition, mine), spans.last(partition, mine)
-        hot_first, hot_last = hot.get(pid, (None, None))
+        hot_first, hot_last = tails.get(pid, (None, None))
         first = hot_first if first is None else first
         last = last if hot_last is None else hot_last
         answer[partition] = (end, end) if first is None or last is None else (first, last + 1)
@@ -80,14 +73,14 @@ def _overlap(
             "pid IN (SELECT pid FROM part WHERE tid = ?) AND max_ts >= ? AND min_ts < ?",
             (topic.tid, low, high),
         )
-        hot = fetch(connection, _HOT, (topic.tid, low, high, OFFSET_BITS))
+        tails = hot.spans(connection, topic.tid, low, high)
     sealed: dict[int, list[Segment]] = {}
     for segment in found:
         sealed.setdefault(segment.pid, []).append(segment)
     return (
         {pid: (partition, start, end) for pid, partition, start, end in parts},
         sealed,
-        {pid: (first & OFFSET_MASK, last & OFFSET_MASK) for pid, first, last in hot},
+        tails,
     )
 
 

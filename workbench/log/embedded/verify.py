@@ -10,15 +10,15 @@ import apsw
 import polars as pl
 
 from workbench.errors import CorruptData
-from workbench.log.embedded import files, rows, seal, wal
+from workbench.log.embedded import files, hot, seal, wal
 from workbench.log.embedded.catalog import Catalog, fetch
 from workbench.log.embedded.failures import named_errors
-from workbench.log.embedded.layout import CATALOG, OFFSET_MASK
+from workbench.log.embedded.layout import CATALOG
 from workbench.log.embedded.segments import Segment, live
 from workbench.log.embedded.topics import Topic, find
 from workbench.log.protocol import Progress
 
-_ROWS = 50_000
+_RECORDS = 50_000
 _BYTES = 64 << 20
 _TRIES = 3  # of what a writer may be changing just now
 _PAUSE_SECONDS = 0.05
@@ -200,17 +200,17 @@ class _Verifier:
             for segment in sealed:
                 if segment.sid not in checked:
                     checked[segment.sid] = self._check_segment(topic, partition, segment)
-            hot, damaged = self._check_hot(pid, hot_start, next_off)
+            sound, damaged = self._check_hot(pid, hot_start, next_off)
             now = self._catalog.rows("SELECT hot_start FROM part WHERE pid = ?", (pid,))
             if now == [(hot_start,)]:  # else rows became a segment, or expired, meanwhile
                 break
-        for offset in damaged:
-            message = "the record does not match its checksum"
-            self._damaged(CATALOG, topic, partition, (offset, offset + 1), message)
-        self._report.records += sum(end - start for start, end in hot)
+        for run in damaged:
+            message = "the records do not match their checksum"
+            self._damaged(CATALOG, topic, partition, run, message)
+        self._report.records += sum(end - start for start, end in sound)
         position = log_start
         held = [run for runs in checked.values() for run in runs]
-        for start, end in [*sorted(held + hot + gaps), (next_off, next_off)]:
+        for start, end in [*sorted(held + sound + damaged + gaps), (next_off, next_off)]:
             if start > position:
                 self._damaged(CATALOG, topic, partition, (position, start), "records are missing")
             position = max(position, end)
@@ -245,18 +245,17 @@ class _Verifier:
             self._advance(segment.typed_bytes or 0)
         return runs
 
-    def _check_hot(self, pid: int, start: int, end: int) -> tuple[list[_Run], list[int]]:
-        """Check the rows of a hot tail; returns the offsets that are there, and the damaged."""
+    def _check_hot(self, pid: int, start: int, end: int) -> tuple[list[_Run], list[_Run]]:
+        """Check the batches of a hot tail; returns the offsets of the sound and of the damaged."""
         runs: list[_Run] = []
-        damaged: list[int] = []
-        more = True
-        while more:
+        damaged: list[_Run] = []
+        while start < end:
             with self._catalog.read() as connection:
-                block, more = rows.take(connection, pid, start, end, _ROWS, _BYTES)
-            damaged += [row & OFFSET_MASK for row in rows.damaged(block)]
+                block = hot.take(connection, pid, start, end, _RECORDS, _BYTES)
+            damaged += block.damaged
             if block:
-                runs += _runs(pl.Series([row[0] & OFFSET_MASK for row in block]))
-                start = runs[-1][1]
+                runs += _runs(pl.Series(block.offsets))
+            start = block.end
         return runs, damaged
 
     def _has_expired(self, segment: Segment) -> bool:
