@@ -67,6 +67,12 @@ class Records(msgspec.Struct, array_like=True, gc=False):
         """Of the record at an index, from the first offset of the batch."""
         return at if self.offsets is None else self.offsets[at]
 
+    def offsets_from(self, base: int) -> Sequence[int]:
+        """The offset of each, when the batch's first is `base`."""
+        if self.offsets is None:
+            return range(base, base + len(self))
+        return [base + offset for offset in self.offsets]
+
     def index(self, offset: int) -> int:
         """Where the first record is that lies `offset` or more from the batch's first offset."""
         if self.offsets is None:
@@ -133,9 +139,23 @@ def unpack(content: bytes, stamp: int | None) -> Records:
     return records
 
 
-def checksum(content_crc: int, *facts: int | None) -> int:
+def checksum(
+    content_crc: int,
+    first_id: int,
+    last_id: int,
+    records: int,
+    size: int,
+    min_ts: int | None,
+    max_ts: int | None,
+    untimed: int,
+    stamp: int | None,
+) -> int:
     """A stored batch's CRC-32: over its content, then what its row says about it."""
-    return crc32(_facts(*(_NOTHING if fact is None else fact for fact in facts)), content_crc)
+    oldest = _NOTHING if min_ts is None else min_ts
+    newest = _NOTHING if max_ts is None else max_ts
+    stamped = _NOTHING if stamp is None else stamp
+    facts = _facts(first_id, last_id, records, size, oldest, newest, untimed, stamped)
+    return crc32(facts, content_crc)
 
 
 def read_headers(headers: pl.Series) -> list[Headers | None] | None:

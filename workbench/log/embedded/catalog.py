@@ -190,6 +190,12 @@ class Catalog:
                         f"up to {FORMAT_VERSION}",
                         hint="upgrade stream-workbench",
                     )
+                if 0 < version < FORMAT_VERSION:
+                    raise NotALog(
+                        f"{self.root} is a log of format {version}, which is upgraded to "
+                        f"{FORMAT_VERSION} when it is opened where it can be written",
+                        hint="open it once without write=False, or a copy of it",
+                    )
                 if not fetch(self.connection, "SELECT 1 FROM sqlite_master"):
                     raise LogNotFound(
                         f"{self.root} holds no log yet",
@@ -198,6 +204,11 @@ class Catalog:
                 return dict(fetch(self.connection, "SELECT name, value FROM meta"))
         except (apsw.SQLError, apsw.CantOpenError) as error:
             raise NotALog(f"{self.root} holds no log: {error}") from error
+
+    def is_of_format_1(self) -> bool:
+        """Whether the log is to be upgraded before it can be used."""
+        with named_errors(self.root):
+            return bool(self.connection.pragma("user_version") == 1)
 
     def compact(self) -> None:
         """Give the space of deleted rows back to the system."""

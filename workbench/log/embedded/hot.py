@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -11,7 +12,7 @@ import polars as pl
 
 from workbench.errors import CorruptData
 from workbench.log.embedded import batches
-from workbench.log.embedded.batches import Batch, Records
+from workbench.log.embedded.batches import Batch, Headers, Records
 from workbench.log.embedded.catalog import fetch
 from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
 from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE
@@ -49,29 +50,41 @@ class Block:
     `[start, end)` of each.
     """
 
-    __slots__ = ("columns", "damaged", "end", "offsets", "size")
+    __slots__ = ("_some", "damaged", "end", "keys", "offsets", "size", "times", "types", "values")
 
     def __init__(self, end: int) -> None:
         self.end = end
         self.size = 0
-        self.offsets: list[int] = []
-        #: Times, types, keys, values, headers, leader epochs, times of receipt.
-        self.columns: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
         self.damaged: list[tuple[int, int]] = []
+        self.offsets: list[int] = []
+        self.times: list[int | None] = []
+        self.types: list[int] = []
+        self.keys: list[bytes | None] = []
+        self.values: list[bytes | None] = []
+        #: What few batches have, up to the last record of which it is known.
+        self._some: dict[str, list[Any]] = {"headers": [], "epochs": [], "received": []}
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def add(self, base: int, records: Records, size: int) -> None:
         """Append records whose offsets count from `base`."""
+        for name, column in self._some.items():
+            known = getattr(records, name)
+            if known is not None:
+                column.extend(repeat(None, len(self) - len(column)))
+                column.extend(known)
         self.size += size
-        offsets = range(len(records)) if records.offsets is None else records.offsets
-        self.offsets.extend([base + offset for offset in offsets])
-        nothing = [None] * len(records)
-        always = (records.times, records.types, records.keys, records.values)
-        sometimes = (records.headers, records.epochs, records.received)
-        for column, more in zip(self.columns, (*always, *sometimes), strict=True):
-            column.extend(nothing if more is None else more)
+        self.offsets.extend(records.offsets_from(base))
+        self.times.extend(records.times)
+        self.types.extend(records.types)
+        self.keys.extend(records.keys)
+        self.values.extend(records.values)
+
+    def some(self, name: str) -> list[Any]:
+        """Headers, epochs or times of receipt, with None where a batch has none."""
+        column = self._some[name]
+        return [*column, *repeat(None, len(self) - len(column))]
 
 
 class _Stored(NamedTuple):
@@ -97,8 +110,7 @@ class _Stored(NamedTuple):
         return (self.last_id & OFFSET_MASK) + 1
 
     def is_sound(self) -> bool:
-        *facts, crc, content = self
-        return crc == batches.checksum(crc32(content), *facts)
+        return self.crc == batches.checksum(crc32(self.content), *self[:8])
 
     def cut(self, start: int, end: int) -> tuple[int, Records, int]:
         """Its records with offsets in `[start, end)`: what they count from, and their bytes."""
@@ -166,7 +178,7 @@ def take(
             base, size = base, records.size()
         block.add(base, records, size)
         if len(block) == most or block.size >= most_bytes:
-            block.end = block.offsets[-1] + 1
+            block.end = base + records.offset(len(records) - 1) + 1
             break
     return block
 
@@ -275,18 +287,17 @@ def raw_frame(root: object, topic: str, partition: int, block: Block) -> pl.Data
         )
     if not block:
         return pl.DataFrame(schema=RAW)
-    times, types, keys, values, headers, epochs, received = block.columns
     return pl.DataFrame(
         [
             pl.Series("partition", [partition], pl.Int32).new_from_index(0, len(block)),
             pl.Series("offset", block.offsets, pl.Int64),
-            pl.Series("timestamp", times, pl.Int64).cast(TIMESTAMP),
-            pl.Series("timestamp_type", types, pl.UInt8).cat.to(TIMESTAMP_TYPE),
-            pl.Series("key", keys, pl.Binary),
-            pl.Series("value", values, pl.Binary),
-            _headers_series(headers),
-            pl.Series("leader_epoch", epochs, pl.Int32),
-            pl.Series("recorded_at", received, pl.Int64).cast(TIMESTAMP),
+            pl.Series("timestamp", block.times, pl.Int64).cast(TIMESTAMP),
+            pl.Series("timestamp_type", block.types, pl.UInt8).cat.to(TIMESTAMP_TYPE),
+            pl.Series("key", block.keys, pl.Binary),
+            pl.Series("value", block.values, pl.Binary),
+            _headers_series(block.some("headers")),
+            pl.Series("leader_epoch", block.some("epochs"), pl.Int32),
+            pl.Series("recorded_at", block.some("received"), pl.Int64).cast(TIMESTAMP),
         ]
     )
 
@@ -312,8 +323,8 @@ def _within(
         cursor.close(True)  # one that is left open would keep the WAL growing
 
 
-def _headers_series(headers: list[Any]) -> pl.Series:
-    if not any(headers):
-        return _NO_HEADERS.new_from_index(0, len(headers))
-    named = [[{"name": name, "value": value} for name, value in row or ()] for row in headers]
+def _headers_series(rows: list[Headers | None]) -> pl.Series:
+    if not any(rows):
+        return _NO_HEADERS.new_from_index(0, len(rows))
+    named = [[{"name": name, "value": value} for name, value in row or ()] for row in rows]
     return pl.Series("headers", named, HEADERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from workbench.log.embedded.layout import (
 )
 from workbench.log.embedded.locks import FileLock
 from workbench.log.embedded.storage import refuse_network_storage
+from workbench.log.embedded.upgrade import upgrade
 
 _OWN_FILES = {
     CATALOG,
@@ -61,6 +63,10 @@ def open_log(
         raise ReadOnly(f"{root} cannot be written", hint="open it with write=False")
     catalog = Catalog(root, writable=False, durability=durability, lock_timeout=lock_timeout)
     try:
+        if able and write is not False and catalog.is_of_format_1():
+            writer = Catalog(root, writable=True, durability="power", lock_timeout=lock_timeout)
+            with closing(writer):
+                upgrade(writer)
         meta = catalog.meta()
         if meta["kind"] == "recording" and write:
             raise ReadOnly(
@@ -86,7 +92,8 @@ def open_recorder(
     recorder.acquire(timeout=0)
     catalog = Catalog(root, writable=True, durability=durability, lock_timeout=lock_timeout)
     try:
-        catalog.create(meta | {"created_ms": time.time_ns() // 1_000_000})
+        if not catalog.create(meta | {"created_ms": time.time_ns() // 1_000_000}):
+            upgrade(catalog)
         existing = catalog.meta()
         if any(existing.get(name) != value for name, value in meta.items()):
             raise LogExists(
