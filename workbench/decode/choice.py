@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from workbench.decode import cloudevents, debezium, functions
+from workbench.decode import cloudevents, connect, debezium, functions
 from workbench.decode.avro import container
 from workbench.decode.codebook import Codebook
 from workbench.decode.formats import Format, by_schema_id, function_name, message_name
@@ -77,7 +77,8 @@ def settle(
     if outer == "cloudevents":
         schema = cloudevents.infer(cloudevents.structured(values, sample["headers"]))
     elif outer == "debezium":
-        schema = debezium.flattened(_schema_of(inner, debezium.payloads(values), codebook, topic))
+        found = _schema_of(inner, connect.payloads(values), codebook, topic)
+        schema = debezium.flattened(connect.typed(found, values) if inner == "json" else found)
     else:
         schema = _schema_of(choice.format, values, codebook, topic)
     reason = choice.reason

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from workbench.decode.connect import payloads
 from workbench.decode.fit import merge, struct_fields
 from workbench.decode.protocol import Decoded, Decoder
 from workbench.decode.row_loop import Rows, each
@@ -35,30 +36,6 @@ _TRANSACTION = pl.Struct(
 #: What an envelope may have; all else in a row that is written belongs to the row itself.
 _ENVELOPE = ("before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns")
 _MORE = ("message", "updateDescription")
-
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def payloads(values: pl.Series) -> pl.Series:
-    """JSON values without the schema that Kafka Connect's converter encloses with each."""
-    found = values.is_not_null() & pl.select(
-        pl.lit(values).bin.contains(pl.lit(b'"payload"'))
-    ).to_series().fill_null(False)
-    if not found.any():
-        return values
-    return pl.Series(values.name, [_payload(value) for value in values], dtype=pl.Binary)
-
-
-def _payload(value: bytes | None) -> bytes | None:
-    if value is None:
-        return None
-    try:
-        members = _members(value)
-    except (msgspec.MsgspecError, UnicodeError):
-        return value
-    if "payload" in members and members.keys() <= {"schema", "payload"}:
-        return bytes(members["payload"])
-    return value
 
 
 def flattened(envelopes: Schema | None) -> Schema:

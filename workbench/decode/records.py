@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from workbench.decode import cloudevents, debezium
+from workbench.decode import cloudevents, connect, debezium
 from workbench.decode.codebook import Codebook
 from workbench.decode.formats import Format, by_schema_id, decoder
 from workbench.decode.framed import framed_text
@@ -66,7 +66,7 @@ def decode_records(
     decoded = decoder(format, schema, codebook, topic)(values)
     if format.startswith("debezium"):
         tombstone |= decoded.fields["op"].is_in(debezium.WITHOUT_ROW).fill_null(False)
-    plain = debezium.payloads(raw["key"]) if format.startswith("debezium") else raw["key"]
+    plain = connect.payloads(raw["key"]) if format.startswith("debezium") else raw["key"]
     keys, key_error = _decode_keys(plain, raw["headers"], key, codebook)
     said = [one for one in (key_error, problems) if one is not None and one.null_count() < len(one)]
     error = decoded.error

@@ -142,7 +142,8 @@ def json_text(message: Any) -> str:
     _check_texts(message)
     try:
         plain = MessageToDict(message, preserving_proto_field_name=True)
-        return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+        # Google's library gives the entries of maps in an order that differs between processes.
+        return json.dumps(plain, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
     except (Error, ValueError, TypeError, RecursionError) as error:
         raise Misfit(f"it has no JSON form: {error}") from None
 
