@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import apsw
-import polars as pl
 
-from workbench.errors import CorruptData
 from workbench.log.embedded import batches
-from workbench.log.embedded.batches import Batch, Headers, Records
+from workbench.log.embedded.batches import Batch, Records
+from workbench.log.embedded.block import Block
 from workbench.log.embedded.catalog import fetch
 from workbench.log.embedded.layout import OFFSET_BITS, OFFSET_MASK
-from workbench.records import HEADERS, RAW, TIMESTAMP, TIMESTAMP_TYPE
 
 _STORE = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # From the batch in which the first offset lies: it may begin before that.
@@ -40,51 +37,6 @@ SELECT pid, start, next_off, batch.* FROM (
     GROUP BY pid
 ) JOIN batch ON id IN (first, last) ORDER BY id
 """
-_NO_HEADERS = pl.Series("headers", [[]], HEADERS)
-
-
-class Block:
-    """Records of one partition that follow one another, up to the offset `end`.
-
-    Batches that do not match their checksum are left out; `damaged` has the offsets
-    `[start, end)` of each.
-    """
-
-    __slots__ = ("_some", "damaged", "end", "keys", "offsets", "size", "times", "types", "values")
-
-    def __init__(self, end: int) -> None:
-        self.end = end
-        self.size = 0
-        self.damaged: list[tuple[int, int]] = []
-        self.offsets: list[int] = []
-        self.times: list[int | None] = []
-        self.types: list[int] = []
-        self.keys: list[bytes | None] = []
-        self.values: list[bytes | None] = []
-        #: What few batches have, up to the last record of which it is known.
-        self._some: dict[str, list[Any]] = {"headers": [], "epochs": [], "received": []}
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def add(self, base: int, records: Records, size: int) -> None:
-        """Append records whose offsets count from `base`."""
-        for name, column in self._some.items():
-            known = getattr(records, name)
-            if known is not None:
-                column.extend(repeat(None, len(self) - len(column)))
-                column.extend(known)
-        self.size += size
-        self.offsets.extend(records.offsets_from(base))
-        self.times.extend(records.times)
-        self.types.extend(records.types)
-        self.keys.extend(records.keys)
-        self.values.extend(records.values)
-
-    def some(self, name: str) -> list[Any]:
-        """Headers, epochs or times of receipt, with None where a batch has none."""
-        column = self._some[name]
-        return [*column, *repeat(None, len(self) - len(column))]
 
 
 class _Stored(NamedTuple):
@@ -274,34 +226,6 @@ def is_left(connection: apsw.Connection, pid: int, before: int) -> bool:
     return bool(fetch(connection, f"{_ENDED} LIMIT 1", (base, base + before)))
 
 
-def raw_frame(root: object, topic: str, partition: int, block: Block) -> pl.DataFrame:
-    """A block as a frame of the schema `RAW`.
-
-    Raises `CorruptData` when a batch does not match its checksum.
-    """
-    for start, end in block.damaged:
-        raise CorruptData(
-            f"{root}: topic {topic}, partition {partition}, offsets [{start}, {end}): "
-            "the records do not match their checksum",
-            hint="`workbench verify` lists everything that is damaged",
-        )
-    if not block:
-        return pl.DataFrame(schema=RAW)
-    return pl.DataFrame(
-        [
-            pl.Series("partition", [partition], pl.Int32).new_from_index(0, len(block)),
-            pl.Series("offset", block.offsets, pl.Int64),
-            pl.Series("timestamp", block.times, pl.Int64).cast(TIMESTAMP),
-            pl.Series("timestamp_type", block.types, pl.UInt8).cat.to(TIMESTAMP_TYPE),
-            pl.Series("key", block.keys, pl.Binary),
-            pl.Series("value", block.values, pl.Binary),
-            _headers_series(block.some("headers")),
-            pl.Series("leader_epoch", block.some("epochs"), pl.Int32),
-            pl.Series("recorded_at", block.some("received"), pl.Int64).cast(TIMESTAMP),
-        ]
-    )
-
-
 def _within(
     connection: apsw.Connection,
     pid: int,
@@ -321,10 +245,3 @@ def _within(
         yield from map(_Stored._make, cursor)
     finally:
         cursor.close(True)  # one that is left open would keep the WAL growing
-
-
-def _headers_series(rows: list[Headers | None]) -> pl.Series:
-    if not any(rows):
-        return _NO_HEADERS.new_from_index(0, len(rows))
-    named = [[{"name": name, "value": value} for name, value in row or ()] for row in rows]
-    return pl.Series("headers", named, HEADERS)

@@ -15,6 +15,7 @@ import polars as pl
 
 from workbench.errors import InvalidRange, OffsetOutOfRange
 from workbench.log.embedded import hot, segments
+from workbench.log.embedded.block import Block, raw_frame
 from workbench.log.embedded.catalog import Catalog, fetch
 from workbench.log.embedded.segments import Companion, Segment
 from workbench.log.embedded.topics import Topic
@@ -67,7 +68,7 @@ def _chunks(
             yield from _sealed_chunks(catalog, topic, partition, sealed, cuts)
         else:
             [(cut, known)] = cuts
-            frame = hot.raw_frame(catalog.root, topic.name, partition, tail)
+            frame = raw_frame(catalog.root, topic.name, partition, tail)
             yield _chunk(topic, partition, cut, frame.lazy(), frame.height, known)
         start = cuts[-1][0][1]
 
@@ -109,12 +110,12 @@ def _contiguous(segment: Segment) -> bool:
 
 def _piece(
     catalog: Catalog, topic: Topic, partition: int, start: int, end: int
-) -> tuple[list[Segment], hot.Block, list[tuple[_Cut, list[Gap]]]]:
+) -> tuple[list[Segment], Block, list[tuple[_Cut, list[Gap]]]]:
     """What comes next, in one transaction: sealed segments, else a block of the hot tail.
 
     With it, for each chunk to be, the offsets it covers and the gaps known in them.
     """
-    tail = hot.Block(end)
+    tail = Block(end)
     with catalog.read() as connection:
         ends = _ends(connection, topic, partition)
         _check(ends, topic, partition, start, end)

@@ -17,6 +17,7 @@ import polars as pl
 from workbench.decode import decode_records, infer_schema
 from workbench.errors import CorruptData
 from workbench.log.embedded import files, hot, segments, topics
+from workbench.log.embedded.block import raw_frame
 from workbench.log.embedded.catalog import Catalog, fetch
 from workbench.log.embedded.failures import named_errors
 from workbench.log.embedded.layout import SEGMENTS
@@ -189,7 +190,7 @@ def _oldest(
                 min(_READ_ROWS, topic.segment_rows - count),
                 topic.segment_bytes - size,
             )
-        frame = hot.raw_frame(catalog.root, topic.name, partition, block)
+        frame = raw_frame(catalog.root, topic.name, partition, block)
         if block:
             blocks.append(frame)
         count += len(block)
