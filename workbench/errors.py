@@ -27,6 +27,7 @@
     ├── DefinitionError             a table, monitor or filter that cannot be computed
     ├── ProducerError
     │   ├── AppendRejected          records that cannot be written; none were
+    │   │   └── RowRejected         one of them, with the row's number
     │   └── OutOfSequence           a producer retried something other than its newest batch
     ├── GroupError
     │   ├── GroupInUse              a group that others use
@@ -178,6 +179,23 @@ class ProducerError(WorkbenchError):
 
 class AppendRejected(ProducerError, ValueError):  # noqa: N818
     """Records that cannot be written; none of the call's remaining records were."""
+
+
+class RowRejected(AppendRejected):
+    """A row that cannot be a record.
+
+    Parameters
+    ----------
+    row
+        Its number among the rows that were given, from 0.
+    what
+        What is wrong, as the words that follow that number.
+    """
+
+    def __init__(self, row: int, what: str, *, hint: str | None = None) -> None:
+        self.row = row
+        self.what = what
+        super().__init__(f"row {row}{what}", hint=hint)
 
 
 class OutOfSequence(ProducerError):  # noqa: N818

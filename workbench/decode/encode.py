@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from workbench.errors import AppendRejected
+from workbench.errors import RowRejected
 
 #: Types that are JSON as they are.  Exact types: a subclass may mean something else.
 _PLAIN = frozenset({str, int, bool, type(None)})
@@ -39,7 +39,7 @@ def encode_rows(rows: Iterable[Mapping[str, Any] | None] | pl.DataFrame) -> pl.S
 
     Raises
     ------
-    AppendRejected
+    RowRejected
         For NaN and infinity, bytes, and anything else that JSON has no form for; the message names
         the row and the field.
     """
@@ -64,8 +64,9 @@ def _check_times(frame: pl.DataFrame) -> None:
         if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
             finer = (frame[name].to_physical() % 1000 != 0).arg_true()
             if len(finer):
-                raise AppendRejected(
-                    f"row {finer[0]}, field {name!r}: a time finer than a microsecond",
+                raise RowRejected(
+                    finer[0],
+                    f", field {name!r}: a time finer than a microsecond",
                     hint='cast it, for example with .dt.cast_time_unit("us")',
                 )
 
@@ -74,23 +75,23 @@ def _encode(row: Mapping[str, Any] | None, number: int) -> bytes | None:
     if row is None:
         return None
     if not isinstance(row, Mapping):
-        raise AppendRejected(
-            f"row {number} is {_named(row)}, not a mapping", hint="a row is a dict, or None"
+        raise RowRejected(
+            number, f" is {_named(row)}, not a mapping", hint="a row is a dict, or None"
         )
     try:
         return _encoder.encode(_object(row))
     except _Unfit as e:
         field = "".join(reversed(e.path)).removeprefix(".")
-        raise AppendRejected(f"row {number}, field {field!r}: {e}", hint=e.hint) from None
+        raise RowRejected(number, f", field {field!r}: {e}", hint=e.hint) from None
     except UnicodeEncodeError:
-        raise AppendRejected(
-            f"row {number} holds a string with a lone surrogate, which UTF-8 cannot carry"
+        raise RowRejected(
+            number, " holds a string with a lone surrogate, which UTF-8 cannot carry"
         ) from None
     except RecursionError:
-        raise AppendRejected(f"row {number} is nested too deeply, or holds itself") from None
+        raise RowRejected(number, " is nested too deeply, or holds itself") from None
 
 
-class _Unfit(Exception):  # noqa: N818 - becomes AppendRejected, with the row's number
+class _Unfit(Exception):  # noqa: N818 - becomes RowRejected, with the row's number
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
         self.hint = hint

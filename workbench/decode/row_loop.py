@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from workbench.errors import AppendRejected
+from workbench.errors import RowRejected
 
 Rows = pl.DataFrame | Iterable[Mapping[str, Any] | None]
 Made = TypeVar("Made")
@@ -19,7 +19,7 @@ _UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, Recu
 def each(rows: Rows, write: Callable[[Any], Made], origin: str, hint: str | None) -> list[Made]:
     """What `write` makes of each row.
 
-    Raises AppendRejected, which names the row, where `write` finds a row unfit.
+    Raises RowRejected where `write` finds a row unfit.
     """
     made: list[Made] = []
     for number, row in enumerate(
@@ -29,7 +29,7 @@ def each(rows: Rows, write: Callable[[Any], Made], origin: str, hint: str | None
             made.append(write(row))
         except _UNFIT as error:
             said = str(error) if isinstance(error, ValueError) else repr(error)
-            raise AppendRejected(f"row {number} is not {origin}: {said}", hint=hint) from error
+            raise RowRejected(number, f" is not {origin}: {said}", hint=hint) from error
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from workbench.decode import encode_rows
-from workbench.errors import AppendRejected, InvalidRange
+from workbench.errors import AppendRejected, InvalidRange, RowRejected
 from workbench.records import APPEND, HEADERS, TIMESTAMP
 from workbench.source.times import parse_instant
 
@@ -59,18 +59,22 @@ def records(
             f"there is no encoding {encode!r}", hint=f"there are {', '.join(get_args(Encoding))}"
         )
     for number, batch in enumerate(_batches(rows, batch_rows)):
-        made = _Batch(batch, first_row=number * batch_rows, tz=tz)
-        if encode == "bytes":
-            columns = made.as_they_are()
-        else:
-            written = encode(batch) if callable(encode) else encode_rows(batch)
-            columns = {
-                "key": made.keys(key) if encode_key is None else made.encoded(key, encode_key),
-                "value": written if isinstance(written, pl.Series) else written["value"],
-                "timestamp": made.timestamps(timestamp),
-                "headers": made.headers(headers, written),
-                "partition": made.column(partition, pl.Int32()),
-            }
+        made = _Batch(batch, tz=tz)
+        try:
+            if encode == "bytes":
+                columns = made.as_they_are()
+            else:
+                written = encode(batch) if callable(encode) else encode_rows(batch)
+                columns = {
+                    "key": made.keys(key) if encode_key is None else made.encoded(key, encode_key),
+                    "value": written if isinstance(written, pl.Series) else written["value"],
+                    "timestamp": made.timestamps(timestamp),
+                    "headers": made.headers(headers, written),
+                    "partition": made.column(partition, pl.Int32()),
+                }
+        except RowRejected as error:
+            row = number * batch_rows + error.row
+            raise RowRejected(row, error.what, hint=error.hint) from error
         keys = columns["key"].to_list()
         chosen = partition_for(keys, partitions, keyless=number % partitions)
         given = columns["partition"]
@@ -93,12 +97,9 @@ def _check_partitions(given: pl.Series, partitions: int) -> None:
 class _Batch:
     """Some rows, and the columns that are taken from them."""
 
-    def __init__(
-        self, rows: pl.DataFrame | list[Row | None], *, first_row: int, tz: tzinfo
-    ) -> None:
+    def __init__(self, rows: pl.DataFrame | list[Row | None], *, tz: tzinfo) -> None:
         self._rows = rows
         self._tz = tz
-        self._first = first_row
 
     def column(self, name: str | None, dtype: pl.DataType) -> pl.Series:
         """A named column, or nulls where no name is given."""
@@ -209,8 +210,9 @@ class _Batch:
         for at, row in enumerate(self._each()):
             if row is None or name not in row:
                 there = "is a tombstone" if row is None else f"has {', '.join(map(str, row))}"
-                raise AppendRejected(
-                    f"row {self._first + at} has no field {name!r}: it {there}",
+                raise RowRejected(
+                    at,
+                    f" has no field {name!r}: it {there}",
                     hint="a function of the row can give a key or a timestamp for any row",
                 )
         return self._computed(lambda row: row[name])
@@ -221,15 +223,12 @@ class _Batch:
             try:
                 values.append(function(row))
             except (KeyError, TypeError) as error:
-                raise AppendRejected(
-                    f"row {self._first + at} gives no key or timestamp: {error!r}"
-                ) from error
+                raise RowRejected(at, f" gives no key or timestamp: {error!r}") from error
         try:
             return pl.Series(values)
         except (TypeError, pl.exceptions.PolarsError) as error:
-            raise AppendRejected(
-                f"rows {self._first} to {self._first + len(values) - 1} mix types in a key or "
-                f"timestamp: {error}"
+            raise RowRejected(
+                0, f" and the next {len(values) - 1} mix types in a key or timestamp: {error}"
             ) from error
 
     def _each(self) -> Iterable[Row | None]:
