@@ -12,6 +12,8 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
+import polars as pl
+
 from workbench.evidence.format import leaves
 from workbench.evidence.lines import Line, blocks, decode
 from workbench.evidence.verify import KINDS, LIMIT
@@ -76,7 +78,7 @@ def _run(place: TopicPartition, lines: list[Line], names: Names) -> Run | None:
     salts = [line.salt for line in lines]
     if name is None or offsets is None or times is None:
         return None
-    if any(salt is not None and len(salt) != _SALT_BYTES for salt in salts):
+    if any(len(salt) != _SALT_BYTES for salt in [salt for salt in salts if salt is not None]):
         return None
     made = leaves(
         name,
@@ -90,16 +92,14 @@ def _run(place: TopicPartition, lines: list[Line], names: Names) -> Run | None:
     )
     if list(map(bytes.hex, made)) != [line.leaf for line in lines]:
         return None
-    return Run(place, offsets, made)
+    return Run(place, array("q", offsets), made)
 
 
-def _numbers(texts: list[str]) -> array[int] | None:
+def _numbers(texts: list[str]) -> list[int] | None:
     """Integers of 64 bits; None where one is written in another way."""
-    try:
-        numbers = array("q", map(int, texts))
-    except (ValueError, OverflowError):
-        return None
-    return numbers if list(map(str, numbers)) == texts else None
+    written = pl.Series(texts, dtype=pl.String)
+    numbers = written.cast(pl.Int64, strict=False)
+    return numbers.to_list() if written.equals(numbers.cast(pl.String)) else None
 
 
 def _joined(runs: Iterable[Run]) -> Iterator[Run]:
