@@ -155,6 +155,7 @@ def test_query_writes_files(log: Path, command: Command, tmp_path: Path) -> None
 
 def test_query_loses_nothing_in_any_form(log: Path, command: Command, tmp_path: Path) -> None:
     sql = """SELECT 18446744073709551615::UBIGINT AS u, -9223372036854775807 AS i,
+        170141183460469231731687303715884105727::HUGEINT AS h,
         1234567890123456789012345678.0123456789::DECIMAL(38, 10) AS d, NULL AS n, '' AS e,
         {'raw': 'x'::BLOB, 'big': 9007199254740993} AS s,
         TIMESTAMP '2026-01-01 00:00:00.123456' AS t,
@@ -163,6 +164,7 @@ def test_query_loses_nothing_in_any_form(log: Path, command: Command, tmp_path: 
     exact = {
         "u": "18446744073709551615",
         "i": "-9223372036854775807",
+        "h": "170141183460469231731687303715884105727",
         "d": "1234567890123456789012345678.0123456789",
         "t": "2026-01-01T00:00:00.123456",
         "fine": "2026-01-01T00:00:00.123456789",

@@ -38,8 +38,13 @@ def json_text(value: Any) -> str:
 
 
 def json_lines(frame: pl.DataFrame) -> Iterator[str]:
-    """A JSON object per row, as of `json_text`; nanoseconds are kept, which Python's times lack."""
+    """A JSON object per row, as of `json_text`.
+
+    Nanoseconds are kept, which Python's times lack, and the 39th digit of a decimal, which its
+    decimals round away.
+    """
     fine = [_flat_column(column, column.dtype) for column in frame if column.dtype in _NANOSECONDS]
+    fine += [column.cast(pl.String) for column in frame if column.dtype.is_decimal()]
     yield from map(json_text, readable(frame.with_columns(fine)).iter_rows(named=True))
 
 
