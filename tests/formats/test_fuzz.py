@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -241,12 +242,15 @@ def test_damaged_json_in_a_frame_is_read_as_the_exact_path_reads_it(seed: int) -
         "tags": ["a", None],
         "place": {"city": "x", "new": 1},
     }
-    good = [frame_of(7) + json.dumps(row, ensure_ascii=False).encode(), frame_of(7) + b"{}"]
+    good = [frame_of(1) + json.dumps(row, ensure_ascii=False).encode(), frame_of(1) + b"{}"]
     bodies = [damaged(random, good) for _ in range(COUNT)] + good
     schema = Schema({"schema_id": pl.Int64(), **json_schema_fields(json.dumps(JSON_SCHEMA))})
     column = pl.Series(bodies, dtype=pl.Binary)
-    many = decode_framed_json(column, schema)
-    alone = [decode_framed_json(column[n : n + 1], schema) for n in range(0, len(bodies), 7)]
+    codebook: Any = Codebook(Held(json.dumps(JSON_SCHEMA), "JSON"))  # type: ignore[arg-type]
+    many = decode_framed_json(column, schema, codebook)
+    alone = [
+        decode_framed_json(column[n : n + 1], schema, codebook) for n in range(0, len(bodies), 7)
+    ]
     for at, one in zip(range(0, len(bodies), 7), alone, strict=True):
         mine = many.fields[at : at + 1], many.error[at], many.rest[at]
         assert one.fields.equals(mine[0]), bodies[at]
@@ -366,7 +370,9 @@ def bombs() -> list[tuple[str, Callable[[pl.Series], pl.Series], pl.Series]]:
         b'{"name":"' + b"\\" * 200_001,
     ]
     framed = [frame_of(1) + text for text in texts]
-    made.append(("json", lambda v: decode_framed_json(v, columns).error, _times(framed)))
+    codebook: Any = Codebook(Held(json.dumps(JSON_SCHEMA), "JSON"))  # type: ignore[arg-type]
+    read_json = partial(decode_framed_json, schema=columns, codebook=codebook)
+    made.append(("json", lambda v: read_json(v).error, _times(framed)))
     return made
 
 
