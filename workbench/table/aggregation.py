@@ -59,6 +59,7 @@ class Aggregation:
         self.deletes = definition.deletes
         # Those are in order already, which a pick needs; for the rest it makes more groups.
         self.by_lane = bool(definition.picks)
+        self.takes_plans = not definition.picks
         self._pulled: dict[str, list[Picked]] = {pick.name: [] for pick in definition.picks}
         for node in definition.nodes:
             if isinstance(node, Picked):
@@ -104,7 +105,9 @@ class Aggregation:
             rows = rows.filter(~buried | alive).drop(GRAVE)
         return Partial(self._join(rows, self.by), graves, torn)
 
-    def fold(self, state: Partial, frames: Iterable[pl.DataFrame], reread: Reread) -> Partial:
+    def fold(
+        self, state: Partial, frames: Iterable[pl.DataFrame | pl.LazyFrame], reread: Reread
+    ) -> Partial:
         """The state with more records.
 
         `reread(keys)` gives all records of some keys, those behind `state` and in `frames`.
@@ -112,7 +115,10 @@ class Aggregation:
         """
         waiting: list[Partial] = []
         for frame in frames:
-            waiting.append(self.partial(frame))
+            if isinstance(frame, pl.LazyFrame):
+                waiting.append(replace(self._nothing, rows=self._planned(frame)))
+            else:
+                waiting.append(self.partial(frame))
             if sum(p.rows.height for p in waiting) > WAITING_ROWS + state.rows.height:
                 check_room(*self.size(state))
                 state, waiting = self._add(state, waiting), []
@@ -288,6 +294,11 @@ class Aggregation:
             for pick in self.definition.picks
         ]
         return _group(records, keys, [expr for node in nodes for expr in node.partial()], pulls)
+
+    def _planned(self, records: pl.LazyFrame) -> pl.DataFrame:
+        """Rows of partial columns from records that all count and are not looked up."""
+        plain = [expr for node in self.definition.nodes for expr in node.partial()]
+        return records.group_by(self.by).agg(*plain).collect(engine="streaming")
 
     def _join(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         """Rows of partial columns from such rows, one per key."""

@@ -21,12 +21,17 @@ class Engine(Protocol):
     order: tuple[str, ...]
     #: Whether it is quicker with records of one partition at a time.
     by_lane: bool
+    #: Whether `fold` takes plans, where there is nothing to be known of single records.
+    takes_plans: bool
 
     def empty(self) -> Any:
         """The state of nothing."""
 
-    def fold(self, state: Any, frames: Iterable[pl.DataFrame], reread: Any) -> Any:
-        """The state with more records; the state given stays as it is."""
+    def fold(self, state: Any, frames: Iterable[Any], reread: Any) -> Any:
+        """The state with more records; the state given stays as it is.
+
+        Records come as frames; where `takes_plans`, those that all count also as LazyFrames.
+        """
 
     def finalise(self, state: Any) -> pl.DataFrame:
         """The table."""

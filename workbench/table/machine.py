@@ -34,6 +34,7 @@ class StateMachine:
 
     order: tuple[str, ...] = ("_lane", "offset")
     by_lane = False
+    takes_plans = False
 
     def __init__(
         self,

@@ -31,6 +31,11 @@ def unlane(topics: Sequence[str], number: int) -> tuple[str, int]:
     return sorted(topics)[number >> 32], number & 0xFFFFFFFF
 
 
+def lane(topics: Sequence[str], topic: str, partition: int) -> int:
+    """The number of a topic's partition, as `marked` gives it."""
+    return sorted(topics).index(topic) << 32 | partition
+
+
 def scan(source: SliceSource, topics: Sequence[str], columns: Iterable[str]) -> pl.LazyFrame:
     """The columns asked for, and the coordinates and marks that an engine goes by.
 
@@ -137,6 +142,14 @@ class Tally:
     counts: Counts = field(default_factory=Counts)
     newest: Mapping[int, int] = field(default_factory=dict)
     unstamped: int = 0
+
+    def add_told(self, rows: int, lane: int, newest: int) -> Tally:
+        """With the next records of a lane, of which there is nothing to tell but how new they are.
+
+        None is older than the newest before.
+        """
+        counts = replace(self.counts, records=self.counts.records + rows)
+        return replace(self, counts=counts, newest={**self.newest, lane: newest})
 
     def add(self, frame: pl.DataFrame, by: Sequence[str]) -> Tally:
         """With the next records of some partitions."""

@@ -18,7 +18,6 @@ from workbench.errors import (
 )
 from workbench.positions import Position
 from workbench.source.display import bundle
-from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
 from workbench.source.times import When, from_ms, to_ms
@@ -28,6 +27,7 @@ from workbench.table.diff import Diff, compare
 from workbench.table.engine import Engine, Held
 from workbench.table.events import Events
 from workbench.table.moments import AsOf, Moments
+from workbench.table.parts import Parts
 from workbench.table.reading import NO_TIME, Counts, Tally, batches, scan
 from workbench.table.snapshots import Snapshots
 from workbench.table.state import State
@@ -319,23 +319,15 @@ class Table:
 
     def _fold(self, held: Held, end: Position, times: TimeFilter | None = None) -> Held:
         """The state at a later position: what is held, and the records in between."""
-        engine, topics, tally = self._engine, self._stream.topics, held.tally
-        fresh = self._slice(held.position, end, times)
-
-        def counted() -> Iterator[pl.DataFrame]:
-            nonlocal tally
-            with progress(fresh.address.most_records, "records") as bar:
-                records = scan(fresh, topics, engine.columns)
-                for frame in batches(records, fresh.address.most_records, by_lane=engine.by_lane):
-                    tally = tally.add(frame, engine.by)
-                    bar.update(frame.height)
-                    yield frame
+        engine, topics = self._engine, self._stream.topics
+        parts = Parts(self._slice(held.position, end, times), topics, engine, held.tally)
 
         def reread(keys: pl.DataFrame) -> Iterator[pl.DataFrame]:
             whole = scan(self._slice(self._moments.starts(end), end, times), topics, engine.columns)
             return batches(whole.join(keys.lazy(), on=engine.by, how="semi"))
 
-        return Held(engine.fold(held.state, counted(), reread), tally, end)
+        state = engine.fold(held.state, parts, reread)
+        return Held(state, parts.tally, end)
 
     def _slice(
         self, start: Position, end: Position, times: TimeFilter | None = None

@@ -16,6 +16,7 @@ import polars as pl
 
 from workbench.decode import decode_records, infer_schema
 from workbench.errors import CorruptData
+from workbench.log import facts
 from workbench.log.embedded import files, hot, segments, topics
 from workbench.log.embedded.block import raw_frame
 from workbench.log.embedded.catalog import Catalog, fetch
@@ -109,7 +110,7 @@ def rebuild_companions(catalog: Catalog, topic: Topic) -> int:
         current = segments.typed(catalog.root, segment)
         if schema is None or (current is not None and current.schema == schema.fingerprint):
             continue
-        typed = _write(catalog, _name(topic, raw, ".typed"), decode_records(raw, schema))
+        typed = _write_typed(catalog, topic, decode_records(raw, schema))
         with catalog.write() as connection:
             connection.execute(
                 "UPDATE segment SET typed_path = ?, typed_bytes = ?, typed_sha256 = ?, "
@@ -133,7 +134,7 @@ def _seal_one(catalog: Catalog, topic: Topic, pid: int, partition: int, *, force
     raw = _write(catalog, _name(topic, frame, ""), frame)
     typed = None
     if schema is not None:
-        typed = _write(catalog, _name(topic, frame, ".typed"), decode_records(frame, schema))
+        typed = _write_typed(catalog, topic, decode_records(frame, schema))
     base, last = frame["offset"][0], frame["offset"][-1]
     times = frame["timestamp"].to_physical()
     with catalog.write() as connection:
@@ -222,7 +223,13 @@ def _name(topic: Topic, frame: pl.DataFrame, suffix: str) -> str:
     return f"{SEGMENTS}/{topic.tid}/{place}{suffix}.parquet"
 
 
-def _write(catalog: Catalog, name: str, frame: pl.DataFrame) -> _File:
+def _write_typed(catalog: Catalog, topic: Topic, typed: pl.DataFrame) -> _File:
+    return _write(catalog, _name(topic, typed, ".typed"), typed, facts.tell(typed))
+
+
+def _write(
+    catalog: Catalog, name: str, frame: pl.DataFrame, metadata: dict[str, str] | None = None
+) -> _File:
     """Write a frame under its final name: complete, on the storage, and readable."""
     path = catalog.root / name
     unfinished = path.with_suffix(".tmp")
@@ -231,7 +238,9 @@ def _write(catalog: Catalog, name: str, frame: pl.DataFrame) -> _File:
         try:
             # By way of memory: what the engine says of a full disk is not to be told from damage.
             packed = BytesIO()
-            frame.write_parquet(packed, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+            frame.write_parquet(
+                packed, compression="zstd", row_group_size=ROW_GROUP_ROWS, metadata=metadata
+            )
             files.write(unfinished, packed.getbuffer())
             files.sync_file(unfinished)
             digest = files.sha256(unfinished)
