@@ -148,8 +148,8 @@ def _plant(bug: str) -> None:
     elif bug == "delete before catalog":
         write = seal._write
 
-        def deleting(catalog: Any, name: str, frame: Any) -> Any:
-            written = write(catalog, name, frame)
+        def deleting(catalog: Any, name: str, frame: Any, *more: Any) -> Any:
+            written = write(catalog, name, frame, *more)
             with catalog.write() as connection:
                 connection.execute(
                     "DELETE FROM batch WHERE (last_id & ?) <= ?",

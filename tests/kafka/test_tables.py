@@ -25,6 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "private"))
     monkeypatch.setattr(snapshots, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(snapshots, "WORTH", 0.0)
+    monkeypatch.setattr(snapshots, "STOP_WORTH", 0.0)
     return tmp_path / "private"
 
 

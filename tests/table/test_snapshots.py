@@ -39,6 +39,7 @@ def eager(patch: pytest.MonkeyPatch, folder: Path) -> Path:
     patch.setenv("WORKBENCH_CACHE", str(folder))
     patch.setattr(snapshots, "LEAST_SECONDS", 0.0)
     patch.setattr(snapshots, "WORTH", 0.0)
+    patch.setattr(snapshots, "STOP_WORTH", 0.0)
     patch.setattr(snapshots, "LEAST_STEP", 5)
     return folder
 
@@ -487,3 +488,40 @@ def test_states_of_every_aggregate_survive_a_file(folder: Path) -> None:
         assert same(
             rows_of(whole.drop(extra), ("account",)), model.table(events, ("account",), MEANINGS)
         )
+
+
+def test_the_log_behind_a_file_is_looked_at_once(
+    tx: wb.Stream, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balances(tx).at({0: 20, 1: 20})
+    monkeypatch.setattr(snapshots, "MEMORY_BYTES", 0)
+    looked_at: list[Any] = []
+    held = balances(tx)
+
+    def witness(position: Any) -> str | None:
+        looked_at.append(position)
+        return held._moments.witness(position)
+
+    monkeypatch.setattr(held._snapshots, "_witness", witness)
+    monkeypatch.setattr(snapshots.Snapshots, "_save", lambda *_: None)
+    first = held.at({0: 25, 1: 25})
+    held.at({0: 1, 1: 1})  # the newest in memory is not before what is asked next
+    assert len(looked_at) == 1
+    assert held.at({0: 25, 1: 25}).frame.equals(first.frame)
+    assert len(looked_at) == 1
+
+
+def test_what_follows_a_log_leaves_fewer_files_than_what_looks_back(
+    log: wb.Log, tx: wb.Stream, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = balances(tx)
+    held.now()
+    monkeypatch.setattr(snapshots, "STOP_WORTH", 1e9)
+    known = files(folder)
+    for _ in range(3):
+        grow(log, 10)
+        held.now()
+    assert files(folder) == known
+    end = {partition: offset for (_, partition), offset in held.end().items()}
+    held.at({partition: offset - 1 for partition, offset in end.items()})
+    assert len(files(folder)) > len(known)

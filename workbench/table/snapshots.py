@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -35,9 +36,10 @@ FORMAT = 1
 LEAST_SECONDS = 0.02
 #: and so many times what the file takes.
 WORTH = 1.5
-#: A long fold stops for files, which costs more than the file: after so many files' worth,
+#: A long fold stops for files, which costs more than the file, and what goes on with the log has
+#: its state in memory: these leave a file after so many files' worth,
 STOP_WORTH = 4.0
-#: and so many records at least.
+#: and a long fold so many records at least.
 LEAST_STEP = 2_000_000
 
 #: What is held in memory, in bytes, beside the newest state.
@@ -46,7 +48,7 @@ MEMORY_BYTES = 256 << 20
 _METADATA = "workbench"
 
 #: What files say of themselves; a file of one name never says anything else.
-_told: dict[Path, dict[str, Any]] = {}
+_told: dict[str, dict[str, Any]] = {}
 
 
 class Snapshots:
@@ -75,6 +77,8 @@ class Snapshots:
         self._witness = witness
         self._name = None if recipe is None else fingerprint(recipe)
         self._recent: list[Held] = []
+        # Files whose log was looked at: once for each, as with the states in memory.
+        self._witnessed: set[str] = set()
         self._lock = Lock()
         # What things cost, in seconds: a guess until they have been measured.
         self._record_cost, self._row_cost, self._load_cost = 1e-7, 1e-6, 1e-6
@@ -95,16 +99,20 @@ class Snapshots:
                 return loaded
         return best
 
-    def keep(self, held: Held, records: int, seconds: float) -> None:
-        """Take note of a state, and of what it cost to get there from another."""
+    def keep(self, held: Held, records: int, seconds: float, *, follows: bool) -> None:
+        """Take note of a state, and of what it cost to get there from another.
+
+        `follows`: it is the newest of a log, from which the next goes on in memory.
+        """
         self._remember(held)
         if records >= 100_000 or seconds >= 0.5:  # else it is mostly what any fold costs
             self._record_cost = seconds / records
         rows, _ = self._engine.size(held.state)
         ahead = self._files(held.position)
         known = _told[ahead[0][1]]["tally"]["counts"]["records"] if ahead else 0
+        worth = STOP_WORTH if follows else WORTH
         apart = (held.tally.counts.records - known) * self._record_cost
-        if apart >= max(LEAST_SECONDS, WORTH * rows * self._row_cost):
+        if apart >= max(LEAST_SECONDS, worth * rows * self._row_cost):
             self._save(held)
 
     def step(self, held: Held) -> int | None:
@@ -128,13 +136,15 @@ class Snapshots:
     def _folder(self) -> Path | None:
         return None if self._name is None else private_folder("tables", self._name)
 
-    def _files(self, end: Position) -> list[tuple[int, Path]]:
+    def _files(self, end: Position) -> list[tuple[int, str]]:
         """The files at or before a position, the nearest first."""
         folder = self._folder()
         if folder is None:
             return []
+        with os.scandir(folder) as entries:
+            paths = [entry.path for entry in entries if entry.name.endswith(".parquet")]
         found = []
-        for path in folder.glob("*.parquet"):
+        for path in paths:
             if path not in _told:
                 try:
                     told = json.loads(pl.read_parquet_metadata(path)[_METADATA])
@@ -150,24 +160,27 @@ class Snapshots:
                 found.append((_distance(position), path))
         return sorted(found, reverse=True)
 
-    def _load(self, path: Path) -> Held | None:
+    def _load(self, path: str) -> Held | None:
         began = time.perf_counter()
+        file = Path(path)
         try:
-            content = path.read_bytes()
-            path.touch()  # was used just now
+            content = file.read_bytes()
+            os.utime(file)  # was used just now
         except OSError:
             return None
-        if hashlib.sha256(content).hexdigest() != path.stem:
+        if hashlib.sha256(content).hexdigest() != file.stem:
             _ignore(path, "it does not match its SHA-256")
             return None
         told = _told[path]
         position, tally = told["position"], told["tally"]
-        witness = self._witness(position)
-        if witness is None:  # nobody can say
-            return None
-        if told["witness"] != witness:
-            _ignore(path, "the log holds other records than it was made from")
-            return None
+        if path not in self._witnessed:
+            witness = self._witness(position)
+            if witness is None:  # nobody can say
+                return None
+            if told["witness"] != witness:
+                _ignore(path, "the log holds other records than it was made from")
+                return None
+            self._witnessed.add(path)
         try:
             state = self._engine.unpack(pl.read_parquet(io.BytesIO(content)))
         except (PolarsError, ValueError) as error:
@@ -195,7 +208,9 @@ class Snapshots:
         )
         content = buffer.getvalue()
         name = hashlib.sha256(content).hexdigest()
-        if write_private(folder / f"{name}.parquet", content):
+        file = folder / f"{name}.parquet"
+        if write_private(file, content):
+            self._witnessed.add(os.fspath(file))
             self._row_cost = (time.perf_counter() - began) / max(frame.height, 1000)
 
 
@@ -215,7 +230,7 @@ def _distance(position: Position) -> int:
     return sum(position.values())
 
 
-def _ignore(path: Path, why: str) -> None:
+def _ignore(path: str, why: str) -> None:
     """Delete a snapshot that cannot be used, with a warning."""
     warnings.warn(
         f"the snapshot {path} is not used: {why}; it is deleted, and made again when needed",
@@ -223,4 +238,4 @@ def _ignore(path: Path, why: str) -> None:
         stacklevel=2,
     )
     with suppress(OSError):
-        path.unlink()
+        Path(path).unlink()

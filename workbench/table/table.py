@@ -144,7 +144,8 @@ class Table:
 
         Of a compacted topic it is the table of what has survived, and says so.
         """
-        return self._state(self._read(self._moments.position("now")), "now", Counts())
+        end = self._moments.position("now")
+        return self._state(self._read(end, follows=True), "now", Counts())
 
     def at(self, when: When, *, as_of: AsOf = "cut") -> State:
         """The table as of a moment.
@@ -295,7 +296,7 @@ class Table:
         """The events of some keys before a position, those of a key together and in order."""
         return self._events.of(keys, self._slice(self._moments.starts(end), end))
 
-    def _read(self, end: Position) -> Held:
+    def _read(self, end: Position, *, follows: bool = False) -> Held:
         """The state at a position: from the nearest snapshot, with what came after it."""
         # What compaction leaves of a topic changes, and with it what is true of a position.
         if self._moments.compacted:
@@ -310,8 +311,8 @@ class Table:
             stop = self._moments.toward(held.position, end, self._snapshots.step(held))
             began, before = time.perf_counter(), held.tally.counts.records
             held = self._fold(held, stop)
-            spent = time.perf_counter() - began
-            self._snapshots.keep(held, held.tally.counts.records - before, spent)
+            spent, fresh = time.perf_counter() - began, held.tally.counts.records - before
+            self._snapshots.keep(held, fresh, spent, follows=follows)
         return held
 
     def _nothing(self, end: Position) -> Held:
