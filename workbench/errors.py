@@ -39,7 +39,8 @@
 
 Each message is one sentence with the facts and a hint; `hint` holds the hint alone.
 Warnings go beside them: UnknownFields, for fields that a schema does not know; Masked, for fields
-that an administrator hides; Throttled, for a cluster that slows this client down.
+that an administrator hides; Throttled, for a cluster that slows this client down; Truncated, for a
+table whose source was emptied.
 """
 
 from __future__ import annotations
@@ -230,8 +231,8 @@ class SampleError(WorkbenchError, ValueError):
     """A sample stream that is not known, or too small for its stories."""
 
 
-class UnknownFields(UserWarning):
-    """Records of a frame carry fields that the schema does not know; they are not in it.
+class _Hinted(UserWarning):
+    """A warning with a hint.
 
     Attributes
     ----------
@@ -246,6 +247,14 @@ class UnknownFields(UserWarning):
 
     def __str__(self) -> str:
         return f"{self.what} ({self.hint})"
+
+
+class UnknownFields(_Hinted):
+    """Records of a frame carry fields that the schema does not know; they are not in it."""
+
+
+class Truncated(_Hinted):
+    """A database emptied the table that these changes are of; the rows are still in ours."""
 
 
 class Masked(UserWarning):

@@ -303,11 +303,11 @@ def warn_of_unknown_fields(rest: pl.Series) -> None:
                 f"fields outside the schema are not in this frame: {listing}",
                 "rest=True adds them as _rest",
             ),
-            stacklevel=_callers_level(),
+            stacklevel=callers_level(),
         )
 
 
-def _callers_level() -> int:
+def callers_level() -> int:
     """The level of the first frame outside of this package: what the person wrote."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("workbench."):

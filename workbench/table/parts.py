@@ -34,6 +34,8 @@ class Parts:
     ) -> None:
         self._source, self._topics, self._engine = source, topics, engine
         self.tally = tally
+        self._changes = source.address.decoding.value.startswith("debezium")
+        self._columns = [*engine.columns, *(["op"] if self._changes else [])]
 
     def __iter__(self) -> Iterator[pl.DataFrame | pl.LazyFrame]:
         most = self._source.address.most_records
@@ -45,7 +47,7 @@ class Parts:
     def _parts(self, most: int) -> Iterator[tuple[pl.DataFrame | pl.LazyFrame, int]]:
         address, engine = self._source.address, self._engine
         if not engine.takes_plans or most <= reading.BATCH_ROWS or address.filtered:
-            records = scan(self._source, self._topics, engine.columns)
+            records = scan(self._source, self._topics, self._columns)
             yield from self._looked_at(records, most)
             return
         pending: list[Chunk] = []
@@ -88,11 +90,11 @@ class Parts:
             frames = [self._source.decode(chunk, marks=True) for chunk in chunks]
             whole = pl.concat(frames, how="diagonal")
             most = sum(chunk.end - chunk.start for chunk in chunks)
-            yield from self._looked_at(marked(whole, self._topics, self._engine.columns), most)
+            yield from self._looked_at(marked(whole, self._topics, self._columns), most)
 
     def _looked_at(self, records: pl.LazyFrame, most: int) -> Iterator[tuple[pl.DataFrame, int]]:
         for frame in batches(records, most, by_lane=self._engine.by_lane):
-            self.tally = self.tally.add(frame, self._engine.by)
+            self.tally = self.tally.add(frame, self._engine.by, changes=self._changes)
             yield frame, frame.height
 
     def _lane(self, chunk: Chunk) -> int:

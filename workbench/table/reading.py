@@ -102,6 +102,9 @@ class Counts:
         Aggregated records that have a null in a `by` column.
     late
         Records stamped before a record at a lower offset of their partition.
+    truncations
+        Of the tombstones, how many say that a database has emptied its table (Debezium's `t`).
+        They name no key, so they delete nothing.
     late_arrivals
         For a state as of a time: records at or after the cut that are stamped before it, so not
         in the answer.  None where the question was not one of time.
@@ -114,6 +117,7 @@ class Counts:
     tombstones: int = 0
     null_keys: int = 0
     late: int = 0
+    truncations: int = 0
     late_arrivals: int | None = None
     late_within_ms: int | None = None
 
@@ -123,7 +127,7 @@ class Counts:
 
     def __str__(self) -> str:
         parts = [f"{self.records:,} records"]
-        named = ("undecodable", "tombstones", "null_keys", "late")
+        named = ("undecodable", "tombstones", "null_keys", "late", "truncations")
         numbers = ((name.replace("_", " "), getattr(self, name)) for name in named)
         parts += [f"{number:,} {name}" for name, number in numbers if number]
         if self.late_arrivals is not None:
@@ -151,8 +155,8 @@ class Tally:
         counts = replace(self.counts, records=self.counts.records + rows)
         return replace(self, counts=counts, newest={**self.newest, lane: newest})
 
-    def add(self, frame: pl.DataFrame, by: Sequence[str]) -> Tally:
-        """With the next records of some partitions."""
+    def add(self, frame: pl.DataFrame, by: Sequence[str], *, changes: bool = False) -> Tally:
+        """With the next records of some partitions; `changes` are those of a database."""
         newest = dict(self.newest)
         late = 0
         for first, length, number in _runs(frame):
@@ -167,6 +171,9 @@ class Tally:
             tombstones=pl.col("_tombstone").sum(),
             null_keys=(pl.any_horizontal(pl.col(by).is_null()) & pl.col("_counts")).sum(),
             unstamped=(pl.col("_at") == NO_TIME).sum(),
+            truncations=(pl.col("_tombstone") & (pl.col("op") == "t")).sum()
+            if changes
+            else pl.lit(0),
         ).row(0, named=True)
         unstamped = self.unstamped + found.pop("unstamped")
         sums = {name: getattr(self.counts, name) + number for name, number in found.items()}

@@ -30,7 +30,7 @@ from workbench.table.engine import Engine, Held
 from workbench.table.reading import Counts, Tally
 
 #: Changes whenever older snapshots would be misread.
-FORMAT = 1
+FORMAT = 2
 
 #: A state is worth a file when to fold it from the nearest file takes so many seconds at least,
 LEAST_SECONDS = 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -15,10 +16,11 @@ from workbench.address import TimeFilter
 from workbench.errors import (
     DefinitionError,
     InvalidRange,
+    Truncated,
 )
 from workbench.positions import Position
 from workbench.source.display import bundle
-from workbench.source.slice import SliceSource
+from workbench.source.slice import SliceSource, callers_level
 from workbench.source.stream import StreamSource
 from workbench.source.times import When, from_ms, to_ms
 from workbench.table.aggregation import Aggregation
@@ -111,6 +113,7 @@ class Table:
         self._stream, self._engine = stream, engine
         self._moments = Moments(stream, start)
         self._events = Events(stream, engine)
+        self._told_of_truncations = False
         begin = self._moments.start
         self._snapshots = Snapshots(
             engine,
@@ -330,6 +333,20 @@ class Table:
         state = engine.fold(held.state, parts, reread)
         return Held(state, parts.tally, end)
 
+    def _tell_of_truncations(self, number: int) -> None:
+        """Warn, once, that rows are here which their source has no longer."""
+        if number and not self._told_of_truncations:
+            self._told_of_truncations = True
+            warnings.warn(
+                Truncated(
+                    f"{', '.join(self._stream.topics)}: the source emptied its table {number} "
+                    "time(s); a truncation names no key, so the rows from before it are still here",
+                    "pl.col('op') == 't' finds them; a table with a start= after the last "
+                    "has what came later",
+                ),
+                stacklevel=callers_level(),
+            )
+
     def _slice(
         self, start: Position, end: Position, times: TimeFilter | None = None
     ) -> SliceSource:
@@ -339,6 +356,7 @@ class Table:
         self, held: Held, as_of: str, late: Counts, times: TimeFilter | None = None
     ) -> State:
         counts = held.tally.counts.with_arrivals(late)
+        self._tell_of_truncations(counts.truncations)
         begin = self._moments.pinned(held.position)
         gone = self._moments.expired(begin, held.position)
         expired = ", from a snapshot: older records have expired" if gone else ""
