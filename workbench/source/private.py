@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import uuid
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -57,7 +58,8 @@ def write_private(path: Path, content: bytes) -> bool:
 
     False where there is no room for it.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of this call alone: threads write too, and containers that share a folder share numbers.
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         unfinished.write_bytes(content)
         unfinished.replace(path)

@@ -141,8 +141,11 @@ class Snapshots:
         folder = self._folder()
         if folder is None:
             return []
-        with os.scandir(folder) as entries:
-            paths = [entry.path for entry in entries if entry.name.endswith(".parquet")]
+        try:
+            with os.scandir(folder) as entries:
+                paths = [entry.path for entry in entries if entry.name.endswith(".parquet")]
+        except FileNotFoundError:  # deleted just now
+            return []
         found = []
         for path in paths:
             if path not in _told:
