@@ -41,17 +41,14 @@ class Text:
             "value": pl.col("value").bin.contains(wanted),
             "header": in_header.list.any(),
         }
-        where = {name: found.fill_null(False) for name, found in where.items()}
-        hits = (
-            part.as_bytes()
-            .decode(chunk, raw=True)
-            .filter(pl.any_horizontal(where.values()))
-            .with_columns(
-                where=pl.coalesce(pl.when(f).then(pl.lit(n)) for n, f in where.items()),
-                error=pl.lit(None, dtype=pl.String),
-            )
-        )
-        return _shown(hits.collect()), COLUMNS.to_frame()
+        records = part.as_bytes().decode(chunk, raw=True)
+        # One at a time: where a condition is on one column, Polars reads the others for matches.
+        held = [
+            records.filter(found.fill_null(False)).select("offset", where=pl.lit(name)).collect()
+            for name, found in where.items()
+        ]
+        judged = pl.concat(held).unique("offset", keep="first", maintain_order=True)
+        return _outcomes(chunk, judged.with_columns(error=pl.lit(None, dtype=pl.String)))
 
 
 class Pattern:
@@ -106,7 +103,8 @@ class Field:
         # Where a record is, when, and under which key is known of those that do not decode, too.
         error = pl.when(~found & self._in_payload).then("decode_error")
         judged = part.decode(chunk).filter(found | error.is_not_null())
-        return _outcomes(chunk, judged.select("offset", error=error).collect(), self._field)
+        where = pl.lit(self._field)
+        return _outcomes(chunk, judged.select("offset", where=where, error=error).collect())
 
 
 class Condition:
@@ -133,7 +131,7 @@ class Condition:
     def __call__(self, part: SliceSource, chunk: Chunk) -> tuple[pl.DataFrame, pl.DataFrame]:
         columns = [pl.LazyFrame(schema=self._schema), part.decode(chunk)]
         records = pl.concat(columns, how="diagonal").select(self._columns).collect()
-        return _outcomes(chunk, self._asked(records), "condition")
+        return _outcomes(chunk, self._asked(records).with_columns(where=pl.lit("condition")))
 
     def _asked(self, records: pl.DataFrame) -> pl.DataFrame:
         from workbench.source.sql import query
@@ -184,15 +182,18 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(child)
 
 
-def _outcomes(chunk: Chunk, judged: pl.DataFrame, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The records at offsets that match, and at those with an error, as they are shown."""
+def _outcomes(chunk: Chunk, judged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The records at offsets that match, and at those with an error, as they are shown.
+
+    `judged` says of each `where` it matches, or the `error`.
+    """
     if judged.is_empty():
         return COLUMNS.to_frame(), COLUMNS.to_frame()
     near = pl.col("offset").is_in(judged["offset"].implode())
     raw = chunk.raw.filter(near).with_columns(topic=pl.lit(chunk.topic)).collect()
     shown = _shown(
         raw.join(judged, on="offset", maintain_order="left").with_columns(
-            where=pl.when(pl.col("error").is_null()).then(pl.lit(where))
+            where=pl.when(pl.col("error").is_null()).then("where")
         )
     )
     failed = pl.col("error").is_not_null()
