@@ -351,3 +351,15 @@ def test_rows_that_are_no_records_are_refused(
     with pytest.raises(AppendRejected, match=words):
         log.append("refused", rows, **how)
     assert sum(log.partitions("refused")["end"]) == 0
+
+
+def test_a_key_and_headers_that_come_late(any_log: wb.Log) -> None:
+    any_log.create("late")
+    bare = [{"value": b"{}"}] * 300
+    more = {"value": b"{}", "key": b"k", "headers": [("a", b"1"), ("a", None)]}
+    any_log.append("late", [*bare, more], encode="bytes")
+    frame = any_log.stream("late").all().frame(raw=True)
+    last = frame.filter(pl.col("key").is_not_null()).row(0, named=True)
+    assert last["key"] == "k"
+    assert last["headers"] == [{"name": "a", "value": b"1"}, {"name": "a", "value": None}]
+    assert frame.height == 301

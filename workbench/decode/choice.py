@@ -198,7 +198,7 @@ def _choose_framed(seen: _Seen, codebook: Codebook) -> Choice | str:
         return f"; {said} look framed for a schema registry, and none is given (registry=)"
     kinds: Counter[str] = Counter()
     for schema_id, number in seen.ids.drop_nulls().value_counts().iter_rows():
-        found = registry.by_id(schema_id)
+        found = codebook.known(schema_id)
         if found is not None:
             kinds[found.kind] += number
     if kinds.total() * 2 <= count:

@@ -91,7 +91,7 @@ def _structured(value: bytes | None, headers: Sequence[dict[str, Any]] | None) -
         if not kind or plain.endswith(("/json", "+json")):
             try:
                 event["data"] = _raw(value)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 return value  # which the decoder says why it cannot read
         elif plain.startswith("text/"):
             event["data"] = value.decode("utf-8", errors="replace")
@@ -107,7 +107,7 @@ def _timed(event: bytes | None) -> bytes | None:
     try:
         members = _members(event)
         text = msgspec.json.decode(members["time"], type=str)
-    except (msgspec.MsgspecError, KeyError, UnicodeError):
+    except (msgspec.MsgspecError, KeyError, UnicodeError, RecursionError):
         return event
     finer = _FINER.search(text)
     if finer is None or not finer[2].strip("0"):

@@ -53,6 +53,23 @@ class Codebook:
             raise SchemaError(f"the registry {registry.hint} has no schema {schema_id}")
         return found
 
+    def known(self, schema_id: int) -> Registered | None:
+        """The schema of an id, None where it cannot be had."""
+        try:
+            return self.registered(schema_id)
+        except SchemaError:
+            return None
+
+    def missing(self, ids: pl.Series) -> dict[int, str]:
+        """Of some ids, those whose schemas cannot be had, with a sentence on each."""
+        problems: dict[int, str] = {}
+        for schema_id in ids.drop_nulls().unique():
+            try:
+                self.registered(schema_id)
+            except SchemaError as error:
+                problems[schema_id] = str(error)
+        return problems
+
     def parts(self, schema_id: int, bodies: pl.Series) -> Iterator[Part]:
         """The bodies that follow one schema's id, with what reads them.
 
@@ -78,7 +95,7 @@ class Codebook:
     def unchecked(self, schema_ids: Iterable[int]) -> str | None:
         """Why no records are checked by some of these schemas; None where all are."""
         for schema_id in schema_ids:
-            found = self.registry.by_id(schema_id) if self.registry else None
+            found = self.known(schema_id)
             if found is not None and found.kind == "JSON":
                 try:
                     checker(found.text, found.references)
@@ -103,7 +120,7 @@ class Codebook:
             bare |= ids.null_count() > column.null_count()
             named = {str(n): n for n in ids.drop_nulls().unique().sort()} | guids
             for name, schema_id in named.items():
-                found = self.registry.by_id(schema_id)
+                found = self.known(schema_id)
                 if found is not None:
                     yield name, replace(found, id=schema_id)
         if bare:

@@ -63,7 +63,7 @@ def _parts(value: bytes | None) -> tuple[bytes | None, bytes | None]:
         return None, None
     try:
         members = _members(value)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None, value
     if "payload" in members and members.keys() <= {"schema", "payload"}:
         schema = members.get("schema")
@@ -78,7 +78,7 @@ def _payload(value: bytes | None) -> bytes | None:
         return payload
     try:
         return _numbered(msgspec.Raw(payload), plan)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return payload  # which is not of its schema: the decoder says of what
 
 
@@ -137,8 +137,10 @@ def _with(dtype: pl.DataType, plan: Plan) -> pl.DataType:
     """A type with the decimals of a plan, where it has something in their places."""
     match dtype, plan:
         case pl.Struct(), Mapping():
+            known = struct_fields(dtype)
+            more = {n: _of(one) for n, one in plan.items() if n not in known}
             return pl.Struct(
-                {n: _with(t, plan[n]) if n in plan else t for n, t in struct_fields(dtype).items()}
+                {n: _with(t, plan[n]) if n in plan else t for n, t in known.items()} | more
             )
         case pl.List(inner=inner), (item,):
             return pl.List(_with(inner, item))  # type: ignore[arg-type]
@@ -147,3 +149,12 @@ def _with(dtype: pl.DataType, plan: Plan) -> pl.DataType:
         case ((pl.Struct() | pl.List()), _):
             return dtype
     return plan if isinstance(plan, pl.Decimal) else dtype
+
+
+def _of(plan: Plan) -> pl.DataType:
+    """The type of what a sample had no value of, or none of one type."""
+    if isinstance(plan, tuple):
+        return pl.List(_of(plan[0]))
+    if isinstance(plan, Mapping):
+        return pl.Struct({name: _of(one) for name, one in plan.items()})
+    return plan

@@ -24,7 +24,10 @@ def framed_schema(values: pl.Series, codebook: Codebook) -> Schema:
     frames = unframe(values)
     merged: dict[str, pl.DataType] | None = None
     problem = SchemaError("none of the sampled values names a schema", hint=_NO_FRAME)
-    for schema_id in sorted(frames.ids.drop_nulls().unique(), reverse=True):
+    missing = codebook.missing(frames.ids)
+    if missing:
+        problem = SchemaError(missing[max(missing)])
+    for schema_id in sorted(set(frames.ids.drop_nulls().unique()) - missing.keys(), reverse=True):
         mine = frames.bodies.filter((frames.ids == schema_id).fill_null(False))
         try:
             readers = [part.reader for part in codebook.parts(schema_id, mine) if part.reader]
@@ -53,17 +56,19 @@ def decode_framed(values: pl.Series, schema: Schema, codebook: Codebook) -> Deco
     """
     frames = unframe(values)
     parts: list[pl.DataFrame] = []
+    lost = lost_schemas(frames.ids, codebook)
     grouped = pl.DataFrame(
-        {"id": frames.ids, "body": frames.bodies, "value": values}
+        {"named": frames.ids, "body": frames.bodies, "value": values, "lost": lost}
     ).with_row_index()
-    for (schema_id,), group in grouped.group_by("id", maintain_order=True):
+    by_id = pl.when(pl.col("lost").is_null()).then("named").alias("id")
+    for (schema_id,), group in grouped.group_by(by_id, maintain_order=True):
         if schema_id is None:
-            decoded = _failed(
-                schema,
-                pl.select(
-                    pl.when(group["value"].is_not_null()).then(pl.lit(_NO_FRAME))
-                ).to_series(),
-            )
+            bare = pl.when(pl.col("value").is_not_null()).then(pl.lit(_NO_FRAME))
+            said = group.select(pl.coalesce("lost", bare)).to_series()
+            decoded = _failed(schema, said)
+            if SCHEMA_ID in schema:
+                named = group["named"].cast(schema[SCHEMA_ID])
+                decoded = decoded.with_columns(named.alias(SCHEMA_ID))
         else:
             decoded = _decode(group["body"], schema, codebook, int(str(schema_id)))
         parts.append(decoded.insert_column(0, group["index"]))
@@ -72,6 +77,14 @@ def decode_framed(values: pl.Series, schema: Schema, codebook: Codebook) -> Deco
     whole = parts[0] if len(parts) == 1 else pl.concat(parts).sort("index")
     names = list(schema.columns.values())
     return Decoded(whole.select(names), whole["decode_error"], whole["_rest"])
+
+
+def lost_schemas(ids: pl.Series, codebook: Codebook) -> pl.Series:
+    """A sentence on each id whose schema cannot be had, null elsewhere."""
+    missing = codebook.missing(ids)
+    if not missing:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(ids))
+    return ids.replace_strict(missing, default=None, return_dtype=pl.String)
 
 
 def framed_text(keys: pl.Series, bare: pl.Series, codebook: Codebook) -> pl.Series:
@@ -83,7 +96,8 @@ def framed_text(keys: pl.Series, bare: pl.Series, codebook: Codebook) -> pl.Seri
     if frames.ids.null_count() == len(keys):
         return bare
     texts = pl.Series([None], dtype=pl.Binary).new_from_index(0, len(keys))
-    for schema_id in frames.ids.drop_nulls().unique().sort():
+    known = set(frames.ids.drop_nulls().unique()) - codebook.missing(frames.ids).keys()
+    for schema_id in sorted(known):
         mine = (frames.ids == schema_id).fill_null(False).arg_true()
         bodies = frames.bodies.gather(mine)
         try:

@@ -6,6 +6,7 @@ import polars as pl
 
 from workbench.decode.codebook import SCHEMA_ID, Codebook
 from workbench.decode.fit import merge_fields
+from workbench.decode.framed import lost_schemas
 from workbench.decode.framing import Frames, unframe
 from workbench.decode.infer import infer_schema
 from workbench.decode.json import decode_json
@@ -27,7 +28,7 @@ def framed_json_schema(values: pl.Series, codebook: Codebook) -> Schema:
     for times in (True, False):
         said: dict[str, pl.DataType] = {}
         for schema_id in sorted(frames.ids.drop_nulls().unique(), reverse=True):
-            found = codebook.registry.by_id(schema_id) if codebook.registry else None
+            found = codebook.known(schema_id)
             if found is not None and found.kind == "JSON":
                 fields = json_schema_fields(found.text, found.references, times=times)
                 said = merge_fields(said, fields) if said else fields
@@ -48,7 +49,9 @@ def decode_framed_json(values: pl.Series, schema: Schema, codebook: Codebook) ->
     frames = unframe(values)
     decoded = _typed(frames, schema)
     error = decoded.error.rename("decode_error")
-    for schema_id in frames.ids.drop_nulls().unique().sort():
+    lost = lost_schemas(frames.ids, codebook)
+    error = error.zip_with(lost.is_null(), lost)
+    for schema_id in frames.ids.filter(lost.is_null()).drop_nulls().unique():
         mine = ((frames.ids == schema_id) & error.is_null()).fill_null(False).arg_true()
         bodies = frames.bodies.gather(mine)
         try:
@@ -60,14 +63,15 @@ def decode_framed_json(values: pl.Series, schema: Schema, codebook: Codebook) ->
         error = error.scatter(mine, pl.Series(found, dtype=pl.String))
     failed = error.is_not_null()
     fields, rest = decoded.fields, decoded.rest
-    if error.null_count() < decoded.error.null_count():
+    if fields.width and error.null_count() < decoded.error.null_count():
         fields = fields.select(pl.when(~failed).then(pl.all()))
         rest = rest.zip_with(~failed, pl.Series([None], dtype=pl.String))
     bare = values.is_not_null() & frames.ids.is_null()
     said = pl.Series(["no schema id before the JSON"]).new_from_index(0, len(values))
     error = error.zip_with(~bare, said)
     if SCHEMA_ID in schema:
-        fields = fields.with_columns(frames.ids.cast(schema[SCHEMA_ID]).alias(SCHEMA_ID))
+        named = frames.ids.cast(schema[SCHEMA_ID]).alias(SCHEMA_ID)
+        fields = pl.DataFrame([named, *fields.get_columns()])
     return Decoded(fields.select(schema.columns.values()), error, rest)
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from workbench.decode.framing import HEAD, frame_of
 from workbench.decode.registry import Part, Registry
+from workbench.errors import SchemaError
 
 #: The header, by what it is of.
 HEADERS: dict[Part, str] = {"value": "__value_schema_id", "key": "__key_schema_id"}
@@ -77,7 +78,10 @@ def _known(
     guid = str(UUID(bytes=head[1:_LONG_HEAD]))
     if registry is None:
         return head, None, f"its header {name} names schema {guid}, and no registry is given"
-    found = registry.id_of(guid)
+    try:
+        found = registry.id_of(guid)
+    except SchemaError as error:
+        return head, None, f"its header {name}: {error}"
     if found is None:
         problem = f"its header {name} names schema {guid}, which {registry.hint} does not have"
         return head, None, problem

@@ -21,6 +21,9 @@ Kind = Literal["AVRO", "PROTOBUF", "JSON"]
 Part = Literal["value", "key"]
 
 
+#: Of a registry that has none of so many schemas, no more are asked for.
+MAX_MISSES = 1_000
+
 _STRATEGIES = ("topic", "record", "topic-record")
 
 
@@ -38,6 +41,14 @@ class Registered:
     id: int | None = None
     references: Mapping[str, str] = field(default_factory=dict)
     links: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        texts = (self.text, self.kind, *self.references, *self.references.values())
+        if not all(isinstance(one, str) for one in texts) or not isinstance(self.id, int | None):
+            raise SchemaError(
+                f"schema {self.id!r} is not what a registry keeps",
+                hint="a text, a type, texts of references by name, and a number as its id",
+            )
 
     def to_json(self) -> str:
         """All of it as JSON text, which a folder of schemas can hold."""
@@ -78,7 +89,10 @@ class Strategy:
 
 
 class Registry(Protocol):
-    """Looks schemas up.  Thread-safe; nothing is asked for twice, whether it was found or not."""
+    """Looks schemas up.  Thread-safe; nothing is asked for twice, whether it was found or not.
+
+    Raises SchemaError for what a schema cannot be, and where MAX_MISSES of them were not there.
+    """
 
     @property
     def strategy(self) -> Strategy:
@@ -114,6 +128,7 @@ class Kept(ABC):
         self.strategy = Strategy(strategy)
         self._ids: dict[int, Registered | None] = {}
         self._guids: dict[str, int | None] = {}
+        self._misses = 0
         self._subjects: dict[str, Registered | None] = {}
         self._lock = Lock()
 
@@ -121,14 +136,18 @@ class Kept(ABC):
         """The schema of an id; None where there is none."""
         with self._lock:
             if schema_id not in self._ids:
+                self._check_misses(schema_id)
                 self._ids[schema_id] = self._look_up_id(schema_id)
+                self._misses += self._ids[schema_id] is None
             return self._ids[schema_id]
 
     def id_of(self, guid: str) -> int | None:
         """The id of a schema that is named by GUID; None where there is none."""
         with self._lock:
             if guid not in self._guids:
+                self._check_misses(guid)
                 self._guids[guid] = self._look_up_guid(guid)
+                self._misses += self._guids[guid] is None
             return self._guids[guid]
 
     def latest(self, subject: str) -> Registered | None:
@@ -138,11 +157,25 @@ class Kept(ABC):
                 self._subjects[subject] = self._look_up_subject(subject)
             return self._subjects[subject]
 
+    def _check_misses(self, name: int | str) -> None:
+        """Raise SchemaError where what names schemas does so at random."""
+        if self._misses >= MAX_MISSES:
+            raise SchemaError(
+                f"the registry {self.hint} is not asked for schema {name}, since it has none of "
+                f"{MAX_MISSES:,} others"
+            )
+
     def _forget_missing(self, subject: str) -> None:
         with self._lock:
+            self._misses = 0
             self._subjects.pop(subject, None)
             self._ids = {n: one for n, one in self._ids.items() if one is not None}
             self._guids = {n: one for n, one in self._guids.items() if one is not None}
+
+    @property
+    @abstractmethod
+    def hint(self) -> str:
+        """Where it is, without secrets."""
 
     @abstractmethod
     def _look_up_id(self, schema_id: int) -> Registered | None:

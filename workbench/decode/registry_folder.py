@@ -94,13 +94,16 @@ class FolderRegistry(Kept):
             if not path.is_file():
                 return None
             data = json.loads(path.read_text(encoding="utf-8"))
+            schema = data["schema"]
             return Registered(
-                data["schema"],
+                schema if isinstance(schema, str) else json.dumps(schema),
                 data.get("schemaType") or "AVRO",
                 schema_id if schema_id is not None else data.get("id"),
                 dict(data.get("references") or {}),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if isinstance(error, SchemaError):
+                raise
             raise SchemaError(f"{path} holds no schema: {error!r}") from error
 
     def _named(self, stem: str, kind: Kind) -> dict[str, str]:

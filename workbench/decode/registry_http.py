@@ -134,7 +134,12 @@ class HttpRegistry(Kept):
 
         try:
             client = self._client()
-            response = client.request(method, self._url + path, content=body)
+            with client.stream(method, self._url + path, content=body) as response:
+                content = bytearray()
+                for part in response.iter_bytes():
+                    content += part
+                    if len(content) > MAX_BYTES:
+                        raise self._no_answer(f"more than {MAX_BYTES >> 20} MiB")
         except (httpx.HTTPError, OSError) as error:
             if isinstance(_ssl_error(error), ssl.SSLCertVerificationError):
                 raise Untrusted(
@@ -150,12 +155,14 @@ class HttpRegistry(Kept):
                 hint="a registry takes username and password, or a token",
             )
         if response.status_code in (409, 422):
-            raise SchemaError(f"the registry {self.hint} refuses: {response.text[:300]}")
-        if response.is_error or len(response.content) > MAX_BYTES:
+            raise SchemaError(
+                f"the registry {self.hint} refuses: {content[:300].decode(errors='replace')}"
+            )
+        if response.is_error:
             raise self._no_answer(f"status {response.status_code}")
         try:
-            return response.json()
-        except ValueError as error:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
             raise self._no_answer(repr(error)) from error
 
     def _no_answer(self, what: str) -> Unreachable:

@@ -188,7 +188,9 @@ class _Batch:
             rows
             if isinstance(rows, pl.DataFrame)
             else pl.DataFrame(
-                [row or {} for row in rows], schema_overrides={"key": pl.Binary, "value": pl.Binary}
+                [_known(row or {}) for row in rows],
+                schema_overrides={n: APPEND[n] for n in ("key", "value", "headers")},
+                infer_schema_length=None,  # a key may come late
             )
         )
         if "value" not in frame.columns:
@@ -245,6 +247,17 @@ class _Batch:
 @cache
 def _null(dtype: pl.DataType) -> pl.Series:
     return pl.Series([None], dtype=dtype)
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a row of bytes is the record's."""
+    found = {name: value for name, value in row.items() if name in APPEND}
+    if found.get("headers"):
+        found["headers"] = [
+            one if isinstance(one, Mapping) else {"name": one[0], "value": one[1]}
+            for one in found["headers"]
+        ]
+    return found
 
 
 def _headers(given: Sequence[Header]) -> list[dict[str, Any]]:

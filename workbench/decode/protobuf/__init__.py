@@ -16,6 +16,9 @@ __all__ = ["SET_MARK", "ProtobufMessages", "ProtobufReader", "indexes_of"]
 
 #: Fewer records are read one by one sooner than by column.
 _FEW = 200
+#: So many wrong places of messages are told one by one.
+_MANY = 64
+_ONE_OF_MANY = "not Protobuf of its schema: one of many places where it declares no message"
 
 
 class ProtobufReader:
@@ -81,16 +84,21 @@ class ProtobufMessages:
             except Misfit as problem:
                 found = str(problem)
             groups.setdefault(found, []).append(row)
+        wrong: dict[str, list[int]] = {}
         for found, rows in groups.items():
+            reader, why = (None, found) if isinstance(found, str) else self._reader(found)
+            if reader is None:
+                text = f"not Protobuf of its schema: {why}"
+                wrong.setdefault(text if len(wrong) < _MANY else _ONE_OF_MANY, []).extend(rows)
+                continue
             places = pl.Series(rows, dtype=pl.UInt32)
-            mine = bodies.gather(places)
-            if isinstance(found, str):
-                yield Part(places, mine, None, f"not Protobuf of its schema: {found}")
-            else:
-                skip = pl.Series([heads[row] for row in rows], dtype=pl.Int64)
-                frame = pl.DataFrame({"body": mine, "skip": skip})
-                cut = frame.select(pl.col("body").bin.slice(pl.col("skip"))).to_series()
-                yield Part(places, cut, *self._reader(found))
+            skip = pl.Series([heads[row] for row in rows], dtype=pl.Int64)
+            frame = pl.DataFrame({"body": bodies.gather(places), "skip": skip})
+            cut = frame.select(pl.col("body").bin.slice(pl.col("skip"))).to_series()
+            yield Part(places, cut, reader)
+        for said, rows in wrong.items():
+            places = pl.Series(rows, dtype=pl.UInt32)
+            yield Part(places, bodies.gather(places), None, said)
 
     def message(self, name: str | None) -> ProtobufReader:
         """The reader of a message by its full name; None is the first."""
