@@ -32,25 +32,28 @@ def monitor(shown: Monitor) -> dict[str, Any]:
         return charts.monitor_bundle(shown)
     if played is not None and not shown_elsewhere(played):
         display(played)  # type: ignore[no-untyped-call]
-    still = charts.monitor_bundle(shown)
-    return beside(view_of(shown, MonitorView), still)
+    return beside(view_of(shown, MonitorView), lambda: charts.monitor_bundle(shown))
 
 
 def player(shown: Player) -> dict[str, Any]:
     """A player; where nobody can press its buttons, what it is at."""
-    still = {"text/plain": repr(shown), "text/html": f"<p>{escape(repr(shown))}</p>"}
     if not frontend.watched():
-        return still
-    return beside(view_of(shown, PlayerView), still)
+        return charts.player_bundle(shown)
+    return beside(view_of(shown, PlayerView), lambda: charts.player_bundle(shown))
 
 
 def trail(shown: Trail | PlayedTrail) -> dict[str, Any]:
     """A trail, or the part of it that is played."""
-    played = shown if isinstance(shown, PlayedTrail) else None
-    still = charts.trail_bundle(shown.trail if isinstance(shown, PlayedTrail) else shown)
-    if played is not None:
-        still["text/plain"] = repr(played)
-    return still if not frontend.watched() else beside(view_of(shown, TrailView), still)
+
+    def still() -> dict[str, str]:
+        if isinstance(shown, Trail):
+            return charts.trail_bundle(shown)
+        html = charts.trail_bundle(shown.trail)["text/html"]
+        told = repr(shown)
+        played = escape(told.split("\n", 1)[0])
+        return {"text/plain": told, "text/html": f"<p>{played}</p>{html}"}
+
+    return beside(view_of(shown, TrailView), still) if frontend.watched() else still()
 
 
 def table(shown: Table | PlayedTable) -> dict[str, Any]:
@@ -60,23 +63,28 @@ def table(shown: Table | PlayedTable) -> dict[str, Any]:
         if isinstance(shown, Table)
         else (lambda: shown.state, lambda: shown.position)
     )
-    first = look()
-    still = {"text/plain": repr(first), "text/html": first._repr_html_()}
     if not frontend.watched():
-        return still
+        return _of_state(look())
     view = view_of(shown, lambda _: TableView(look, moment=moment, explain=shown.explain))
-    return beside(view, still)
+    return beside(view, lambda: _of_state(look()))
 
 
 def state(shown: State) -> dict[str, Any]:
     """A table at one moment."""
-    still = {"text/plain": repr(shown), "text/html": shown._repr_html_()}
     if not frontend.watched():
-        return still
-    return beside(view_of(shown, lambda _: TableView(lambda: shown)), still)
+        return _of_state(shown)
+    view = view_of(shown, lambda _: TableView(lambda: shown))
+    return beside(view, lambda: _of_state(shown))
 
 
 def log(shown: Any) -> dict[str, Any]:
     """A log."""
-    still = {"text/plain": repr(shown), "text/html": shown._repr_html_()}
-    return still if not frontend.watched() else beside(view_of(shown, TopicsView), still)
+
+    def still() -> dict[str, str]:
+        return {"text/plain": repr(shown), "text/html": shown._repr_html_()}
+
+    return beside(view_of(shown, TopicsView), still) if frontend.watched() else still()
+
+
+def _of_state(shown: State) -> dict[str, str]:
+    return {"text/plain": repr(shown), "text/html": shown._repr_html_()}

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from workbench.errors import DefinitionError
+from workbench.source import display
 from workbench.source.stream import StreamSource
 from workbench.widgets import frontend
 from workbench.widgets.charts.base import spec_picture
@@ -21,6 +22,8 @@ from workbench.widgets.view import PERIOD_S, View
 #: What adds rows to a chart: a stream, frames or dicts as they come, or a function that is asked.
 Feed = Any
 
+#: How many rows the table beside the picture has: the newest.
+_LISTED = 20
 #: How long one wait for records lasts, in seconds: an end is noticed that soon.
 WAIT_S = 0.25
 
@@ -122,16 +125,21 @@ class LiveChart:
         return waiting
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        still = self._still()
         if not frontend.watched():
-            return still
-        return beside(view_of(self, _LiveView), still)
+            return self._still()
+        return beside(view_of(self, _LiveView), self._still)
 
     def _still(self) -> dict[str, str]:
         rows = self.rows()
         text = f"Live chart of {self.name}: {len(rows):,} rows"
         spec = {**self.spec, "datasets": {self.name: rows}}
-        return {"text/plain": text, "text/html": spec_picture(spec, text)}
+        newest = pl.DataFrame(rows[-_LISTED:], infer_schema_length=None, strict=False)
+        cut = f", the newest {_LISTED} of {len(rows):,}" if len(rows) > _LISTED else ""
+        parts = [
+            f"<p>{spec_picture(spec, text)}</p>",
+            display.html_table(newest, caption=f"Rows{cut}"),
+        ]
+        return {"text/plain": text, "text/html": display.html_block(text, parts)}
 
 
 class _LiveView(View):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.widgets import frontend
+from workbench.widgets.still import Still
 from workbench.widgets.view import View
 
 #: The views that each cell has made, and in which of its runs.
@@ -42,19 +43,15 @@ def close_view(shown: Any) -> None:
         view.close()
 
 
-def beside(view: View, still: Mapping[str, str]) -> dict[str, Any]:
-    """Show a live view, and before it the picture that is seen where there is no kernel.
-
-    The page hides the picture while the view lives.
-    """
-    from IPython.display import display
-
+def beside(view: View, draw: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
+    """Show a live view, and before it the picture that is seen where there is no kernel."""
     _replace_earlier(view)
-    html = f'<div class="wb-still">{still["text/html"]}</div>'
-    display({"text/plain": still["text/plain"], "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
+    view.still = Still(draw)
+    view.still.show()
     bundle = view._repr_mimebundle_()
     assert bundle is not None
-    return bundle[0] if isinstance(bundle, tuple) else bundle
+    shown = bundle[0] if isinstance(bundle, tuple) else bundle
+    return {**shown, "text/plain": "", "text/html": ""}  # the picture has said it
 
 
 def _replace_earlier(view: View) -> None:

@@ -23,6 +23,7 @@ import traitlets
 
 from workbench.errors import WorkbenchError
 from workbench.widgets import assets, frontend
+from workbench.widgets.still import Still
 
 #: The least time between two updates: twenty a second.
 PERIOD_S = 0.05
@@ -35,6 +36,8 @@ LONGEST_S = 1.5
 #: How long a view lives that no page has spoken of, and after its last page said good-bye.
 FORGOTTEN_S = 60.0
 GRACE_S = 5.0
+
+CLOSED = "closed"
 
 
 @cache
@@ -82,6 +85,7 @@ class View(anywidget.AnyWidget):
         self._heard_s = time.monotonic()
         self.paused = False
         self.error: str | None = None
+        self.still: Still | None = None
         listed = [[module.name, module.digest] for module in assets.modules(self.entry)]
         super().__init__(_modules=listed, _title=title)
         # A click is then handled beside a running cell, not after it.
@@ -122,12 +126,14 @@ class View(anywidget.AnyWidget):
                 self._sent_s = time.monotonic()
                 self.send({"kind": kind, "seq": self._sent}, [body, *(buffers or [])])
 
-    def close(self, reason: str = "closed") -> None:
-        """End the view: its thread stops, and pages keep the last picture, marked as ended."""
+    def close(self, reason: str = CLOSED) -> None:
+        """End the view: its thread stops, and the notebook keeps a picture of what it showed."""
         if self.comm is not None:
             with suppress(Exception):  # A kernel that is shutting down has nobody to tell.
                 self.post("over", {"reason": reason})
         self.stop()
+        if self.still is not None and reason == CLOSED:
+            self.still.refresh(at_once=True)
         super().close()
 
     def _hear(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
@@ -207,6 +213,13 @@ class View(anywidget.AnyWidget):
         found = self.news()
         if found is not None:
             self.post("news", found)
+            self._outdate()
+        if self.still is not None:
+            self.still.refresh()
+
+    def _outdate(self) -> None:
+        if self.still is not None:
+            self.still.outdate()
 
     def _listen(self) -> None:
         """Do what the pages have asked for."""
@@ -236,6 +249,7 @@ class View(anywidget.AnyWidget):
                     if content["name"] not in self.latest or content["name"] not in later:
                         self._act(content)
         if hello:
+            self._outdate()
             self._try(lambda: self.post("picture", {"state": self._state(), **self.picture()}))
 
     def _all_said(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -63,7 +63,9 @@ export class Link {
       this.seq = content.seq;
       this.state(body.state);
       this.show.picture(body, content.seq);
-      hideStills(this.el);
+      // Beside a live view the notebook keeps a picture, for when there is no kernel; its own style
+      // hides it while the view has this mark.
+      this.el.dataset.live = "";
       return;
     }
     if (content.kind === "beat") this.busy(body.busy);
@@ -142,7 +144,6 @@ export class Link {
         // The kernel has gone before the page.
       }
     }
-    showStills(this.el);
   }
 }
 
@@ -235,20 +236,3 @@ export function onTheme(callback) {
 }
 
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-// Beside a live view the notebook keeps a picture, for when there is no kernel.
-function hideStills(el) {
-  const area = el.closest(".jp-OutputArea");
-  for (const still of area?.querySelectorAll(".wb-still") ?? []) {
-    const output = still.closest(".jp-OutputArea-child");
-    if (output) output.style.display = "none";
-  }
-}
-
-function showStills(el) {
-  const area = el.closest(".jp-OutputArea");
-  for (const still of area?.querySelectorAll(".wb-still") ?? []) {
-    const output = still.closest(".jp-OutputArea-child");
-    if (output) output.style.display = "";
-  }
-}

@@ -2,7 +2,10 @@
 // Modules are known by name and digest, so that many views, kernels and versions share a page.
 
 const ASK_AGAIN_MS = 8000;
+const SILENT_MS = 5000;
 const GIVE_UP_MS = 60000;
+
+const SILENT = "Not live: no kernel answers. Run the cell to see what is there now.";
 
 const { known, sources, asked } = (globalThis[Symbol.for("stream-workbench")] ??= {
   known: new Map(), // from name@digest to the URL of the module
@@ -14,7 +17,9 @@ const key = ([name, digest]) => `${name}@${digest}`;
 
 async function load(model, el) {
   const listed = model.get("_modules");
+  let heard = false;
   const hear = (content, buffers) => {
+    heard = true;
     if (content.kind === "modules") keep(listed, buffers);
   };
   model.on("msg:custom", hear);
@@ -26,6 +31,8 @@ async function load(model, el) {
       const wanted = missing.filter((one) => !sources.has(key(one)));
       if (!missing.length) break;
       const now = performance.now();
+      // A notebook opened again may hold this view, and have no kernel.
+      if (now - began > SILENT_MS && !heard) el.textContent = SILENT;
       if (now - began > GIVE_UP_MS) throw new Error("the kernel does not answer");
       // What another view of this page has asked for is waited for, as long as that view lives.
       const free = wanted.filter((one) => {
