@@ -22,7 +22,9 @@ pytestmark = pytest.mark.browser
 SECONDS = float(os.environ.get("WORKBENCH_SOAK_SECONDS", "120" if SOAK else "8"))
 
 #: By how much the second half may hold more than the first: what allocators keep, and no leak.
-KERNEL_BYTES = PAGE_BYTES = 48 * 2**20
+#: What Vega keeps of rows that have gone is 20 MB within two minutes, where it is let.
+KERNEL_BYTES = 24 * 2**20
+PAGE_BYTES = 6 * 2**20
 FILES = 4
 
 SETUP = """
@@ -32,7 +34,7 @@ import polars as pl
 import psutil
 import workbench as wb
 log = wb.connect(tempfile.mkdtemp() + "/log", create=True)
-log.create("readings", schema={"kind": str, "n": int}, retention="10m")
+log.create("readings", schema={"kind": str, "n": int}, retention="30s")
 readings = log.stream("readings")
 over = threading.Event()
 
@@ -52,7 +54,12 @@ def held():
         "files": me.num_fds(),
     }
 """
-MONITOR = 'readings.monitor(window="2s", every="1s", by="kind", n=pl.len(), sum=pl.col("n").sum())'
+#: Fifty rows a second, so that all that are drawn have been replaced within half a minute.
+MONITOR = """
+readings.monitor(
+    window="200ms", every="100ms", by="kind", on_late="count", n=pl.len(), sum=pl.col("n").sum()
+)
+"""
 CHART = """
 line = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="offset:Q", y="n:Q")
 wb.live(line.properties(width=500, height=120), readings, points=500)

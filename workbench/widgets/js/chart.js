@@ -8,6 +8,10 @@ import { drawThinly } from "./thin.js";
 const refuse = async (uri) => {
   throw new Error(`a live chart loads nothing (${uri})`);
 };
+// Vega keeps what is drawn of rows that have gone, until it is this much; by itself it waits for
+// ten thousand pieces in each part of each chart.
+const FORGET = 500;
+
 const LOADER = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
 
 function themed(el) {
@@ -136,6 +140,7 @@ export class Chart {
         return;
       }
       this.view = view;
+      view.cleanThreshold = FORGET;
       drawThinly(view);
       this.onView?.(view);
       this.onPainted?.();
