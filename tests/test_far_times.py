@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import altair as alt
+import msgspec
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +17,13 @@ import workbench as wb
 from workbench.cli.app import app
 from workbench.records import TIMESTAMP
 from workbench.source.display import html_table
+from workbench.widgets.live import _LiveView
+from workbench.widgets.monitor import MonitorView
+from workbench.widgets.player import PlayerView
+from workbench.widgets.table import TableView
+from workbench.widgets.topics import TopicsView
+from workbench.widgets.trail import TrailView
+from workbench.widgets.view import View
 
 MS = 1_762_128_000_000
 FAR, LAST = "+57809-08-13", "9999-12-31"
@@ -81,3 +90,32 @@ def test_the_shell_shows_it(stream: wb.Stream, tmp_path: Path, command: str) -> 
     lines = CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
     assert any(row["timestamp"].startswith(FAR) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "stamps", [(5, MS * 1000), (5, MS * 10**6), (-5, -(10**15)), (MS, -MS * 10**6)]
+)
+def test_views_show_it(tmp_path: Path, stamps: tuple[int, int]) -> None:
+    """In a live view and in its picture: micro- and nanoseconds, and times before the year 1."""
+    with wb.connect(tmp_path / "log", create=True) as log:
+        stream = log.create("t", schema={"who": str, "n": int, "at": int})
+        rows = [{"who": "a", "n": n, "at": at} for n, at in enumerate(stamps)]
+        log.append("t", rows, timestamp="at", key="who")
+        day = stream.all()
+        chart = wb.live(alt.Chart(alt.NamedData("r")).mark_line().encode(x="timestamp:T"), stream)
+        chart.add(day.frame())
+        shown: dict[View, Any] = {
+            MonitorView(monitor := day.monitor(window="1h", n=pl.len())): monitor,
+            PlayerView(player := day.play()): player,
+            TableView(stream.table(by="key").now): None,
+            TrailView(trail := day.trail("a", by="who")): trail,
+            TopicsView(log): None,
+            _LiveView(chart): chart,
+        }
+        for view, still in shown.items():
+            msgspec.json.encode(view.picture())
+            if isinstance(view, TopicsView):
+                view.act("peek", {"topic": "t"})
+            if still is not None:
+                assert "<table>" in still._repr_mimebundle_()["text/html"]
+            view.close()

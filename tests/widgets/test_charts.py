@@ -167,6 +167,21 @@ def test_windows_without_a_record_break_the_line(log: wb.Log) -> None:
     assert [point.get("m0") for point in data] == [1, 1, None, 1, 1]
 
 
+def test_of_many_windows_only_lone_ones_have_dots(log: wb.Log) -> None:
+    log.create("bank", schema={"kind": str, "at": pl.Datetime("ms", "UTC")})
+    rows = [{"kind": "a", "at": START + timedelta(minutes=n)} for n in (*range(500), 502, 504, 505)]
+    log.append("bank", rows, timestamp="at")
+    chart = log.stream("bank").all().monitor(window="1m", by="kind", n=pl.len()).chart()
+
+    assert [point["start"] for point in chart.to_dict()["datasets"]["lone"]] == [
+        int((START + timedelta(minutes=502)).timestamp() * 1000)
+    ]
+    drawn = svg_of(chart._repr_mimebundle_()["text/html"])
+    dots = [part for part in drawn.iter() if "mark-symbol role-mark" in part.get("class", "")]
+    marked = [dot for part in dots for dot in part]
+    assert len(marked) == 1, marked
+
+
 def test_metrics_that_are_no_numbers_are_told_and_events_are_drawn(log: wb.Log) -> None:
     log.create("bank", schema={"kind": str})
     log.append("bank", [{"kind": "a"}, {"kind": "b"}])

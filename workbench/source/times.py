@@ -19,6 +19,8 @@ When = str | date | datetime | Mapping[int, int] | Position
 
 #: The first and the last millisecond that is a datetime in UTC.
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+#: Some 260,000 years: so far the calendar of Polars goes, which ends the process beyond.
+_CALENDAR_MS = 8_200_000_000_000_000
 #: What Polars counts in nanoseconds, which end after 292 years; years and days it counts apart.
 _NANOSECONDS = {
     "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
@@ -80,13 +82,40 @@ def readable(frame: pl.DataFrame) -> pl.DataFrame:
 
     Python has no datetimes for these, so that taking rows out of the frame would fail.
     """
-    far = [
-        column.dt.to_string()
-        for column in frame
-        if isinstance(column.dtype, pl.Datetime | pl.Date)
-        and not column.cast(pl.Datetime("ms")).dt.year().is_between(1, 9999).all()
+    return frame.with_columns(_as_text(column) for column in _far(frame))
+
+
+def within(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame, where times outside of the years 1 to 9999 are the nearest ones inside.
+
+    So does `from_ms`: they are drawn at the edge of what is drawn.
+    """
+    return frame.with_columns(
+        column.cast(pl.Datetime("ms"))
+        .to_physical()
+        .clip(_FIRST_MS, _LAST_MS)
+        .cast(pl.Datetime("ms"))
+        .cast(column.dtype)
+        for column in _far(frame)
+    )
+
+
+def _far(frame: pl.DataFrame) -> list[pl.Series]:
+    """The columns with times outside of the years 1 to 9999."""
+    times = (c for c in frame if isinstance(c.dtype, pl.Datetime | pl.Date))
+    return [
+        column
+        for column in times
+        if not column.cast(pl.Datetime("ms")).to_physical().is_between(_FIRST_MS, _LAST_MS).all()
     ]
-    return frame.with_columns(far) if far else frame
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    """Times as text; those beyond what Polars has a calendar for as their number."""
+    counted = column.cast(pl.Datetime("ms")).to_physical()
+    named = counted.is_between(-_CALENDAR_MS, _CALENDAR_MS)
+    numbers = counted.cast(pl.String) + " ms since 1970"
+    return column.set(~named, None).dt.to_string().zip_with(named.fill_null(True), numbers)
 
 
 def parse_instant(when: object, *, tz: tzinfo, base_ms: int | None) -> int:

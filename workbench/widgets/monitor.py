@@ -16,7 +16,7 @@ from workbench.source import display
 from workbench.source.display import text
 from workbench.source.slice import SliceSource
 from workbench.source.stream import StreamSource
-from workbench.source.times import from_ms, to_ms
+from workbench.source.times import from_ms, to_ms, within
 from workbench.widgets.charts.monitor import (
     MOST_GROUPS,
     drawn_metrics,
@@ -161,8 +161,8 @@ class MonitorView(View):
             age_ms = time.time() * 1000 - to_ms(newest)
         revision = monitor.revision
         numeric = drawn_metrics(plan)[0] in plan.metrics
-        rows = monitor.frame(open=True) if numeric else monitor.rates(open=True)
-        alerts = monitor.alerts() if plan.alerts else pl.DataFrame()
+        rows = within(monitor.frame(open=True) if numeric else monitor.rates(open=True))
+        alerts = within(monitor.alerts()) if plan.alerts else pl.DataFrame()
         left_out = None
         if plan.by:
             rows, left_out = self._of_groups(rows, alerts)

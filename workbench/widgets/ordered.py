@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 
 from workbench.errors import DefinitionError
 from workbench.source.display import text
+from workbench.source.times import readable
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,10 @@ class Look:
 
 def cells(frame: pl.DataFrame) -> list[list[str | None]]:
     """A row per row: what people read, null as null."""
-    return [[None if value is None else text(value) for value in row] for row in frame.iter_rows()]
+    return [
+        [None if value is None else text(value) for value in row]
+        for row in readable(frame).iter_rows()
+    ]
 
 
 def columns(frame: pl.DataFrame) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.source.times import to_ms
+from workbench.source.times import to_ms, within
 
 #: The largest integer that JavaScript holds exactly.
 SAFE_INTEGER = 2**53 - 1
@@ -19,7 +19,7 @@ SAFE_INTEGER = 2**53 - 1
 def plain_rows(rows: Any) -> list[dict[str, Any]]:
     """A frame, a dict, or dicts as rows to be drawn: numbers, texts, times in milliseconds."""
     if isinstance(rows, pl.DataFrame):
-        return [_plain(row) for row in rows.iter_rows(named=True)]
+        return [_plain(row) for row in within(rows).iter_rows(named=True)]
     if isinstance(rows, Mapping):
         return [_plain(rows)]
     if isinstance(rows, Iterable):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from workbench.player import PlayedTrail
 from workbench.positions import Position
 from workbench.source.display import text
+from workbench.source.times import readable
 from workbench.trail import Trail
 from workbench.trail.show import changes, describe
 from workbench.widgets.charts.trail import trail_chart
@@ -37,7 +38,7 @@ class TrailView(View):
         datasets = spec.pop("datasets", {})
         for unneeded in ("$schema", "description", "title"):
             spec.pop(unneeded, None)
-        listed = trail.frame().head(MOST_EVENTS)
+        listed = readable(trail.frame().head(MOST_EVENTS))
         return {
             "title": title,
             "facts": facts,
@@ -55,10 +56,11 @@ class TrailView(View):
         return {"played": self._played_to()}
 
     def act(self, command: str, details: Mapping[str, Any]) -> None:
-        row = self._trail.frame().row(int(details["number"]), named=True)
-        tp = (str(row["topic"]), int(row["partition"]))
-        start = Position({tp: row["offset"]})
-        record = self._trail.source.cut(start=start, end=Position({tp: row["offset"] + 1}))
+        places = self._trail.frame().select("topic", "partition", "offset")
+        topic, partition, offset = places.row(int(details["number"]))
+        tp = (str(topic), int(partition))
+        start = Position({tp: offset})
+        record = self._trail.source.cut(start=start, end=Position({tp: offset + 1}))
         if command == "address":
             self.post("news", {"address": record.address.to_json()})
         elif command == "raw":
@@ -96,7 +98,7 @@ def _cell(value: Any) -> str | None:
 
 def _raw(record: Any) -> dict[str, Any]:
     """Key, headers and value of one record as they are stored; where cut, it says so."""
-    frame = record.frame(raw=True)
+    frame = record.frame(raw=True).select("key", "value", "headers")
     if frame.is_empty():
         return {"value": None, "key": None, "headers": [], "cut": None, "size": 0}
     row = frame.row(0, named=True)

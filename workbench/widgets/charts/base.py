@@ -28,11 +28,13 @@ _LINE = 118
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-#: Day and month at midnight, else the time as far as it is needed; 24 hours, UTC.
+#: The year at its beginning, day and month at midnight, else the time as far as it is needed; 24
+#: hours, UTC.
 _TIME_LABEL = (
     "utcFormat(datum.value, utcmilliseconds(datum.value) ? '%H:%M:%S.%L'"
     " : utcseconds(datum.value) ? '%H:%M:%S'"
-    " : utchours(datum.value) + utcminutes(datum.value) ? '%H:%M' : '%d %b')"
+    " : utchours(datum.value) + utcminutes(datum.value) ? '%H:%M'"
+    " : utcmonth(datum.value) + utcdate(datum.value) > 1 ? '%d %b' : '%Y')"
 )
 
 

@@ -13,7 +13,7 @@ from workbench.monitor import Monitor
 from workbench.monitor.definition import Definition, describe_ms
 from workbench.monitor.show import as_html, describe, span, where
 from workbench.source.display import text
-from workbench.source.times import to_ms
+from workbench.source.times import to_ms, within
 from workbench.widgets.charts.base import (
     BLUE,
     MOST_POINTS,
@@ -31,7 +31,8 @@ from workbench.widgets.charts.base import (
 MOST_GROUPS = 10
 MOST_PANELS = 6
 
-#: From how many rows on their dots are small.
+#: From how many rows on their dots are small, and in a picture only those of rows that no line
+#: reaches: each is an element of its own, and thousands make megabytes.
 _MANY = 400
 
 _SEVERITIES = {"critical": "#c0392b", "warning": "#d98200", "info": "#3a6ea5"}
@@ -54,9 +55,10 @@ def _draw(monitor: Monitor) -> tuple[Panels, str, list[str]]:
     """The panels, the words for those who cannot see them, and the facts to go with them."""
     plan = monitor.definition
     metrics = drawn_metrics(plan)
-    alerts = monitor.alerts()
+    alerts = within(monitor.alerts())
     numeric = metrics[0] in plan.metrics
     rows, left_out = _shown_windows(monitor.frame() if numeric else monitor.rates(), monitor)
+    rows = within(rows)
     facts = [span(rows), where(monitor), str(monitor.status()), *left_out]
     if len(metrics) < len(plan.metrics):
         facts.append(f"{len(metrics)} of {len(plan.metrics)} metrics drawn")
@@ -66,14 +68,15 @@ def _draw(monitor: Monitor) -> tuple[Panels, str, list[str]]:
         plan,
         metrics,
     )
-    datasets = {"windows": values}
+    many = len(values) >= _MANY
+    datasets = {"windows": values, **({"lone": _lone(values)} if many else {})}
     panels = []
     for number, name in enumerate(metrics):
         circled = [ring for ring in rings if number in ring["panels"]]
         if circled:
             datasets[f"alerts{number}"] = circled
         groups = list(dict.fromkeys(value["group"] for value in values))
-        look = _Look(len(metrics), groups, many=len(values) >= _MANY, alerts=bool(circled))
+        look = _Look(len(metrics), groups, many=many, alerts=bool(circled))
         panels.append(_metric_panel(plan, name, number, look))
     return Panels(panels, datasets), "; ".join([describe(monitor), *facts, _alerts(alerts)]), facts
 
@@ -176,6 +179,23 @@ def _window_values(
     return values
 
 
+def _lone(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points with a break, or nothing, on both sides within their group."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for value in values:
+        groups.setdefault(value["group"], []).append(value)
+    lone = []
+    for points in groups.values():
+        joined = ["middle" in point for point in points]
+        around = zip([False, *joined], joined, [*joined[1:], False], strict=False)
+        lone += [
+            point
+            for point, (before, itself, after) in zip(points, around, strict=True)
+            if itself and not before and not after
+        ]
+    return lone
+
+
 def _point(row: dict[str, Any], plan: Definition, metrics: Sequence[str]) -> dict[str, Any]:
     start, end = to_ms(row["window_start"]), to_ms(row["window_end"])
     return {
@@ -215,12 +235,17 @@ class _Look:
     many: bool
     alerts: bool
 
+    @property
+    def few_dots(self) -> bool:
+        """Whether lines have dots only where there is no line."""
+        return self.many and self.groups is not None
+
 
 def _dot_size(look: _Look) -> Any:
-    """Few dots are larger; where rows come and go, they follow."""
+    """Few dots are larger; where rows come and go, they follow how many there are."""
     if look.groups is None:
         return alt.ExprRef(f"length(data('windows')) < {_MANY} ? 22 : 7")
-    return 7 if look.many else 22
+    return 22
 
 
 def _metric_panel(plan: Definition, name: str, number: int, look: _Look) -> Any:
@@ -249,15 +274,19 @@ def _metric_panel(plan: Definition, name: str, number: int, look: _Look) -> Any:
             scale=alt.Scale(scheme="tableau10"),
             legend=alt.Undefined if number == 0 else None,
         )
-        drawn = points.mark_line(point=dots, strokeWidth=1.4)
+        drawn = points.mark_line(point=not look.few_dots and dots, strokeWidth=1.4)
         drawn = drawn.encode(x=x, y=y, color=color, tooltip=tooltip)
     elif bars:
         drawn = points.mark_bar(color=BLUE, binSpacing=1)
         drawn = drawn.encode(x=x, x2="end:T", y=y, y2=alt.datum(0), tooltip=tooltip)
     else:
-        drawn = points.mark_line(point=dots, strokeWidth=1.4)
+        drawn = points.mark_line(point=not look.few_dots and dots, strokeWidth=1.4)
         drawn = drawn.encode(x=x, y=y, tooltip=tooltip)
     layers = [drawn]
+    if look.few_dots and not bars:
+        lone = drawn.copy()
+        lone.data = alt.NamedData("lone")
+        layers.append(lone.mark_point(filled=True, size=22, opacity=1))
     if look.alerts:
         names = [f"{alert.name} ({alert.severity})" for alert in plan.alerts]
         colours = [_SEVERITIES[alert.severity] for alert in plan.alerts]

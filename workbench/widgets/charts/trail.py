@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from workbench.source.display import text
-from workbench.source.times import to_ms
+from workbench.source.times import to_ms, within
 from workbench.trail import Trail
 from workbench.trail.show import as_html, changes, describe
 from workbench.widgets.charts.base import (
@@ -53,7 +53,7 @@ def trail_chart(trail: Trail) -> StaticChart:
 def _draw(trail: Trail) -> tuple[Panels, list[str]]:
     """The panels, and what is not in them."""
     facts = []
-    events = trail.frame().filter(pl.col(trail.time).is_not_null())
+    events = within(trail.frame()).filter(pl.col(trail.time).is_not_null())
     if events.height < trail.counts.match:
         facts.append(f"{trail.counts.match - events.height:,} events without a time are not drawn")
     if events.height > MOST_POINTS:
@@ -64,7 +64,7 @@ def _draw(trail: Trail) -> tuple[Panels, list[str]]:
         {**_event_value(row, trail, fields), "order": place}
         for place, row in enumerate(events.iter_rows(named=True))
     ]
-    values += [_error_value(row) for row in trail.undecodable.iter_rows(named=True)]
+    values += [_error_value(row) for row in within(trail.undecodable).iter_rows(named=True)]
     # Later marks lie over earlier ones: what is odd is drawn last.
     values.sort(key=lambda value: list(_NOTES).index(value["note"]))
     datasets = {"events": values}
