@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-#: A stream with every payload as key, value, header and field name.
+#: A stream with every payload as key, value and header, and some as field, metric and group.
 HOSTILE = f"""
 import tempfile
 import altair as alt
@@ -32,6 +32,8 @@ log.append("evil", rows, key="who", headers=lambda row: [(row["who"], row["again
 log.create("free")
 log.append("free", [{{"value": text.encode(), "key": text.encode()}} for text in payloads],
            encode="bytes")
+for text in payloads[:14]:
+    list(log.stream("free").follow(group=text, start="now", timeout=0.01))
 day = log.stream("evil").all()
 value = pl.col(field)
 table = log.stream("evil").table(by="who", **{{payloads[2]: value.sum(), "n": pl.len()}})
@@ -78,6 +80,8 @@ def test_views_run_nothing_and_load_nothing(open_notebook: Open) -> None:
     )
     assert page.locator("text=Traceback").count() == 0
     # Everything that can be opened is opened, and everything shown is pointed at.
+    for fold in page.locator(".wb-view summary").all():
+        fold.click()
     for view in page.locator(".wb-view").all():
         for row in view.locator("tbody tr[tabindex]").all()[:3]:
             row.click()

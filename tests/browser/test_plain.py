@@ -14,6 +14,7 @@ from tests.browser.conftest import SCREENSHOTS
 from tests.browser.plain import Plain
 from workbench.widgets.monitor import MonitorView
 from workbench.widgets.table import TableView
+from workbench.widgets.topics import TopicsView
 from workbench.widgets.view import View
 
 if TYPE_CHECKING:
@@ -69,6 +70,38 @@ def test_a_table_of_many_rows_has_few_of_them_in_the_page(
         assert lines.count() < 100
     page.get_by_label("Search").fill("w04242")
     plain.until(lambda: "10 of 100,000 rows" in page.locator(".wb-facts").inner_text())
+
+
+def test_of_many_topics_some_are_listed_and_all_are_found(
+    log: wb.Log, page: Page, opened: list[View]
+) -> None:
+    for number in range(230):
+        log.create(f"area.{number:03}_{'x' * number}")
+    log.create("wide", partitions=20)
+    log.append("wide", [{"n": 1}])
+    for number in range(14):
+        list(log.stream("wide").follow(group=f"group {number}", timeout=0.01))
+    view = TopicsView(log)
+    opened.append(view)
+    plain = Plain(page, view)
+    topics = page.get_by_role("table", name="Topics").locator("tbody tr")
+    plain.until(lambda: page.get_by_text("200 of 231 topics").is_visible())
+    assert topics.count() == 200
+    page.get_by_label("Topics with this in their name").fill("wid")
+    plain.until(lambda: topics.count() == 1)
+    topics.first.press("Enter")
+    parts = page.get_by_text("Partitions (20)")
+    plain.until(parts.is_visible)
+    # What is long is folded away, and stays open once it is opened.
+    groups = page.get_by_text("Consumer groups (14)")
+    last = page.get_by_role("cell", name="group 13")
+    assert not last.is_visible()
+    groups.click()
+    parts.click()
+    log.append("wide", [{"n": 2}])
+    plain.until(lambda: page.get_by_role("cell", name="2", exact=True).first.is_visible())
+    assert last.is_visible()
+    assert page.evaluate("document.body.scrollWidth <= document.body.clientWidth")
 
 
 def test_a_stretch_of_time_is_brushed_and_dark_pages_are_legible(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.conftest import Open
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
@@ -49,6 +54,13 @@ DRAWN = """
 """
 
 
+def assert_accessible(page: Page) -> None:
+    """What axe finds wrong in the views: nothing."""
+    found = Axe().run(page, context=".wb-view", options={"resultTypes": ["violations"]})
+    wrong = [(rule["id"], rule["nodes"][0]["html"]) for rule in found.response["violations"]]
+    assert wrong == []
+
+
 def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Open) -> None:
     notebook = open_notebook(BANK, LIVE)
     page = notebook.page
@@ -76,6 +88,7 @@ def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Op
     page.locator(".wb-chosen").wait_for()
     assert "readings 0:[0, 3)" in page.locator(".wb-chosen").inner_text()
     assert notebook.ask("monitor.selection.frame()['n'].to_list()") == [5, 95, 7]
+    assert_accessible(page)
 
 
 def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None:
@@ -108,6 +121,7 @@ def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None
     )
     pictures = page.locator(".wb-view canvas")
     pictures.nth(1).wait_for()
+    assert_accessible(page)
     drawn = [pictures.nth(n).evaluate(DRAWN) for n in range(2)]
     assert min(drawn) > 0
     page.keyboard.press("Home")
@@ -152,6 +166,7 @@ def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         notebook.theme(theme)
         page.wait_for_function(f"document.body.dataset.jpThemeName === '{theme}'", timeout=30_000)
+        assert_accessible(page)
     assert trail.locator("canvas").count() == 1
 
 
@@ -166,12 +181,19 @@ who, topic = "key-" + "abcdefghij" * 30, "topic-" + "x" * 120
 mine.create(topic, schema={"who": str, "n": int})
 mine.append(topic, [{"who": f"{n % 7}-{who}", "n": n * 10**12} for n in range(70)], key="who")
 long = mine.stream(topic).all()
+mine.create("far", schema={"who": str, "n": int, "at": int})
+stamps = enumerate([1_762_128_000_000_000, -10**15, 5])
+mine.append("far", [{"who": "a", "n": n, "at": at} for n, at in stamps], timestamp="at")
+far = mine.stream("far").all()
 alerts = {"an alert with a rather long name, which goes on": pl.col("n") > 3}
 """
 LONG = [
     "long.monitor(window='1s', by='who', n=pl.len(), most=pl.col('n').max(), alerts=alerts)",
     "long.trail('3-' + who, by='who')",
     "mine",
+    "far.monitor(window='1h', n=pl.len(), alerts={'any': pl.col('n') > 0})",
+    "far.play()",
+    "far.trail('a', by='who')",
 ]
 
 
@@ -187,12 +209,13 @@ def test_what_is_empty_says_so_and_what_is_long_has_room(open_notebook: Open) ->
         *LONG,
     )
     page = notebook.page
-    page.set_viewport_size({"width": 1280, "height": 4500})
+    page.set_viewport_size({"width": 1280, "height": 6000})
     notebook.run()
     page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 9", timeout=120_000
+        "document.querySelectorAll('.wb-view[data-seq]').length >= 12", timeout=120_000
     )
     views = page.locator(".wb-view")
+    assert page.locator(".wb-view[data-condition=error]").all_inner_texts() == []
     for number, words in enumerate(
         [
             "no topics yet",
@@ -207,7 +230,7 @@ def test_what_is_empty_says_so_and_what_is_long_has_room(open_notebook: Open) ->
     assert views.nth(3).get_by_role("button", name="Play").is_disabled()
     # Nothing is wider than the view, also after the page has become narrow.
     for width in (1280, 760):
-        page.set_viewport_size({"width": width, "height": 4500})
+        page.set_viewport_size({"width": width, "height": 6000})
         for number in (6, 7):
             page.wait_for_function(
                 """number => {

@@ -14,7 +14,6 @@ import polars as pl
 
 from workbench.address import KeyForm
 from workbench.api.group import Group, ends_of, look_at
-from workbench.api.names import matching
 from workbench.api.rows import (
     DETAIL_COLUMNS,
     END_COLUMNS,
@@ -180,7 +179,7 @@ class Log:
         """
         if not (callable(decode) or decode in DECODERS or decode.startswith("protobuf:")):
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
-        names = matching(self._backend, topics)
+        names = self._matching([topics] if isinstance(topics, str) else topics)
         if not names:
             raise UnknownTopic("*", [], log=self._backend.hint)
         given = schemas_by_topic(schema, names)
@@ -215,7 +214,7 @@ class Log:
         columns instead, such as `"amount > 1000"`; each topic is decoded by itself, and columns
         that it does not have are null.
         """
-        names = matching(self._backend, topics)
+        names = self._matching([topics] if isinstance(topics, str) else topics)
         sought = fields(names, by)
         slices = []
         for name in names:
@@ -339,7 +338,7 @@ class Log:
         """
         from workbench.sink.record import follow_and_record, record
 
-        names = matching(self._backend, topics)
+        names = self._matching([topics] if isinstance(topics, str) else topics)
         streams = [self.stream(name, decode="bytes", decode_key="bytes").source for name in names]
         if follow:
             return follow_and_record(streams, into)
@@ -376,6 +375,20 @@ class Log:
             return html_table(self.topics(details=True), caption=repr(self))
         except LogError:
             return escape(repr(self))
+
+    def _matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Topics by name or pattern, sorted; a plain name that is not there is an error."""
+        found: set[str] = set()
+        for pattern in patterns:
+            if any(sign in pattern for sign in "*?["):
+                names = [info.name for info in self._backend.topics()]
+                matches = fnmatch.filter(names, pattern)
+                if not matches and pattern != "*":
+                    raise UnknownTopic(pattern, names, log=self._backend.hint)
+                found.update(matches)
+            else:
+                found.add(self._backend.topic(pattern).name)
+        return tuple(sorted(found))
 
 
 def _relation(one: Any) -> Any:

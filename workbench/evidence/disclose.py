@@ -18,7 +18,6 @@ from workbench.evidence.packing import Packing, custody_line
 from workbench.evidence.results import write as write_results
 from workbench.evidence.seal import QUERY, RESULTS, SCHEMAS, Sealed, add_query
 from workbench.evidence.verify import CUSTODY, LIMIT, RECORDS, SLICES
-from workbench.source.export import file_path
 from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 
@@ -60,17 +59,12 @@ def disclose(
     DefinitionError
         For a condition that cannot be computed.
     """
-    if not isinstance(purpose, str):
-        raise DefinitionError(
-            f"a purpose is a text, not {purpose!r}",
-            hint='such as purpose="for the tax office"; it is kept in the chain of custody',
-        )
-    source_bag, copy = file_path(bag, "a bag"), file_path(into, "a copy")
+    source_bag = Path(bag)
     chosen = _condition(where)
     with telling("bytes") as tell:
         log = SealedLog.unpack(source_bag, tell)
     try:
-        with Packing(copy) as packing:
+        with Packing(Path(into)) as packing:
             return _pack(source_bag, log, packing, chosen, str(where), purpose)
     finally:
         log.close()

@@ -48,13 +48,13 @@ class Packing:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.folder = path.with_name(f"{path.name}.partial")
         self._hashes: dict[str, str] = {}
         if path.exists() or path.is_symlink():
             raise EvidenceError(
                 f"{path} is there already",
                 hint="a bag never replaces anything; choose another name",
             )
-        self.folder = path.with_name(f"{path.name}.partial")
         try:
             files.make_folder(self.folder)
         except OSError as error:

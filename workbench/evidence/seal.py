@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import DefinitionError, EvidenceError
+from workbench.errors import EvidenceError
 from workbench.evidence import signing
 from workbench.evidence.format import statement
 from workbench.evidence.layout import ENCLOSED
@@ -20,7 +20,6 @@ from workbench.evidence.verify import LIMIT, RECORDS, SLICES
 from workbench.evidence.writing import PartitionWriter
 from workbench.positions import TopicPartition
 from workbench.records import PartitionInfo
-from workbench.source.export import file_path
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 
@@ -74,9 +73,6 @@ def seal(
     results: bool = True,
 ) -> Sealed:
     """Seal a slice into a bag; see `Slice.seal`."""
-    for name, chosen in (("salted", salted), ("partial", partial), ("results", results)):
-        if not isinstance(chosen, bool):
-            raise DefinitionError(f"{name}= is true or false, not {chosen!r}", hint=f"{name}=True")
     if not isinstance(purpose, str) or not purpose.strip():
         raise EvidenceError(
             f"evidence is sealed for a purpose, not for {purpose!r}",
@@ -87,7 +83,7 @@ def seal(
     source.check_topics()
     _refuse_masked(source)
     whole = source.narrow(source.address.unfiltered())
-    with Packing(file_path(path, "a bag")) as packing:
+    with Packing(Path(path)) as packing:
         before = ends(whole)
         parts = [
             PartitionWriter(whole, place, before[place], salted=salted, partial=partial)
@@ -127,7 +123,7 @@ def seal(
             custody_line(stated, b"", action="sealed", command=f"seal {ranges}", purpose=purpose),
         )
     return Sealed(
-        path=packing.path,
+        path=Path(path),
         statement=stated,
         records=sum(part.records for part in parts),
         missing=sum(gap.end - gap.start for part in parts for gap in part.gaps),

@@ -13,6 +13,7 @@ REASONS = {"control", "aborted", "compacted", "expired", "unexplained"}
 TAGS, PAYLOAD, CUSTODY = "tagmanifest-sha256.txt", "manifest-sha256.txt", "custody.jsonl"
 RECORDS, SLICES, INFO = "data/records.jsonl", "data/slices.json", "bag-info.txt"
 sha256, pack = hashlib.sha256, struct.pack
+
 def must(truth):
     if not truth:
         raise ValueError
@@ -140,7 +141,6 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
                  withheld=sum(part.withheld for part in parts.values()))
 
 if __name__ == "__main__":
-    sys.excepthook = lambda kind, error, _: print(f"nothing can be said: {kind.__name__} {error}")
     told, facts, bag = 0, {}, Path(*sys.argv[1:] or [Path(__file__).parent])
     for told, (file, line, place, message) in zip(range(1, MOST + 1), check(bag, facts)):
         where = [file, line and f"line {line}", place and "{} {}:{}".format(*place).rstrip(":")]

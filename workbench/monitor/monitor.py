@@ -39,7 +39,7 @@ from workbench.source.times import When, from_ms
 LIVE_ROWS = 100_000
 
 
-class Monitor:
+class Monitor(display.Shown):
     """Metrics per window of time, with alerts, over a slice or over a stream as it grows.
 
     Parameters
@@ -105,6 +105,7 @@ class Monitor:
     """
 
     selection: Any = None
+    _inner = frozenset({"definition", "feed", "newest", "revision"})
 
     def __init__(
         self,

@@ -9,13 +9,17 @@ import polars as pl
 
 from workbench.monitor import Monitor
 from workbench.positions import Position
-from workbench.source.display import bundle
+from workbench.source.display import Shown, bundle
 from workbench.source.slice import SliceSource
 from workbench.table import State, Table
 from workbench.trail import Trail
 
 if TYPE_CHECKING:
     from workbench.player.player import Player
+
+
+#: What only the player calls.
+_FOLLOWS = frozenset({"arrive", "feed", "rewind"})
 
 
 class Driven(Protocol):
@@ -33,6 +37,8 @@ class Driven(Protocol):
 
 class PlayedMonitor(Monitor):
     """A monitor of what its player has played so far.  Safe to share between threads."""
+
+    _inner = Monitor._inner | _FOLLOWS
 
     def __init__(self, player: Player, source: SliceSource, **definition: Any) -> None:
         super().__init__(source, **definition)
@@ -56,11 +62,13 @@ class PlayedMonitor(Monitor):
             return self._engine.rows(with_open=with_open)
 
 
-class PlayedTable:
+class PlayedTable(Shown):
     """A table as of its player's position.  Safe to share between threads.
 
     Going back costs no more than going forward: both ask `table.at`, once somebody looks.
     """
+
+    _inner = _FOLLOWS
 
     def __init__(self, player: Player, table: Table) -> None:
         self.player = player
@@ -110,8 +118,10 @@ class PlayedTable:
         return bundle("table", self)
 
 
-class PlayedTrail:
+class PlayedTrail(Shown):
     """The part of a trail that its player has played.  Safe to share between threads."""
+
+    _inner = _FOLLOWS
 
     def __init__(self, player: Player, trail: Trail) -> None:
         self.player = player

@@ -15,7 +15,7 @@ from workbench.errors import DefinitionError, InvalidRange
 from workbench.player.driven import Driven, PlayedMonitor, PlayedTable, PlayedTrail
 from workbench.player.sequence import BLOCK, Sequence
 from workbench.positions import Position
-from workbench.source.display import bundle, text
+from workbench.source.display import Shown, bundle, text
 from workbench.source.slice import SliceSource
 from workbench.source.times import When, parse_instant
 from workbench.table import Table
@@ -28,7 +28,7 @@ SLOWEST, FASTEST = 0.1, 1000.0
 TICK_S = 0.05
 
 
-class Player:
+class Player(Shown):
     """Plays the records of a slice in display order, and holds one position in them.
 
     Parameters
@@ -50,6 +50,8 @@ class Player:
     been read, and no others.  Going back feeds a monitor from the start of the slice again.
     Safe to share between threads.
     """
+
+    _inner = frozenset({"advance", "drive"})
 
     def __init__(
         self,

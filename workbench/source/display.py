@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import polars as pl
 
@@ -23,6 +23,15 @@ SHOWN_ROWS = 50
 SHOWN_CHARACTERS = 200
 
 _renderers: dict[str, Renderer] = {}
+
+
+class Shown:
+    """What a person types on; completion leaves out the names that are for the package itself."""
+
+    _inner: ClassVar[frozenset[str]] = frozenset()
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) - self._inner)
 
 
 def register(kind: str, renderer: Renderer) -> None:

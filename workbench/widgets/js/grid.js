@@ -2,6 +2,9 @@
 
 import { node } from "./link.js";
 
+// From how many rows on a list beside others is folded away.
+const SHORT = 12;
+
 export function cell(tag, value, number = false) {
   const made = node(tag, number ? { class: "wb-number" } : {});
   if (value === null) made.append(node("span", { class: "wb-null" }, "null"));
@@ -31,6 +34,19 @@ export function grid({ columns, rows, label, choose = null, mark = null, empty =
     node("thead", {}, node("tr", {}, ...head)),
     node("tbody", {}, ...(made.length ? made : [nothing(columns.length, empty)])),
   );
+}
+
+// A part that scrolls, also by keyboard.
+export function scroll(label, ...children) {
+  const attributes = { class: "wb-scroll", tabindex: "0", role: "group", "aria-label": label, "data-lm-suppress-shortcuts": "true" };
+  return node("div", attributes, ...children);
+}
+
+// A list with a heading that folds it away; a long one is folded to begin with.
+export function folded(heading, rows, made) {
+  const count = new Intl.NumberFormat("en").format(rows.length);
+  const summary = node("summary", { "data-lm-suppress-shortcuts": "true" }, `${heading} (${count})`);
+  return node("details", { class: "wb-fold", ...(rows.length <= SHORT && { open: "" }) }, summary, scroll(heading, made));
 }
 
 // A row that can be chosen with a click, Enter or Space.

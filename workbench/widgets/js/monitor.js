@@ -1,7 +1,7 @@
 // A monitor: figures, charts that can be brushed, alerts that can be clicked.
 
 import { Chart } from "./chart.js";
-import { cell } from "./grid.js";
+import { cell, scroll } from "./grid.js";
 import { Link, node, pauseButton, toolbar } from "./link.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -71,7 +71,9 @@ export function render({ model, el }) {
   const waiting = node("p", { class: "wb-facts", hidden: "" }, "No events yet.");
   const leftOut = node("p", { class: "wb-facts", hidden: "" });
   const chosen = node("div", { class: "wb-chosen", role: "status", hidden: "" });
-  const alerts = node("div", { class: "wb-scroll wb-alerts", hidden: "" });
+  const alerts = scroll("Alerts");
+  alerts.classList.add("wb-alerts");
+  alerts.hidden = true;
   let age = null;
   let shown = 0;
   let panels = 1;
@@ -128,7 +130,7 @@ export function render({ model, el }) {
       return row;
     });
     const cut = total > found.length ? `, the newest ${found.length} of ${count.format(total)}` : "";
-    const head = ["", `alert${cut}`, "window start (UTC)", "group", "values"];
+    const head = ["severity", `alert${cut}`, "window start (UTC)", "group", "values"];
     alerts.replaceChildren(
       node(
         "table",

@@ -1,6 +1,6 @@
 // A table of any length: only the rows in sight are here, and the kernel knows the rest.
 
-import { cell, chooses, grid, nothing } from "./grid.js";
+import { cell, chooses, grid, nothing, scroll as scrolls } from "./grid.js";
 import { Link, button, node, pauseButton, perFrame, toolbar } from "./link.js";
 
 const ROW = 24;
@@ -31,7 +31,7 @@ export function render({ model, el }) {
   const head = node("tr");
   const lines = node("tbody");
   const table = node("table", { class: "wb-rows" }, node("thead", {}, head), lines);
-  const scroll = node("div", { class: "wb-scroll", tabindex: "0", role: "group", "aria-label": "Rows", "data-lm-suppress-shortcuts": "true" }, table);
+  const scroll = scrolls("Rows", table);
   const why = node("div", { class: "wb-why", hidden: "" });
 
   const ask = perFrame(() => {
@@ -89,7 +89,7 @@ export function render({ model, el }) {
     why.hidden = false;
     why.replaceChildren(
       toolbar("Events", node("strong", {}, `${count.format(total)} events made the row of ${key}${cut}`), node("span", { class: "wb-grow" }), close),
-      node("div", { class: "wb-scroll" }, grid({ columns, rows, label: `Events of ${key}` })),
+      scrolls(`Events of ${key}`, grid({ columns, rows, label: `Events of ${key}` })),
     );
   }
 

@@ -1,29 +1,50 @@
 // A log: its topics, its groups, and a peek at one topic's newest records.
 
-import { grid, select } from "./grid.js";
+import { folded, grid, scroll, select } from "./grid.js";
 import { Link, button, node, pauseButton, toolbar } from "./link.js";
+
+// How many topics are listed; the others are found by their names.
+const MOST = 200;
+const count = new Intl.NumberFormat("en");
 
 export function render({ model, el }) {
   let pause = null;
   let open = null;
+  let told = null;
+  let groupsOpen = null;
   const heading = node("strong", { class: "wb-title" });
-  const topics = node("div", { class: "wb-scroll" });
+  const topics = scroll("Topics");
   const groups = node("div");
+  const narrow = node("input", { type: "search", placeholder: "topic", "aria-label": "Topics with this in their name", "data-lm-suppress-shortcuts": "true" });
+  const cut = node("p", { class: "wb-facts", role: "status", hidden: "" });
+  narrow.addEventListener("input", () => told && draw(told));
   const peek = node("div", { class: "wb-why", hidden: "" });
 
   function draw(body) {
+    told = body;
+    const found = [...body.names.keys()].filter((n) => body.names[n].includes(narrow.value));
+    const listed = found.slice(0, MOST);
+    cut.hidden = found.length === listed.length && !narrow.value;
+    cut.textContent = `${count.format(listed.length)} of ${count.format(body.names.length)} topics`;
+    narrow.hidden = body.names.length <= 12;
+    const names = listed.map((n) => body.names[n]);
     const choose = (n, line) => {
-      open = body.names[n];
+      open = names[n];
       select(line);
       link.do("peek", { topic: open });
     };
-    const mark = (line, n) => body.names[n] === open && line.setAttribute("aria-selected", "true");
+    const mark = (line, n) => names[n] === open && line.setAttribute("aria-selected", "true");
     const focused = topics.contains(document.activeElement) ? [...topics.querySelectorAll("tbody tr")].indexOf(document.activeElement) : -1;
-    topics.replaceChildren(grid({ ...body.topics, label: "Topics", choose, mark, empty: "no topics yet" }));
+    const rows = listed.map((n) => body.topics.rows[n]);
+    const empty = body.names.length ? "no topic has this in its name" : "no topics yet";
+    topics.replaceChildren(grid({ ...body.topics, rows, label: "Topics", choose, mark, empty }));
     topics.querySelectorAll("tbody tr")[focused]?.focus();
     groups.replaceChildren();
     if (body.groups.rows.length) {
-      groups.append(node("p", { class: "wb-facts" }, "Consumer groups"), grid({ ...body.groups, label: "Consumer groups" }));
+      const list = folded("Consumer groups", body.groups.rows, grid({ ...body.groups, label: "Consumer groups" }));
+      if (groupsOpen !== null) list.open = groupsOpen;
+      list.addEventListener("toggle", () => (groupsOpen = list.open));
+      groups.append(list);
     }
   }
 
@@ -32,9 +53,8 @@ export function render({ model, el }) {
     peek.hidden = false;
     peek.replaceChildren(
       toolbar("Peek", node("strong", {}, topic), node("span", { class: "wb-facts" }, "the newest records"), node("span", { class: "wb-grow" }), close),
-      node("div", { class: "wb-scroll" }, grid({ ...records, label: `Newest records of ${topic}`, empty: "no records yet" })),
-      node("p", { class: "wb-facts" }, "Partitions"),
-      grid({ ...partitions, label: `Partitions of ${topic}` }),
+      scroll("Newest records", grid({ ...records, label: `Newest records of ${topic}`, empty: "no records yet" })),
+      folded("Partitions", partitions.rows, grid({ ...partitions, label: `Partitions of ${topic}` })),
     );
   }
 
@@ -53,6 +73,6 @@ export function render({ model, el }) {
   };
   const link = new Link(model, el, show);
   pause = pauseButton(link);
-  el.append(toolbar("Log", pause, heading), topics, groups, peek);
+  el.append(toolbar("Log", pause, heading, narrow), topics, cut, groups, peek);
   return () => link.close();
 }

@@ -1,7 +1,7 @@
 // A trail: a time line, and below it what each event changed.
 
 import { Chart } from "./chart.js";
-import { cell, chooses, grid, nothing, select } from "./grid.js";
+import { cell, chooses, grid, nothing, scroll, select } from "./grid.js";
 import { Link, button, node, pauseButton, toolbar } from "./link.js";
 
 const count = new Intl.NumberFormat("en");
@@ -16,7 +16,7 @@ export function render({ model, el }) {
   const heading = node("strong", { class: "wb-title" });
   const facts = node("div", { class: "wb-facts" });
   const plot = node("div", { class: "wb-plot", role: "img", "aria-label": model.get("_title") });
-  const list = node("div", { class: "wb-scroll" });
+  const list = scroll("Events");
   const details = node("div", { class: "wb-why", hidden: "" });
   const gaps = node("div");
   const chart = new Chart(plot, { margin: 160 });
@@ -42,7 +42,7 @@ export function render({ model, el }) {
   }
 
   function drawEvents(total) {
-    const head = ["time", "record", "changes", ""].map((name) => node("th", { scope: "col" }, name));
+    const head = ["time", "record", "changes", "marks"].map((name) => node("th", { scope: "col" }, name));
     lines = events.map((event, number) => {
       const marks = event.marks.map(([kind, words]) => node("span", { class: "wb-mark", "data-mark": kind }, words));
       const line = node("tr", {}, cell("td", event.time), cell("td", event.place), wide(cell("td", event.changes)), node("td", {}, ...marks));
