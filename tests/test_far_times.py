@@ -93,7 +93,7 @@ def test_the_shell_shows_it(stream: wb.Stream, tmp_path: Path, command: str) -> 
 
 
 @pytest.mark.parametrize(
-    "stamps", [(5, MS * 1000), (5, MS * 10**6), (-5, -(10**15)), (MS, -MS * 10**6)]
+    "stamps", [(5, MS * 1000), (MS * 1000, MS), (5, MS * 10**6), (-5, -(10**15)), (MS, -MS * 10**6)]
 )
 def test_views_show_it(tmp_path: Path, stamps: tuple[int, int]) -> None:
     """In a live view and in its picture: micro- and nanoseconds, and times before the year 1."""

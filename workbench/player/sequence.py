@@ -115,7 +115,9 @@ class Sequence:
         """How many records lie in each of so many equal spans of the slice's time."""
         if not len(self):
             return [0] * bins
-        return [int(n) for n in np.histogram(self.times, bins=bins)[0]]
+        # Counted from the first: far from 1970 the spans would be finer than floats are.
+        since = self.times - float(self.times[0])
+        return [int(n) for n in np.histogram(since, bins=bins)[0]]
 
     def pace(self, bins: int) -> list[float]:
         """Records a second of the slice's time, in each of so many equal shares of the records."""
