@@ -107,5 +107,5 @@ def test_without_a_kernel_there_are_pictures_and_tables(open_notebook: Open) -> 
     page.locator(".jp-Dialog .jp-mod-accept").click()
     whole()
 
-    page.set_content(HTMLExporter(embed_widgets=False).from_filename(str(notebook.path))[0])
+    page.set_content(HTMLExporter().from_filename(str(notebook.path))[0])
     whole()

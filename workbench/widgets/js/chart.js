@@ -216,6 +216,7 @@ export class Chart {
       await view.runAsync();
       this.onPainted?.();
     } catch (error) {
+      if (view !== this.view) return; // drawn anew meanwhile
       this.el.textContent = `The chart cannot be drawn: ${error.message}`;
     }
   }
