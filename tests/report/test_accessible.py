@@ -24,6 +24,7 @@ CELLS = [
     PARAMETERS,
     ("", "import altair as alt, workbench as wb\nday = wb.report_slice(address, None)"),
     ("", "day.frame()"),
+    ("", "day.frame().clear()"),
     ("", f"{CHART}.properties(title='Heat by <sensor>')"),
     ("", f"{CHART}.display(actions=False)"),
     ("", "day.completeness()"),
@@ -38,7 +39,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     """A report of everything that a report can hold, and one that failed at its end."""
     folder = tmp_path_factory.mktemp("accessible")
     good = notebook(folder / "heat.ipynb", *CELLS, text="# Heat\n\nWhat *sensors* [say](#).")
-    bad = notebook(folder / "bad.ipynb", *CELLS[:3], ("", "day.frame().select('nothing')"))
+    bad = notebook(folder / "bad.ipynb", *CELLS[:4], ("", "day.frame().select('nothing')"))
     made = Series(folder / "out", "hourly")
     with made.lock, wb.connect(folder / "log", create=True) as log:
         log.create("heat", schema={"n": int, "sensor": str})
@@ -72,6 +73,15 @@ def test_axe_finds_nothing(series: Series, scripted: Page, shown: str, scheme: A
     scripted.goto(pages[shown].as_uri())
     found = Axe().run(scripted)
     assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_table_is_told_in_words(series: Series) -> None:
+    _, report = series.reports()
+    soup = bs4.BeautifulSoup(report.html.read_text(encoding="utf-8"), "html.parser")
+    told = [small.get_text() for small in soup.select("main small")]
+    assert told == ["3 rows, 8 columns", "0 rows, 7 columns"]
+    (none,) = soup.select("td[colspan]")
+    assert (none.get_text(), none["colspan"]) == ("no rows", "7")
 
 
 def test_a_plain_chart_is_a_picture_with_words(series: Series) -> None:

@@ -1,7 +1,8 @@
 """Frames as a page shows them: for people to read, where a notebook's are for whoever computes.
 
 Polars shows text in quotes and types in a second head row.  Here text is text, a null is set apart
-from the word, numbers stand one under the other, and a column's type is a tooltip.
+from the word, numbers stand one under the other, and a column's type is a tooltip.  Its shape is
+told in words, and a table without rows says that it has none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 
 import bs4
 
+_SHAPE = re.compile(r"shape: \(([\d_,]+), ([\d_,]+)\)")
 _NUMBER = re.compile(r"[iuf]\d+$|decimal\[")
 _TEXT = ("str", "cat", "enum")
 
@@ -23,7 +25,16 @@ def tidy(html: str) -> str:
         heads = table.select("thead tr")
         if len(heads) == 2:
             _tidy(table, heads[0], heads[1])
+    for small in soup.find_all("small"):
+        if shape := _SHAPE.fullmatch(small.get_text()):
+            small.string = f"{_counted(shape[1], 'row')}, {_counted(shape[2], 'column')}"
     return str(soup)
+
+
+def _counted(digits: str, noun: str) -> str:
+    """`1 row`, `1,240 rows`."""
+    number = int(re.sub(r"\D", "", digits))
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _tidy(table: bs4.Tag, names: bs4.Tag, types: bs4.Tag) -> None:
@@ -38,6 +49,9 @@ def _tidy(table: bs4.Tag, names: bs4.Tag, types: bs4.Tag) -> None:
                 cell["class"] = "number"
             if cell.name == "td":
                 _cell(cell, kind)
+    if table.tbody is not None and not table.tbody.find("tr"):
+        none = f'<tr><td class="null" colspan="{len(kinds)}">no rows</td></tr>'
+        table.tbody.append(bs4.BeautifulSoup(none, "html.parser"))
 
 
 def _cell(cell: bs4.Tag, kind: str) -> None:
