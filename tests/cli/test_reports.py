@@ -145,9 +145,13 @@ def test_a_failure_is_made_up_for(
 @pytest.mark.usefixtures("quick")
 def test_alerts(source: Path, log: wb.Log, command: Command, tmp_path: Path) -> None:
     (tmp_path / "alert").touch()
+    node = nbformat.read(source, as_version=4)
+    node.cells[1].metadata["tags"] = ["alerts", "findings"]
+    nbformat.write(node, source)
     add(log, 1)
     ran = command("report", source, *SINCE)
-    assert (ran.code, ran.out.splitlines()[1]) == (0, f"  ! {HOSTILE}")
+    # What is both is told once.
+    assert (ran.code, ran.out.splitlines()[1:]) == (0, [f"  ! {HOSTILE}", "  - 1 records: 1"])
     add(log, 2)
     assert command("report", source, *SINCE, "--fail-on-alert").code == 4
     newest, _ = series(tmp_path).reports()
@@ -404,6 +408,7 @@ def test_days_follow_the_calendar_of_the_zone(
         assert [(after - before).total_seconds() / 3600 for before, after in days] == [24, 25, 24]
         assert len(windows(start, end, "1h", stream)) == 74
         refused = [("0d", "not the length"), ("-1d", "not the length"), ("999ms", "of a second")]
+        refused += [("daily", "not a duration"), ("2026-11-03", "not a duration")]
         for every, said in [*refused, ("4d", "no whole window"), ("30m", "more than 74")]:
             with pytest.raises(wb.errors.InvalidRange, match=said):
                 windows(start, end, every, stream)

@@ -294,6 +294,8 @@ def test_notebooks_that_cannot_be_a_report(in_tmp: Path, log: wb.Log) -> None:
     with pytest.raises(ReportError, match="no notebook at"):
         report.run("missing.ipynb")
     Path("bad.ipynb").write_text("not JSON")
+    with pytest.raises(ReportError, match=r"at ba.ipynb \(did you mean 'bad.ipynb'\?"):
+        report.run("ba.ipynb")
     with pytest.raises(ReportError, match="is not a notebook"):
         report.run("bad.ipynb")
     for text in ("[1, 2]", "{}", "null", '{"nbformat": 4, "cells": 1}', "\xff"):

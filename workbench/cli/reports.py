@@ -172,7 +172,8 @@ def tell(done: Report) -> None:
     for alert in done.alerts:
         say(f"  ! {alert}")
     for finding in done.findings:
-        say(f"  - {finding}")
+        if finding not in done.alerts:
+            say(f"  - {finding}")
 
 
 def _check(

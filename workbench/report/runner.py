@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from workbench.address import Address
 from workbench.api.connect import open_slice
-from workbench.errors import ReportError
+from workbench.errors import ReportError, did_you_mean
 from workbench.report.expired import Expired, OnExpired, what_is_left
 from workbench.report.parameters import checked
 from workbench.report.summary import Counts, Summary
@@ -225,7 +225,9 @@ def _read(path: Path) -> Any:
     import nbformat
 
     if not path.is_file():
-        raise ReportError(f"there is no notebook at {path}")
+        near = sorted(other.name for other in path.parent.glob("*.ipynb"))
+        hint = did_you_mean(path.name, near) if near else None
+        raise ReportError(f"there is no notebook at {path}", hint=hint)
     try:
         node = nbformat.read(path, as_version=4)
     except (nbformat.ValidationError, ValueError, AttributeError, KeyError, TypeError) as error:

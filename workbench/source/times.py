@@ -166,7 +166,9 @@ def parse_duration(text: str | int) -> int:
 
 
 def times_over(duration: str, count: int) -> str:
-    """`"1mo"` times three is `"3mo"`; what is no duration stays what it is."""
+    """`"1mo"` times three is `"3mo"`.  Raises InvalidRange for what is no duration."""
+    if not _DURATION.fullmatch(duration.strip()):
+        raise InvalidRange(f"{duration!r} is not a duration", hint='use "1h", "1d", "1mo"')
     return _PART.sub(lambda part: f"{int(part[1]) * count}{part[2]}", duration)
 
 
