@@ -67,5 +67,5 @@ def test_the_environments_ask_for_a_python_that_the_package_takes() -> None:
     for name, folder in (("environment.yml", "."), ("binder/environment.yml", "..")):
         text = (REPO / name).read_text(encoding="utf-8")
         lines = [line.strip().removeprefix("- ") for line in text.splitlines()]
-        assert {"conda-forge", "python=3.12", "pip", f"-e {folder}"} <= set(lines)
+        assert {"conda-forge", "python=3.12", "pip", f"-e {folder}[formats]"} <= set(lines)
         assert "Programming Language :: Python :: 3.12" in project["classifiers"]

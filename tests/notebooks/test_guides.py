@@ -21,8 +21,15 @@ from workbench.decode import open_registry
 NOTEBOOKS = Path(wb.__file__).parent.parent / "notebooks"
 GUIDES = NOTEBOOKS / "guides"
 PAGES = sorted(NOTEBOOKS.rglob("*.md"))
-#: Those that a test of their own runs: on a cluster, as schedulers do, and what is generated.
-ELSEWHERE = {"README", "connect-to-a-cluster", "schedule-a-report", "reference"}
+#: Those that a test of their own runs: on a cluster, as schedulers do, from a wheel, and what is
+#: generated.
+ELSEWHERE = {
+    "README",
+    "connect-to-a-cluster",
+    "hold-a-workshop",
+    "reference",
+    "schedule-a-report",
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -79,9 +79,9 @@ def test_a_table_is_told_in_words(series: Series) -> None:
     _, report = series.reports()
     soup = bs4.BeautifulSoup(report.html.read_text(encoding="utf-8"), "html.parser")
     told = [small.get_text() for small in soup.select("main small")]
-    assert told == ["3 rows, 8 columns", "0 rows, 7 columns"]
+    assert told == ["3 rows, 8 columns", "0 rows, 8 columns"]
     (none,) = soup.select("td[colspan]")
-    assert (none.get_text(), none["colspan"]) == ("no rows", "7")
+    assert (none.get_text(), none["colspan"]) == ("no rows", "8")
 
 
 def test_a_plain_chart_is_a_picture_with_words(series: Series) -> None:

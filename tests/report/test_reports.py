@@ -28,6 +28,15 @@ Cell = tuple[str, str]
 
 PARAMETERS = ("parameters", "address = None\nentity = 'nobody'\nlimit: int = 5\ndeep = None")
 HOSTILE = "<script>window.pwned = 1</script> \x1b[31m & <b>"
+#: What a browser would ask somebody else for.
+FAR = [
+    '<img src="//cdn.example/y.png">',
+    '<img srcset="//cdn.example/y.png 2x">',
+    '<video poster="https://cdn.example/y.png"></video>',
+    '<svg><image href="https://cdn.example/y.png"></image></svg>',
+    '<svg><image xlink:href="https://cdn.example/y.png"></image></svg>',
+    '<meta http-equiv="refresh" content="0; url=https://cdn.example/">',
+]
 SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><circle r='9'/></svg>"
 
 
@@ -63,8 +72,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Report, dict[s
         (
             "",
             "import os, sys, json\n"
+            "from ipykernel.connect import get_connection_info\n"
             "seen = dict(python=sys.executable, cwd=os.getcwd(), entity=entity, deep=deep,\n"
-            "            live='JPY_SESSION_NAME' in os.environ)\n"
+            "            live='JPY_SESSION_NAME' in os.environ,\n"
+            "            transport=get_connection_info(unpack=True)['transport'])\n"
             "print(json.dumps(seen))",
         ),
         (
@@ -89,13 +100,18 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Report, dict[s
         ),
         (
             "",
-            "display({'text/html': '<img src=\"//cdn.example/y.png\">',"
-            " 'text/plain': 'a far picture'}, raw=True)",
+            f"for far in {FAR}:\n"
+            "    display({'text/html': far, 'text/plain': 'a far picture'}, raw=True)",
         ),
-        ("findings", "print('two accounts differ')\nprint()\nprint('<i>& one more</i>')"),
+        (
+            "findings",
+            # What was written is sent every so often, in the middle of a line too.
+            "import time\nprint('two accounts', end=' ', flush=True)\ntime.sleep(0.3)\n"
+            "print('differ')\nprint()\nprint('<i>& one more</i>')",
+        ),
     )
     with wb.connect(folder / "log", create=True) as log:
-        stream = log.create("events", partitions=2, schema={"n": int})
+        stream = log.create("events", partitions=2, schema={"n": int, "a": str})
         log.append("events", ({"n": n} for n in range(10)), key=lambda row: str(row["n"]))
         with pytest.MonkeyPatch.context() as patch:
             # What a kernel inherits when somebody calls this in a live notebook.
@@ -127,6 +143,8 @@ def test_it_runs_this_python_here_and_nobody_is_watching(
     assert seen["python"] == sys.executable
     assert Path(seen["cwd"]) == seen["folder"].resolve()
     assert seen["live"] is False
+    # Kernels that start in one instant cannot take each other's ports.
+    assert seen["transport"] == "ipc"
 
 
 def test_what_it_leaves(ran: tuple[report.Report, dict[str, Any]]) -> None:
@@ -138,7 +156,7 @@ def test_what_it_leaves(ran: tuple[report.Report, dict[str, Any]]) -> None:
     ]
     metadata = nbformat.read(made.ipynb, as_version=4).metadata
     facts = metadata["workbench"]
-    assert wb.Address.from_dict(facts["address"]) == made.address
+    assert wb.Address.from_json(facts["address"]) == made.address
     assert facts["parameters"] == {"entity": HOSTILE, "deep": seen["deep_given"]}
     assert set(facts["versions"]) == {"workbench", "polars", "duckdb", "python"}
     assert facts["findings"] == list(made.findings)
@@ -185,8 +203,8 @@ def test_the_page_says_what_it_is_about_and_loads_nothing(
     ]
     shown = soup.select_one("main").get_text()
     assert "IntSlider(value=7)" in shown
-    assert "a far picture" in shown
-    assert "fetches code from the network" in shown
+    assert shown.count("a far picture") == len(FAR)
+    assert shown.count("fetches code from the network") == len(FAR)
 
 
 @pytest.mark.browser

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nbformat
 from ipykernel.kernelspec import get_kernel_dict
@@ -24,6 +24,12 @@ _WATCHED = ("JPY_SESSION_NAME", "VOILA_KERNEL_ID", "VSCODE_PID")
 #: How much of an error's text goes into a sentence.
 _ERROR_CHARACTERS = 300
 
+#: A socket's path has 108 bytes at most (103 on macOS), with what zmq adds to ours.
+_LONGEST_SOCKET = 95
+
+#: Kernels that start in one instant share the processors; one that has died is not waited for.
+_START_SECONDS = 600
+
 #: What every kernel loads before its first cell.
 _LOADED = ["--IPKernelApp.extra_extensions=workbench.report.pictures"]
 
@@ -35,6 +41,9 @@ class _ThisPython(AsyncKernelManager):
     belief that there is a front end, so that part is taken out.
     """
 
+    #: Private to this user, and there while the report runs.
+    folder: ClassVar[Path]
+
     #: Loopback is shared with everybody on the machine, so what goes over it is encrypted where
     #: client and kernel can (before jupyter_client 8.9 this is no setting, and is ignored).
     transport_encryption = "auto"
@@ -44,6 +53,11 @@ class _ThisPython(AsyncKernelManager):
         return KernelSpec(**get_kernel_dict(_LOADED))
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+        sockets = self.folder / "kernel"
+        if os.name == "posix" and len(os.fsencode(sockets)) < _LONGEST_SOCKET:
+            # A port would be free when it is chosen, and may be another kernel's when it is bound:
+            # of reports that start in one instant some would fail.
+            self.transport, self.ip = "ipc", str(sockets)
         env = {name: value for name, value in os.environ.items() if name not in _WATCHED}
         await super().start_kernel(env=env, **options)
 
@@ -56,8 +70,12 @@ def execute(
     After a failure the notebook holds what came before it.  With `progress`, a terminal shows a
     bar.  Thread-safe: each call has its own kernel.
     """
-    with tempfile.TemporaryDirectory(prefix="workbench-report-") as folder:
-        source, target = Path(folder) / "source.ipynb", Path(folder) / "executed.ipynb"
+    with tempfile.TemporaryDirectory(prefix="workbench-report-") as made:
+        source, target = Path(made) / "source.ipynb", Path(made) / "executed.ipynb"
+
+        class Kernel(_ThisPython):
+            folder = Path(made)
+
         nbformat.write(notebook, source)
         failure = None
         try:
@@ -67,7 +85,8 @@ def execute(
                 dict(parameters),
                 kernel_name="python3",
                 language="python",
-                kernel_manager_class=_ThisPython,
+                kernel_manager_class=Kernel,
+                start_timeout=_START_SECONDS,
                 progress_bar=progress and sys.stderr.isatty(),
                 store_widget_state=False,
             )

@@ -122,9 +122,14 @@ def _fetches(html: str) -> bool:
     scripts = "".join(script.get_text() for script in soup.find_all("script"))
     styles = "".join(style.get_text() for style in soup.find_all("style"))
     styles += "".join(str(element["style"]) for element in soup.find_all(style=True))
-    sources = [str(element["src"]) for element in soup.find_all(src=True)]
+    sources = [
+        str(element[name])
+        for name in ("src", "srcset", "poster")
+        for element in soup.find_all(attrs={name: True})
+    ]
     return bool(
-        soup.find(["link", "iframe", "object", "embed", "base"])
+        soup.find(["link", "meta", "iframe", "object", "embed", "base"])
+        or soup.select("image:not([href^='data:'])")
         or _LIBRARIES.search(scripts)
         or _FAR_STYLE.search(styles)
         or not all(source.startswith("data:") for source in sources)

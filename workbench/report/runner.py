@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,7 +67,11 @@ class Made:
         from workbench.report.page import page
 
         name = self.summary.notebook
-        self.executed.metadata["workbench"] = self.summary.to_dict()
+        facts = self.summary.to_dict()
+        if facts["address"] is not None:
+            # As text: nbformat sorts what it writes, and fields of a schema have an order.
+            facts["address"] = json.dumps(facts["address"])
+        self.executed.metadata["workbench"] = facts
         return {
             f"{name}.ipynb": nbformat.writes(self.executed),
             f"{name}.html": page(self.executed, self.summary, show_code=self.show_code),
@@ -209,16 +214,17 @@ def _account(address: Address, on_expired: OnExpired) -> tuple[Ledger, Expired]:
 
 
 def _printed(executed: Any, tag: str) -> list[str]:
-    """The lines that the cells of that tag printed."""
-    return [
-        line.strip()
+    """The lines that the cells of that tag printed; a kernel may send a line in parts."""
+    printed = [
+        "".join(
+            output.text
+            for output in cell.outputs
+            if output.output_type == "stream" and output.name == "stdout"
+        )
         for cell in executed.cells
         if cell.cell_type == "code" and tag in cell.metadata.get("tags", ())
-        for output in cell.outputs
-        if output.output_type == "stream" and output.name == "stdout"
-        for line in output.text.splitlines()
-        if line.strip()
     ]
+    return [line.strip() for text in printed for line in text.splitlines() if line.strip()]
 
 
 def _read(path: Path) -> Any:
