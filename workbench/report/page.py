@@ -125,7 +125,7 @@ def _fetches(html: str) -> bool:
     sources = [
         str(element[name])
         for name in ("src", "srcset", "poster")
-        for element in soup.find_all(attrs={name: True})
+        for element in soup.select(f"[{name}]")
     ]
     return bool(
         soup.find(["link", "meta", "iframe", "object", "embed", "base"])
