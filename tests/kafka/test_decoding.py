@@ -16,7 +16,7 @@ from workbench.errors import CorruptData, LogError
 from workbench.log.kafka import codecs, compiled
 from workbench.log.kafka.batches import HEADER, scan
 from workbench.log.kafka.columns import decode
-from workbench.log.kafka.room import PAGE, room
+from workbench.log.kafka.room import LARGE, room
 
 Rows = list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]]
 
@@ -196,9 +196,10 @@ def test_offsets_of_the_walk_are_wide() -> None:
     assert found["offset"].dtype == pl.Int64
 
 
-@pytest.mark.parametrize("size", [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
-def test_room_is_as_large_as_asked_for(size: int) -> None:
-    found = room(size)
+@pytest.mark.parametrize("filled", [True, False])
+@pytest.mark.parametrize("size", [0, 1, LARGE - 1, LARGE, LARGE + 1, 3 * LARGE])
+def test_room_is_as_large_as_asked_for(size: int, filled: bool) -> None:
+    found = room(size, filled=filled)
     found[:] = 7
     assert (len(found), found.sum(dtype="int64")) == (size, 7 * size)
 

@@ -60,7 +60,7 @@ class Arena:
             )
         expected = int(len(data) * self._ratio * 1.2)
         if len(self._room) - self._filled < expected:
-            self._room, self._filled = room(max(_ROOM, expected)), 0
+            self._room, self._filled = room(max(_ROOM, expected), filled=False), 0
         start = self._filled
         try:
             size = _INTO[codec](data, self._room[start:])

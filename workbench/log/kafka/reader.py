@@ -30,8 +30,7 @@ from workbench.records import Gap
 
 #: The most that one fetch is to be in memory, decompressed.  A reader holds at most two: the one
 #: that is being used, and the one that was asked for meanwhile; a slow consumer stops the fetching.
-#: With what an answer says besides, it fills whole huge pages (see `room`).
-FETCH_BYTES = (16 << 20) - (4 << 10)
+FETCH_BYTES = 16 << 20
 #: How much the first fetch may grow when it is decompressed; then it is known.
 _GUESSED_GROWTH = 8.0
 _SMALLEST_FETCH = 64 << 10
