@@ -96,13 +96,37 @@ def test_what_was_written_and_what_was_not_is_said(
         AppendRejected, match=r"2 of 10 records .* rows 6, 8 \(partition 0\)"
     ) as said:
         log.append(topic_name, frame(rows))
-    assert "larger than the topic allows" in str(said.value)
+    assert "row 6 takes 5,0" in str(said.value)
+    assert "more than the topic allows (max.message.bytes)" in str(said.value)
     assert "partition 1 [0, 5)" in str(said.value)
     assert "partition 0 [0, 3)" in str(said.value)
     # Nothing overtakes a row that was refused; the next append is none the worse.
     log.append(topic_name, frame(numbered(3)))
     assert read(log, topic_name)[0].height == 3 + 3
     assert read(log, topic_name, partition=1)[0].height == 5
+
+
+@needs_broker
+def test_what_is_far_too_large_is_not_even_sent(
+    log: KafkaLog, admin: KafkaAdminClient, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(admin, topic_name, max_message_bytes=2_000_000)
+    sent: list[str] = []
+    send = Wire.send
+
+    def noted(wire: Wire, request: Any, node: int | None = None) -> Future[Any]:
+        sent.append(type(request).__name__)
+        return send(wire, request, node)
+
+    monkeypatch.setattr(Wire, "send", noted)
+    rows = [(0, T0, b"", b"x" * (20_000_000 if n == 1 else 10), []) for n in range(3)]
+    said = r"rows 0 to 2 .* row 1 takes 20,000,\d+ bytes, .* \(max.message.bytes 2,000,000\)"
+    with pytest.raises(AppendRejected, match=said):
+        log.append(topic_name, frame(rows))
+    assert "ProduceRequest" not in sent
+    # What fits is written, in a batch of its own, and so is what comes after it.
+    rows = [(0, T0, b"", b"x" * (1_900_000 if n == 1 else 10), []) for n in range(3)]
+    assert log.append(topic_name, frame(rows)) == {0: (0, 3)}
 
 
 @needs_broker

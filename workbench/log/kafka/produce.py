@@ -35,11 +35,14 @@ from workbench.log.kafka.outgoing import (
     produce_request,
     ranges,
 )
+from workbench.log.kafka.topics import largest_batch
 from workbench.log.kafka.wire import Wire, open_wire
 from workbench.log.protocol import Producer
 from workbench.records import APPEND, TopicInfo
 
 _PAUSE_SECONDS = 0.1
+#: Beyond that a topic is asked what it allows before a batch is sent; below, the sending tells.
+_SURE_BYTES = 1 << 20
 
 Offsets = dict[int, tuple[int, int]]
 
@@ -110,6 +113,7 @@ class Appender:
                 session = self._session(producer)
                 newest.batches = list(cut(records, info, session))
                 newest.session = session
+            self._check_sizes(info, newest)
             self._deliver(info, newest)
             return newest.taken()
 
@@ -155,6 +159,16 @@ class Appender:
             )
             self._sessions[name] = Session(answer.producer_id, answer.producer_epoch, {})
         return self._sessions[name]
+
+    def _check_sizes(self, info: TopicInfo, newest: _Newest) -> None:
+        """Refuse what the topic would, before megabytes of it are sent."""
+        largest = max(newest.missing, key=lambda one: len(one.data or b""), default=None)
+        if largest is None or len(largest.data or b"") <= _SURE_BYTES:
+            return
+        limit = largest_batch(self._client, info.name)
+        if limit is not None and len(largest.data or b"") > limit:
+            self._sessions.clear()  # the numbers that it was given are not used
+            raise self._failed(info, newest, _TooLargeError(largest, limit))
 
     def _deliver(self, info: TopicInfo, newest: _Newest) -> None:
         """Send what is missing: one batch at a time per partition, all partitions at once."""
@@ -239,9 +253,7 @@ class Appender:
             f"partition {partition} [{first}, {last})"
             for partition, (first, last) in sorted(newest.taken().items())
         )
-        if isinstance(error, _TooLargeError):
-            why = "one is larger than the topic allows (max.message.bytes)"
-        elif isinstance(error, Unreachable):
+        if isinstance(error, _TooLargeError | Unreachable):
             why = str(error)
         else:
             why = str(translate(error, "append", self._client.settings))
@@ -270,8 +282,12 @@ class Appender:
 class _TooLargeError(Exception):
     """The topic refuses a batch for its size."""
 
-    def __init__(self, batch: Batch) -> None:
-        super().__init__()
+    def __init__(self, batch: Batch, limit: int | None = None) -> None:
+        allowed = "" if limit is None else f" {limit:,}"
+        super().__init__(
+            f"row {batch.rows[0]} takes {len(batch.data or b''):,} bytes, more than the topic "
+            f"allows (max.message.bytes{allowed})"
+        )
         self.batch = batch
 
 

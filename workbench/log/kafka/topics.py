@@ -20,7 +20,14 @@ from workbench.log.kafka.client import Client, Place, translate
 from workbench.log.protocol import TopicSpec
 from workbench.records import PartitionInfo, TimestampType, TopicInfo
 
-_CONFIGS = ("retention.ms", "retention.bytes", "cleanup.policy", "message.timestamp.type")
+_LARGEST = "max.message.bytes"
+_CONFIGS = (
+    "retention.ms",
+    "retention.bytes",
+    "cleanup.policy",
+    "message.timestamp.type",
+    _LARGEST,
+)
 _FOREVER = -1
 _CREATE_MS = 30_000
 #: What ListOffsets takes for "the record with the latest timestamp" (KIP-734).
@@ -45,6 +52,12 @@ def info(client: Client, name: str) -> TopicInfo:
             hint="it needs DESCRIBE on the topic, and READ to read it",
         )
     return _info(found, _configs(client, [name]).get(name, {}))
+
+
+def largest_batch(client: Client, name: str) -> int | None:
+    """How many bytes a topic lets a batch of records have; None where it does not say."""
+    found = _configs(client, [name]).get(name, {}).get(_LARGEST, {}).get("value")
+    return None if found is None else int(found)
 
 
 def details(client: Client, names: Sequence[str]) -> list[tuple[TopicInfo, list[PartitionInfo]]]:
