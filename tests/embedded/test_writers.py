@@ -87,6 +87,21 @@ def test_threads_may_share_a_log(tmp_path: Path) -> None:
             assert values(log, partition) == [b'{"n":%d}' % n for n in range(300)]
 
 
+def test_closing_waits_for_the_statement_of_another_thread(tmp_path: Path) -> None:
+    log = make(tmp_path / "log")
+    rows: list[Any] = []
+    count = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) "
+        "SELECT max(i) FROM n"
+    )
+    thread = threading.Thread(target=lambda: rows.extend(log._catalog.rows(count)))
+    thread.start()
+    time.sleep(0.05)
+    log.close()
+    thread.join()
+    assert rows == [(3_000_000,)]
+
+
 @pytest.mark.parametrize("lock", ["lock", "seal_lock"])
 def test_a_stuck_process_is_named(tmp_path: Path, lock: str) -> None:
     make(tmp_path / "log").close()

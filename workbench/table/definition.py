@@ -61,6 +61,8 @@ WHY = {
     "Implode": "it would keep every value",
     "Product": "it overflows or rounds without a trace",
 }
+_FUNCTION = '{"AnonymousFunction":'  # in the JSON of an expression
+_CALLS = "it calls a Python function; fold(…) can"
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,12 @@ class _Parser:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Polars warns that map_elements is slow
                 text = expr.meta.serialize(format="json")
+            if _FUNCTION in text:
+                raise self._refusal(expr, _CALLS)
             same = _expr(json.loads(text)).meta.eq(expr)
-        except (PolarsError, ModuleNotFoundError) as error:
+        except (PolarsError, ModuleNotFoundError) as error:  # as without cloudpickle
             if "python" in str(error).lower() or "pickle" in str(error).lower():
-                raise self._refusal(expr, "it calls a Python function; fold(…) can") from error
+                raise self._refusal(expr, _CALLS) from error
             raise self._refusal(expr, "it holds a literal such as NaN or inf") from error
         if not same:
             raise self._refusal(expr, "Polars cannot write it down")

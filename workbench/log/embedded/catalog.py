@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,6 +63,17 @@ def checksum_vfs() -> str:
 def fetch(connection: apsw.Connection, sql: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
     """All rows of one statement: a cursor that is left open would keep the WAL growing."""
     return connection.execute(sql, bindings).fetchall()
+
+
+def _close(connection: apsw.Connection) -> None:
+    """Close a connection, when the statement has ended that another thread may be running."""
+    while True:
+        try:
+            connection.close()
+        except apsw.ThreadingViolationError:
+            time.sleep(0.001)
+        else:
+            return
 
 
 class Catalog:
@@ -221,9 +233,9 @@ class Catalog:
             if self.closed:
                 return
             self.closed = True
-            for connection in list(self._connections):
-                connection.close()
             self._local = threading.local()
+            for connection in list(self._connections):
+                _close(connection)
             if self._in_wal:
                 self._leave_one_file()
             self.lock.close()

@@ -145,7 +145,8 @@ export class Chart {
       this.onView?.(view);
       this.onPainted?.();
       schedule(this);
-      this.refit(); // A change of themes takes the room away for a moment.
+      // A change of themes takes the room away for a moment, which may be over before a frame.
+      requestAnimationFrame(() => this.view && this.refit());
     } catch (error) {
       if (asked === this.asked) this.el.textContent = `The chart cannot be drawn: ${error.message}`;
     }
