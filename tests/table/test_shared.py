@@ -104,3 +104,23 @@ def test_a_file_that_is_written_twice_at_once_is_whole_at_any_time(
     assert seen == [([], True)]
     assert path.read_bytes() == content
     assert [one.name for one in folder.iterdir()] == ["same.parquet"]
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_not_made_for_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "private"
+    monkeypatch.setenv(private.ENVIRONMENT, str(root))
+    lstat = Path.lstat
+
+    def and_gone(self: Path) -> Any:
+        found = lstat(self)
+        if self == root:
+            root.rmdir()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", and_gone)
+        assert private.private_folder("tables") is None
+        assert not root.exists()
+    assert private.private_folder("tables") == root / "tables"

@@ -46,8 +46,10 @@ def private_folder(*names: str) -> Path | None:
                 stacklevel=2,
             )
             return None
-        folder = root.joinpath(*names)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = root
+        for name in names:  # not by `parents`: a root that is gone by now would be made for all
+            folder /= name
+            folder.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return None
     return folder
