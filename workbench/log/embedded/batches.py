@@ -29,7 +29,6 @@ MOST_BYTES = 256 << 10
 _NOTHING = -(1 << 63)
 _facts = Struct("<qqqqqqqq").pack
 
-Blobs = Sequence[bytes | None]
 Headers = list[tuple[str, bytes | None]]
 
 

@@ -127,7 +127,7 @@ def take(
         room = most - len(block)
         if len(records) > room:
             records = records.part(0, room)
-            base, size = base, records.size()
+            size = records.size()
         block.add(base, records, size)
         if len(block) == most or block.size >= most_bytes:
             block.end = base + records.offset(len(records) - 1) + 1
