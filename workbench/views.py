@@ -1,4 +1,4 @@
-"""Binary columns whose values stay where they were received: Arrow views into one buffer.
+"""Columns whose values stay where they were received: Arrow views into one buffer, and numbers.
 
 A view (Arrow columnar format, "Variable-size Binary View Layout") is 16 bytes: the length, and
 either the value itself, up to 12 bytes, or its first four bytes, the number of a buffer and a
@@ -65,8 +65,10 @@ def adopt(
     views: np.ndarray[Any, Any],
     valid: np.ndarray[Any, Any] | None = None,
     data: np.ndarray[Any, Any] | None = None,
+    *,
+    text: bool = False,
 ) -> pl.Series:
-    """Views as a Binary column, without a copy.
+    """Views as a Binary column, without a copy; with `text` as String, of what is UTF-8.
 
     Parameters
     ----------
@@ -81,24 +83,49 @@ def adopt(
     parts = [views.view(np.uint8)]
     if data is not None and len(data):
         parts += [data, np.array([len(data)], np.int64).view(np.uint8)]
+    return _column(b"vu" if text else b"vz", len(views) // WORDS, parts, valid)
+
+
+def decimals(
+    numbers: np.ndarray[Any, Any], valid: np.ndarray[Any, Any] | None, dtype: pl.Decimal
+) -> pl.Series:
+    """Numbers (int64) as the digits of a column of Decimals, of which they have no more than it."""
+    wide = np.empty((len(numbers), 2), np.int64)
+    wide[:, 0] = numbers
+    np.right_shift(numbers, 63, out=wide[:, 1])
+    kind = f"d:{dtype.precision},{dtype.scale}".encode()
+    return _column(kind, len(numbers), [wide.reshape(-1).view(np.uint8)], valid)
+
+
+def _column(
+    kind: bytes,
+    length: int,
+    parts: list[np.ndarray[Any, Any]],
+    valid: np.ndarray[Any, Any] | None,
+) -> pl.Series:
+    """A column of a kind (Arrow's format string) out of its buffers (uint8)."""
+    if valid is not None and valid.all():
+        valid = None
+    count = len(parts)
     if valid is not None:
-        parts.append(np.packbits(valid, bitorder="little"))
+        parts = [*parts, np.packbits(valid, bitorder="little")]
     owner, owned = _exported(parts)
     places = [owner.children[n].contents.children[0].contents.buffers[1] for n in range(len(parts))]
     bitmap = places.pop() if valid is not None else None
-    buffers = [bitmap, places[0], *(places[1:] or [None])]
-    column = _Array(
-        length=len(views) // WORDS,
+    variable = kind in (b"vz", b"vu")
+    buffers = [bitmap, *places, *([None] if variable and count == 1 else [])]
+    array = _Array(
+        length=length,
         null_count=0 if valid is None else -1,
         n_buffers=len(buffers),
         buffers=(_POINTER * len(buffers))(*buffers),
         release=owner.release,
         private_data=owner.private_data,
     )
-    kind = _Schema(
-        format=b"vz", name=b"", flags=2, release=owned.release, private_data=owned.private_data
+    schema = _Schema(
+        format=kind, name=b"", flags=2, release=owned.release, private_data=owned.private_data
     )
-    return pl.Series(_Handover(kind, column))
+    return pl.Series(_Handover(schema, array))
 
 
 @contextmanager

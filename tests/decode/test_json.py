@@ -153,6 +153,46 @@ def test_a_name_is_not_cut_at_its_quote(column: Any) -> None:
     assert decoded.error.null_count() == 0
 
 
+def test_names_of_all_lengths(column: Any) -> None:
+    """A name that differs from the field's in one letter is another name, whatever its length."""
+    names = ["abcdefghijklmnopqrstuvw"[-length:] for length in range(1, 23)]
+    schema = Schema(dict.fromkeys(names, pl.Int64))
+    whole = {name: len(name) for name in reversed(names)}
+    near = [
+        {name[:place] + "X" + name[place + 1 :]: 7} for name in names for place in range(len(name))
+    ]
+    near += [{name + "X": 7} for name in names]
+    documents = [whole, *({**whole, **one} for one in near)]
+    fields, error, rest = decode_json(column(*(json.dumps(d).encode() for d in documents)), schema)
+    assert error.null_count() == len(error)
+    assert set(fields.rows()) == {tuple(range(1, 23))}
+    assert [one and json.loads(one) for one in rest[: len(documents)]] == [None, *near]
+    # Where they stand alone, they are looked for in place of a field.
+    fields, error, rest = decode_json(column(*(json.dumps(one).encode() for one in near)), schema)
+    assert set(fields.rows()) == {(None,) * len(names)}
+    assert [json.loads(one) for one in rest[: len(near)]] == near
+
+
+@pytest.mark.parametrize("inside", ['\\"', "\\\\", "\\u00e9", "\\n", "é", "\x7f", "\U0001f600", ""])
+def test_texts_of_all_lengths(column: Any, inside: str) -> None:
+    """Eight bytes are looked at together: what is special may lie at each place among them."""
+    texts = [
+        "a" * before + inside + "z" * after for before in range(18) for after in (0, 1, 7, 8, 9, 20)
+    ]
+    documents = [f'{{"f":"{text}"}}' for text in texts]
+    fields, error, _ = decode_json(
+        column(*(document.encode() for document in documents)), Schema({"f": pl.String})
+    )
+    assert error.null_count() == len(error)
+    assert fields["f"][: len(texts)].to_list() == [json.loads(d)["f"] for d in documents]
+
+
+def test_control_characters_at_all_places(column: Any) -> None:
+    values = [b'{"f":"%bz"}' % (b"a" * before + b"\x1f") for before in range(18)]
+    error = decode_json(column(*values), Schema({"f": pl.String})).error
+    assert error.null_count() == 0
+
+
 def test_a_deep_struct(column: Any) -> None:
     dtype: Any = pl.Int64
     for _ in range(40):

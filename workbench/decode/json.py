@@ -27,6 +27,9 @@ _WORTH_CALLING = 200
 _read = [0]
 #: How many records are decoded at a time, which bounds the memory of a call.
 _ROWS = 100_000
+#: Fewer on a core of their own take longer to be put together than is won; logs that read several
+#: partitions at once keep the cores busy as it is.
+_SPLIT = 50_000
 _CORES = os.cpu_count() or 1
 
 
@@ -67,7 +70,7 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
         accept=lambda part: proven.accept(part, how, _checked),
         others=partial(_checked, schema=schema),
     )
-    rows = min(_ROWS, max(-(-len(values) // _CORES), _FEW))
+    rows = min(_ROWS, -(-len(values) // max(min(_CORES, len(values) // _SPLIT), 1)))
     if len(values) <= rows:
         return _joined([decode(values)], schema)
     with ThreadPoolExecutor(_CORES) as pool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from workbench.decode import literals
 from workbench.decode.literals import (
     BACKSLASH,
@@ -62,15 +64,19 @@ _OPENED, _VALUED, _PARTED = range(3)
 
 #: The longest value that lies in its view.
 INLINE = 12
+#: What has to be left of the memory that texts are copied to.
+ROOM = 16
+_NOTHING, _WORD, _EVERY, _HALF = (np.uint64(bits) for bits in (0, (1 << 32) - 1, (1 << 64) - 1, 32))
 #: Nesting within one value beyond which others decide.
 _DEPTH = 64
 
 
-def _span(data: Any, at: int, end: int) -> int:
+def _span(data: Any, words: Any, at: int, end: int) -> int:
     """Where a value of any kind ends; its brackets balance, and what is in it others read."""
     byte = data[at]
     if byte == QUOTE:
-        return past_string(data, at + 1, end) + 1 or -1
+        stop, _ = past_string(data, words, at + 1, end)
+        return stop + 1 or -1
     if byte != 0x5B and byte != 0x7B:
         while at < end and not (data[at] == 0x2C or data[at] == 0x7D or data[at] == 0x5D):
             at += 1
@@ -79,7 +85,7 @@ def _span(data: Any, at: int, end: int) -> int:
     while at < end:
         byte = data[at]
         if byte == QUOTE:
-            at = past_string(data, at + 1, end)
+            at, _ = past_string(data, words, at + 1, end)
             if at < 0:
                 return -1
         elif byte == 0x5B or byte == 0x7B:
@@ -94,7 +100,17 @@ def _span(data: Any, at: int, end: int) -> int:
     return -1
 
 
-def _child(data: Any, at: int, end: int, names: Any, nodes: Any, node: int, expected: int) -> int:
+def _child(
+    data: Any,
+    words: Any,
+    at: int,
+    end: int,
+    names: Any,
+    heads: Any,
+    nodes: Any,
+    node: int,
+    expected: int,
+) -> int:
     """The field of a struct whose name is at `at`, a quote behind it; -1 where there is none.
 
     The one that is expected is tried first, since records mostly have their fields in one order.
@@ -105,13 +121,18 @@ def _child(data: Any, at: int, end: int, names: Any, nodes: Any, node: int, expe
     for _ in range(count):
         if child >= first + count:
             child = first
-        size = nodes[child, NAME_LENGTH]
-        if at + size < end and data[at + size] == QUOTE:
-            place = nodes[child, NAME]
+        size = nodes[child, NAME_LENGTH] + 1  # with its quote
+        if at + size <= end:
             same = 0
-            while same < size and data[at + same] == names[place + same]:
+            alike = True
+            if at + 8 <= end:
+                alike = (words[at] ^ heads[child, 0]) & heads[child, 1] == _NOTHING
+                same = min(size, 8)
+            place = nodes[child, NAME]
+            while alike and same < size:
+                alike = data[at + same] == names[place + same]
                 same += 1
-            if same == size:
+            if alike:
                 return child
         child += 1
     return -1
@@ -119,6 +140,7 @@ def _child(data: Any, at: int, end: int, names: Any, nodes: Any, node: int, expe
 
 def _value(
     data: Any,
+    words: Any,
     at: int,
     end: int,
     row: int,
@@ -136,9 +158,10 @@ def _value(
     if kind == STRING:
         if byte != QUOTE:
             return -1
-        stop = past_string(data, at + 1, end)
+        stop, escaped = past_string(data, words, at + 1, end)
         numbers[slot, row] = at + 1
-        sizes[slot, row] = stop - at - 1
+        size = stop - at - 1
+        sizes[slot, row] = -size if escaped else size
         return stop + 1 if stop >= 0 else -1
     if kind == INTEGER:
         negative = byte == MINUS
@@ -184,14 +207,14 @@ def _value(
         return at + 12 if days > -(1 << 30) else -1
     if kind == MOMENT:
         if byte == QUOTE:
-            stop = past_string(data, at + 1, end)
+            stop, _ = past_string(data, words, at + 1, end)
             ticks, sure = read_moment(data, at + 1, stop, nodes[node, SCALE])
             numbers[slot, row] = ticks
             return stop + 1 if sure else -1
         number, stop = read_integer(data, at, end)
         numbers[slot, row] = number
         return stop if number <= nodes[node, HIGH] else -1
-    stop = _span(data, at, end)
+    stop = _span(data, words, at, end)
     numbers[slot, row] = at
     sizes[slot, row] = stop - at
     return stop
@@ -199,10 +222,12 @@ def _value(
 
 def _record(
     data: Any,
+    words: Any,
     at: int,
     end: int,
     row: int,
     names: Any,
+    heads: Any,
     nodes: Any,
     powers: Any,
     numbers: Any,
@@ -240,7 +265,7 @@ def _record(
             continue
         if byte != QUOTE:
             return False
-        child = _child(data, at, end, names, nodes, node, expected)
+        child = _child(data, words, at, end, names, heads, nodes, node, expected)
         if child < 0 or given[child, row] != MISSING:
             return False
         at = past_blank(data, at + nodes[child, NAME_LENGTH] + 1, end)
@@ -270,17 +295,19 @@ def _record(
             expected = nodes[child, FIRST]
             after = _OPENED
             continue
-        at = _value(data, at, end, row, nodes, child, powers, numbers, sizes, floats)
+        at = _value(data, words, at, end, row, nodes, child, powers, numbers, sizes, floats)
         if at < 0:
             return False
 
 
 def prove(
     data: Any,
+    words: Any,
     rows: Any,
     starts: Any,
     ends: Any,
     names: Any,
+    heads: Any,
     nodes: Any,
     powers: Any,
     numbers: Any,
@@ -294,10 +321,12 @@ def prove(
         row = rows[place]
         sure[row] = _record(
             data,
+            words,
             starts[place],
             ends[place],
             row,
             names,
+            heads,
             nodes,
             powers,
             numbers,
@@ -342,40 +371,61 @@ def _unescape(data: Any, at: int, out: Any, used: int) -> Any:
 
 def text(
     data: Any,
+    words: Any,
     rows: Any,
     starts: Any,
     sizes: Any,
     used: int,
     out: Any,
+    out_words: Any,
     views: Any,
-    escapes: bool,
 ) -> int:
     """Copy texts to `out` from `used` on, and refer to them in views; what is used then.
 
-    With `escapes` they are what their escapes stand for.  One that lies in its view keeps no room.
+    A size below zero is that of a text with escapes, of which they are what these stand for.  One
+    that lies in its view keeps no room.  Beyond what is used eight bytes may be anything.
     """
     for place in range(len(rows)):
         row = rows[place]
         at = starts[row]
-        stop = at + sizes[row]
+        size = sizes[row]
         begin = used
-        while at < stop:
-            if escapes and data[at] == BACKSLASH:
-                at, used = _unescape(data, at, out, used)
-            else:
-                out[used] = data[at]
-                at += 1
-                used += 1
-        size = used - begin
+        if size >= 0:
+            done = 0
+            while done < size and at + done < len(words):
+                out_words[used + done] = words[at + done]
+                done += 8
+            while done < size:
+                out[used + done] = data[at + done]
+                done += 1
+            used += size
+        else:
+            stop = at - size
+            while at < stop:
+                if data[at] == BACKSLASH:
+                    at, used = _unescape(data, at, out, used)
+                else:
+                    out[used] = data[at]
+                    at += 1
+                    used += 1
+            size = used - begin
         views[row, 0] = size
-        kept = size if size <= INLINE else 4
-        for word in range(3):
-            value = 0
-            for byte in range(min(kept - 4 * word, 4)):
-                value |= out[begin + 4 * word + byte] << 8 * byte
-            views[row, 1 + word] = value
+        low = out_words[begin]
         if size > INLINE:
+            views[row, 1] = low & _WORD
             views[row, 3] = begin
         else:
+            high = out_words[begin + 8]
+            if size <= 8:
+                high = _NOTHING
+            else:
+                high &= ~(_EVERY << np.uint64(8 * (size - 8)))
+            if size == 0:
+                low = _NOTHING
+            elif size < 8:
+                low &= ~(_EVERY << np.uint64(8 * size))
+            views[row, 1] = low & _WORD
+            views[row, 2] = low >> _HALF
+            views[row, 3] = high
             used = begin
     return used

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 #: All that is compiled.
 NAMES = (
     "past_blank",
@@ -42,6 +44,14 @@ BACKSLASH = 0x5C
 _ESCAPES = (0x22, 0x5C, 0x2F, 0x62, 0x66, 0x6E, 0x72, 0x74)
 MINUS = 0x2D
 _DOT = 0x2E
+#: Eight bytes at a time: a one, a quote, a backslash, the first that is no control character, and
+#: the highest bit in each of them.
+_ONES, _QUOTES, _BACKSLASHES, _PLAIN, _HIGH = (
+    np.uint64(byte * 0x0101010101010101) for byte in (0x01, QUOTE, BACKSLASH, 0x20, 0x80)
+)
+#: Times one bit of a byte, this has the number of that byte on top.
+_PLACES = np.uint64(0x0001020304050607)
+_LOWEST, _TOP, _NONE = np.uint64(7), np.uint64(56), np.uint64(0)
 ZERO = 0x30
 
 
@@ -59,39 +69,56 @@ def past_digits(data: Any, at: int, end: int) -> int:
     return at
 
 
-def past_string(data: Any, at: int, end: int) -> int:
-    """Where a string's closing quote is, whose first byte is at `at`; -1 where others decide."""
+def past_string(data: Any, words: Any, at: int, end: int) -> Any:
+    """Where a string's closing quote is, whose first byte is at `at`; -1 where others decide.
+
+    And whether there is an escape in it.
+    """
+    escaped = False
     while at < end:
+        if at + 8 <= end:
+            # Subtracting borrows from the bytes above: the lowest bit that is found is right.
+            word = words[at]
+            quotes, backslashes = word ^ _QUOTES, word ^ _BACKSLASHES
+            found = (quotes - _ONES) & ~quotes
+            found |= (backslashes - _ONES) & ~backslashes
+            found |= (word - _PLAIN) & ~word
+            found &= _HIGH
+            if found == _NONE:
+                at += 8
+                continue
+            at += int((((found & (_NONE - found)) >> _LOWEST) * _PLACES) >> _TOP)
         byte = data[at]
         if byte == QUOTE:
-            return at
+            return at, escaped
         if byte < 0x20:
-            return -1
+            return -1, escaped
         at += 1
         if byte == BACKSLASH:
+            escaped = True
             if at >= end:
-                return -1
+                return -1, escaped
             byte = data[at]
             at += 1
             if byte == 0x75:  # u
                 if at + 4 > end:
-                    return -1
+                    return -1, escaped
                 code = 0
                 for place in range(at, at + 4):
                     digit = data[place] - ZERO
                     if digit > 9:
                         digit = (data[place] | 0x20) - 0x57
                         if digit < 10:
-                            return -1
+                            return -1, escaped
                     if not 0 <= digit <= 15:
-                        return -1
+                        return -1, escaped
                     code = code << 4 | digit
                 if 0xD800 <= code <= 0xDFFF:
-                    return -1
+                    return -1, escaped
                 at += 4
             elif byte not in _ESCAPES:
-                return -1
-    return -1
+                return -1, escaped
+    return -1, escaped
 
 
 def read_integer(data: Any, at: int, end: int) -> Any:

@@ -9,7 +9,6 @@ text goes another way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -54,6 +53,7 @@ class Plan(NamedTuple):
     nodes: list[Node]
     table: Array
     names: Array
+    heads: Array
 
 
 @lru_cache(maxsize=64)
@@ -74,7 +74,7 @@ def plan(schema: Schema) -> Plan | None:
             row = _row(dtype, depths[parent])
             text = name.encode()
             row[k.PARENT], row[k.NAME], row[k.NAME_LENGTH] = parent, len(names), len(text)
-            names += text
+            names += text + b'"'
             node.children.append(len(nodes))
             nodes.append(Node(name, dtype, row[k.KIND], []))
             rows.append(row)
@@ -82,7 +82,9 @@ def plan(schema: Schema) -> Plan | None:
     table = np.array(rows, np.int64)
     for column, wanted in ((k.NUMBER, table[:, k.KIND] != k.STRUCT), (k.FLOAT, _floating(table))):
         table[wanted, column] = np.arange(int(wanted.sum()))
-    return Plan(nodes, table, np.frombuffer(names, np.uint8).copy())
+    ends = table[:, k.NAME] + table[:, k.NAME_LENGTH] + 1
+    heads = [_head(names[begin:end]) for begin, end in zip(table[:, k.NAME], ends, strict=True)]
+    return Plan(nodes, table, np.frombuffer(names, np.uint8).copy(), np.array(heads, np.uint64))
 
 
 def accept(values: pl.Series, how: Plan, otherwise: Otherwise) -> Accepted:
@@ -98,6 +100,20 @@ def accept(values: pl.Series, how: Plan, otherwise: Otherwise) -> Accepted:
         return Accepted(rows, columns)
     sure = pl.Series(reading.sure)
     return Accepted(rows.filter(sure), columns.filter(sure))
+
+
+def _where(given: Array, values: pl.Series) -> pl.Series:
+    return values if given.all() else pl.select(pl.when(pl.Series(given)).then(values)).to_series()
+
+
+def _head(name: bytes) -> tuple[int, int]:
+    """The first eight bytes of a name with its quote as a number, and which of its bits count."""
+    return int.from_bytes(name[:8], "little"), (1 << 8 * min(len(name), 8)) - 1
+
+
+def _words(data: Array) -> Array:
+    """The eight bytes at each place, as numbers."""
+    return np.ndarray((max(len(data) - 7, 0),), "<u8", data, strides=(1,))
 
 
 def _escaped(name: str) -> bool:
@@ -162,10 +178,12 @@ class _Reading:
         for data, rows, starts, ends in parts:
             self._loops.prove(
                 data,
+                _words(data),
                 rows,
                 starts,
                 ends,
                 how.names,
+                how.heads,
                 how.table,
                 _POWERS,
                 self._numbers,
@@ -187,45 +205,40 @@ class _Reading:
         if kind == k.FLOATING:
             kept &= sizes > 0
         # Room for what is cut to a view before the next one is written over it.
-        out = np.empty(int(sizes[kept].sum(dtype=np.int64)) + k.INLINE, np.uint8)
+        out = np.empty(int(np.abs(sizes[kept]).sum(dtype=np.int64)) + k.ROOM, np.uint8)
         found = np.zeros((len(kept), views.WORDS), np.uint32)
         used = 0
         for data, rows, _, _ in parts:
             mine = rows[kept[rows]]
-            used = self._loops.text(data, mine, starts, sizes, used, out, found, kind == k.STRING)
-        return views.adopt(found.reshape(-1), kept, out[:used] if used else None).cast(pl.String)
+            used = self._loops.text(
+                data, _words(data), mine, starts, sizes, used, out, _words(out), found
+            )
+        return views.adopt(found.reshape(-1), kept, out[:used] if used else None, text=True)
 
     def column(self, number: int) -> pl.Series:
         """One field, typed, of the certain records; null where it is not given."""
         node = self._how.nodes[number]
-        given = pl.Series(self.sure & (self._given[number] == k.GIVEN))
+        given = self.sure & (self._given[number] == k.GIVEN)
         if node.kind == k.STRUCT:
             fields = [
                 self.column(child).alias(self._how.nodes[child].name) for child in node.children
             ]
             packed = pl.DataFrame(fields, height=len(given)).to_struct()
-            return pl.select(pl.when(given).then(packed)).to_series().cast(node.dtype)
+            return _where(given, packed).cast(node.dtype)
         if node.kind == k.STRING:
             return self._texts[number]
         if node.kind == k.OTHER:
             return self._other(number)
         slot = self._how.table[number, k.NUMBER]
+        if isinstance(node.dtype, pl.Decimal):
+            return views.decimals(self._numbers[slot], given, node.dtype)
+        if node.kind == k.FLOATING:
+            floats = pl.Series(self._floats[self._how.table[number, k.FLOAT]])
+            return _where(given, self._texts[number].cast(pl.Float64).fill_null(floats))
         # A copy, since Polars keeps what it is given, and this is a row of all numbers.
         numbers = pl.Series(self._numbers[slot].copy())
-        match node.dtype:
-            case pl.Float64():
-                typed = pl.coalesce(
-                    self._texts[number].cast(pl.Float64),
-                    pl.Series(self._floats[self._how.table[number, k.FLOAT]]),
-                )
-            case pl.Decimal(scale=scale):
-                wide = pl.lit(numbers.cast(pl.Decimal(38, 0)))
-                typed = wide * pl.lit(Decimal(1).scaleb(-scale)) if scale else wide
-            case pl.Boolean():
-                typed = pl.lit(numbers == 1)
-            case _:
-                typed = pl.lit(numbers)
-        return pl.select(pl.when(given).then(typed).cast(node.dtype)).to_series()
+        typed = numbers == 1 if node.kind == k.BOOLEAN else numbers
+        return _where(given, typed).cast(node.dtype)
 
     def _other(self, number: int) -> pl.Series:
         """A field whose text others read; where they do not, its record is not certain."""
