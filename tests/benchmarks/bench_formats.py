@@ -31,6 +31,7 @@ from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf.message_factory import GetMessageClass
 
+from tests.benchmarks import table
 from tests.formats.support import framed
 from workbench.decode.codebook import Codebook
 from workbench.decode.framed import decode_framed, framed_schema
@@ -123,40 +124,52 @@ def repeated(distinct: list[bytes], records: int) -> list[bytes]:
     return (distinct * -(-records // len(distinct)))[:records]
 
 
-def ours(name: str, values: list[bytes], codebook: Codebook) -> tuple[float, pl.DataFrame]:
-    column = pl.Series(values, dtype=pl.Binary)
-    schema = framed_schema(column.head(10), codebook)
-    decode_framed(column.head(1_000), schema, codebook)
-    took, clock, decoded = cpu(lambda: decode_framed(column, schema, codebook))
-    assert decoded.error.null_count() == len(values)
-    size = sum(map(len, values[:20_000])) / min(len(values), 20_000)
-    print(f"{name}: {len(values):,} records of {size:.0f} bytes")
-    tell("by column", took, clock, len(values))
-    tell_bounds(lambda: decode_framed(column.head(100_000), schema, codebook))
-    return took, decoded.fields
+class Contest:
+    """Readers of the same records, ours first; a row each."""
+
+    def __init__(self, name: str, values: list[bytes], codebook: Codebook) -> None:
+        size = sum(map(len, values[:20_000])) / min(len(values), 20_000)
+        self._what = f"{len(values):,} {name} of {size:.0f} bytes"
+        self._records = len(values)
+        column = pl.Series(values, dtype=pl.Binary)
+        schema = framed_schema(column.head(10), codebook)
+        decode_framed(column.head(1_000), schema, codebook)
+        self._ours, clock, decoded = cpu(lambda: decode_framed(column, schema, codebook))
+        assert decoded.error.null_count() == len(values)
+        self.fields = decoded.fields
+        self.rows: list[dict[str, Any]] = []
+        bounds = bounded_by(lambda: decode_framed(column.head(100_000), schema, codebook))
+        self.add("workbench, by column", self._ours, clock, bounds)
+
+    def add(self, reader: str, took: float, clock: float, bounds: str = "") -> None:
+        self.rows.append(
+            {
+                "records": self._what,
+                "reader": reader,
+                "CPU s": took,
+                "s": clock,
+                "M records/s of CPU": self._records / took / 1e6,
+                "CPU, to ours": took / self._ours,
+                "bound by (own time)": bounds,
+            }
+        )
 
 
-def tell_bounds(work: Callable[[], Any]) -> None:
+def bounded_by(work: Callable[[], Any]) -> str:
     """Where the time of ours goes: the functions with the most of their own, by cProfile."""
     profile = cProfile.Profile()
     profile.runcall(work)
     found: Any = pstats.Stats(profile)
     own = sorted(((one[2], name) for name, one in found.stats.items()), reverse=True)
-    shares = (f"{name[2]} {took / found.total_tt:.0%}" for took, name in own[:4])
-    print(f"  bound by (own time) {', '.join(shares)}")
+    return ", ".join(f"{name[2]} {took / found.total_tt:.0%}" for took, name in own[:4])
 
 
-def tell(what: str, took: float, clock: float, records: int, ratio: str = "") -> None:
-    rate = records / took / 1e6
-    print(f"  {what:32} {took:7.2f} s CPU {clock:7.2f} s  {rate:.2f} M records/s of CPU {ratio}")
-
-
-def avro(records: int) -> None:
+def avro(records: int) -> list[dict[str, Any]]:
     distinct = [framed(1, SCHEMA, payment(n)) for n in range(min(records, 20_000))]
     values = repeated(distinct, records)
     text = json.dumps(SCHEMA)
     held: Any = _Held(text, "AVRO")
-    mine, fields = ours("Avro", values, Codebook(held))
+    contest = Contest("Avro", values, Codebook(held))
 
     conf = {"subject.name.strategy": topic_subject_name_strategy}
     deserialise = AvroDeserializer(held, conf=conf)
@@ -165,8 +178,8 @@ def avro(records: int) -> None:
     took, clock, frame = cpu(
         lambda: pl.DataFrame([deserialise(value, context) for value in values])
     )
-    assert frame["id"].equals(fields["id"])
-    tell("confluent, DataFrame", took, clock, records, f"ratio {took / mine:.1f}")
+    assert frame["id"].equals(contest.fields["id"])
+    contest.add("confluent, DataFrame", took, clock)
 
     parsed = fastavro.parse_schema(SCHEMA)
 
@@ -174,10 +187,11 @@ def avro(records: int) -> None:
         return fastavro.schemaless_reader(io.BytesIO(value[5:]), parsed, None)
 
     took, clock, frame = cpu(lambda: pl.DataFrame([alone(value) for value in values]))
-    tell("fastavro alone, DataFrame", took, clock, records, f"ratio {took / mine:.1f}")
+    contest.add("fastavro alone, DataFrame", took, clock)
+    return contest.rows
 
 
-def protobuf(records: int) -> None:
+def protobuf(records: int) -> list[dict[str, Any]]:
     codebook = Codebook(cast(Any, _Held(PROTO, "PROTOBUF")))
     made = GetMessageClass(ProtobufSchema(PROTO).named("Payment"))
     distinct = []
@@ -188,7 +202,7 @@ def protobuf(records: int) -> None:
         one.at.FromDatetime(at)
         distinct.append(b"\0\0\0\0\1\0" + one.SerializeToString())
     values = repeated(distinct, records)
-    mine, fields = ours("Protobuf", values, codebook)
+    contest = Contest("Protobuf", values, codebook)
 
     deserialise = ProtobufDeserializer(made, {"use.deprecated.format": False})
     context = SerializationContext("payments", MessageField.VALUE)
@@ -206,17 +220,18 @@ def protobuf(records: int) -> None:
         return pl.DataFrame(columns).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
 
     took, clock, frame = cpu(theirs)
-    assert frame["id"].equals(fields["id"])
-    assert frame["at"].equals(fields["at"])
-    tell("confluent, DataFrame", took, clock, records, f"ratio {took / mine:.1f}")
+    assert frame["id"].equals(contest.fields["id"])
+    assert frame["at"].equals(contest.fields["at"])
+    contest.add("confluent, DataFrame", took, clock)
     took, clock, _ = cpu(lambda: [made.FromString(value[6:]) for value in values])
-    tell("google's parser, no columns", took, clock, records, f"ratio {took / mine:.1f}")
+    contest.add("google's parser, no columns", took, clock)
+    return contest.rows
 
 
-def main(records: int) -> None:
-    avro(records)
-    protobuf(records)
+def run(records: int = 1_000_000) -> list[dict[str, Any]]:
+    """A row per format and reader."""
+    return avro(records) + protobuf(records)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    print(table(run(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)))
