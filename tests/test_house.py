@@ -102,3 +102,11 @@ def test_every_module_says_what_it_is() -> None:
         if (text := path.read_text(encoding="utf-8")) and not text.startswith('"""')
     ]
     assert silent == []
+
+
+def test_every_benchmark_gives_rows() -> None:
+    """`make bench` runs them one after the other, and one that cannot be run stops the others."""
+    modules = sorted((REPO / "tests" / "benchmarks").glob("bench_*.py"))
+    without = [path.name for path in modules if "\ndef run(" not in path.read_text("utf-8")]
+    assert modules
+    assert without == []
