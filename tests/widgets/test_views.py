@@ -87,6 +87,13 @@ def test_topics_are_told_as_people_read_them(log: wb.Log) -> None:
     assert readings["size"].endswith(" kB")
     assert kept["last (UTC)"] is None
     view.close()
+    for _ in log.stream("readings").follow(group="billing", timeout=0.1):
+        pass
+    left = log._repr_mimebundle_()["text/html"]
+    for fact in ("kept for", "1h30m", "forever", "1234", "Consumer groups", "billing"):
+        assert fact in left
+    log.close()
+    assert "has been closed" in log._repr_mimebundle_()["text/html"]
 
 
 def test_a_metric_may_be_called_events_and_text_is_counted(log: wb.Log) -> None:

@@ -294,12 +294,12 @@ class Slice:
             "records": self._known(),
         }
         rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th>"
+            f"<tr><th scope='row' style='text-align:left'>{name}</th>"
             f"<td style='text-align:left'>{escape(fact)}</td></tr>"
             for name, fact in facts.items()
             if fact
         )
-        return f"<table><caption>Slice</caption>{rows}</table>"
+        return f"<table>{display.html_caption('Slice')}{rows}</table>"
 
     def _known(self) -> str:
         most = self.address.most_records

@@ -13,6 +13,7 @@ from workbench.monitor import Monitor
 from workbench.positions import Position
 from workbench.records import Lateness
 from workbench.source import peek
+from workbench.source.display import html_table
 from workbench.source.follow import follow
 from workbench.source.stream import StreamSource
 from workbench.source.times import When, parse_duration
@@ -186,14 +187,9 @@ class Stream:
         return f"Stream {topics} in {self._source.backend.hint}"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        fields = "".join(
-            f"<tr><td style='text-align:left'>{escape(name)}</td>"
-            f"<td style='text-align:left'>{escape(str(dtype))}</td></tr>"
-            for name, dtype in self.schema.items()
-        )
-        return f"<table><caption>{escape(repr(self))}</caption>{fields}</table>"
+        schema = self.schema
+        fields = pl.DataFrame({"column": schema.names(), "type": map(str, schema.dtypes())})
+        return html_table(fields, caption=repr(self), rows=fields.height)
 
 
 def schemas_by_topic(schema: Any, topics: tuple[str, ...]) -> Mapping[str, Any]:

@@ -88,10 +88,7 @@ def html_table(
     widths = [0 if fold is None else _width(column) for column in shown]
     numeric = [dtype.is_numeric() for dtype in shown.dtypes]
     cut = f" (the first {rows:,} of {length:,} rows)" if length > rows else ""
-    lines = [
-        '<table><caption style="text-align:left">',
-        f"{escape(caption + cut)}</caption><thead><tr>",
-    ]
+    lines = [f"<table>{html_caption(caption + cut)}<thead><tr>"]
     lines += [
         f'<th scope="col" style="text-align:{_side(right)}'
         + (f';min-width:{width}ch">' if width else '">')
@@ -108,6 +105,15 @@ def html_table(
         ]
         lines.append("</tr>")
     return "".join([*lines, "</tbody></table>"])
+
+
+def html_caption(words: str) -> str:
+    """A table's caption, which is not folded to the width of a table that is narrower."""
+    return (
+        '<caption style="contain:inline-size;text-align:left">'
+        f'<div style="width:max-content;max-width:{_CAPTION_CHARACTERS}ch">{escape(words)}</div>'
+        "</caption>"
+    )
 
 
 def _folded(frame: pl.DataFrame, names: Sequence[str], characters: int | None) -> pl.DataFrame:
@@ -140,6 +146,9 @@ def html_block(title: str, parts: Iterable[str]) -> str:
     """A heading and what follows it."""
     return f"<div><strong>{escape(title)}</strong>{''.join(parts)}</div>"
 
+
+#: How wide a caption is at most.
+_CAPTION_CHARACTERS = 90
 
 #: How many characters fit beside each other on a page of `html_page`, as printed, how many of them
 #: the space between two columns takes, the longest word that is not broken, and the column of

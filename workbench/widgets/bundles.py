@@ -11,12 +11,11 @@ from workbench.monitor import Monitor
 from workbench.player import PlayedMonitor, PlayedTable, PlayedTrail, Player
 from workbench.table import State, Table
 from workbench.trail import Trail
-from workbench.widgets import charts, frontend
+from workbench.widgets import charts, frontend, topics
 from workbench.widgets.monitor import MonitorView
 from workbench.widgets.player import PlayerView
 from workbench.widgets.shown import beside, shown_elsewhere, view_of
 from workbench.widgets.table import TableView
-from workbench.widgets.topics import TopicsView
 from workbench.widgets.trail import TrailView
 
 
@@ -81,9 +80,9 @@ def log(shown: Any) -> dict[str, Any]:
     """A log."""
 
     def still() -> dict[str, str]:
-        return {"text/plain": repr(shown), "text/html": shown._repr_html_()}
+        return {"text/plain": repr(shown), "text/html": topics.still(shown)}
 
-    return beside(view_of(shown, TopicsView), still) if frontend.watched() else still()
+    return beside(view_of(shown, topics.TopicsView), still) if frontend.watched() else still()
 
 
 def _of_state(shown: State) -> dict[str, str]:

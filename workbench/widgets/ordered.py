@@ -19,7 +19,7 @@ from workbench.source.times import readable
 class Look:
     """How a frame is looked at.
 
-    `search` is text that some column holds, `where` a condition in SQL (`balance > 1000`),
+    `search` is text that some column holds, in capitals or not, `where` a condition in SQL (`balance > 1000`),
     `column` what is sorted by.
     """
 
@@ -44,8 +44,9 @@ class Look:
                     hint="write SQL over the columns, for example amount > 100",
                 ) from error
         if self.search:
+            search = self.search.lower()
             held = [
-                _texts(wanted, name).str.contains(self.search, literal=True)
+                _texts(wanted, name).str.to_lowercase().str.contains(search, literal=True)
                 for name in frame.columns
             ]
             wanted = wanted.filter(reduce(or_, held).fill_null(False)) if held else wanted

@@ -10,7 +10,7 @@ import polars as pl
 
 from workbench.errors import WorkbenchError
 from workbench.monitor.definition import describe_ms
-from workbench.source.display import text
+from workbench.source.display import html_block, html_table, text
 from workbench.widgets.ordered import cells, columns
 from workbench.widgets.view import View
 
@@ -89,10 +89,7 @@ class TopicsView(View):
         topics = topics.insert_column(
             3, pl.Series("per_second", [rates.get(name) for name in topics["topic"]], pl.Float64)
         )
-        try:
-            groups = self._of.groups()
-        except WorkbenchError:  # not everybody may list them
-            groups = pl.DataFrame()
+        groups = _groups(self._of)
         took_s = time.monotonic() - began_s
         self._due_s = time.monotonic() + max(AGAIN_S, took_s / SHARE)
         return {
@@ -112,23 +109,62 @@ class TopicsView(View):
         return {name: (end - first.get(name, end)) / span_s for name, end in offsets.items()}
 
 
+def still(log: Any) -> str:
+    """What a notebook keeps of a log: its topics and its groups, as HTML."""
+    try:
+        topics, groups = log.topics(details=True), _groups(log)
+    except WorkbenchError:
+        return html_block(repr(log), [])  # which says why
+    kept = topics.select("retention_ms", "cleanup_policy").rows()
+    shown = topics.select(
+        "topic",
+        "partitions",
+        "offsets",
+        pl.Series("size", map(_size, topics["bytes"]), pl.String),
+        pl.Series("kept for", (_kept(*one) for one in kept), pl.String),
+        pl.col("first").alias("first (UTC)"),
+        pl.col("last").alias("last (UTC)"),
+    )
+    tables = [html_table(shown, caption="Topics")]
+    if groups.height:
+        tables.append(html_table(groups, caption="Consumer groups"))
+    return html_block(repr(log), tables)
+
+
+def _groups(log: Any) -> pl.DataFrame:
+    """The consumer groups; none where they may not be listed."""
+    try:
+        found: pl.DataFrame = log.groups()
+    except WorkbenchError:
+        return pl.DataFrame()
+    return found
+
+
 def _row(topic: tuple[Any, ...]) -> list[str | None]:
     """A topic as people read it; what is not known, or may not be, is null."""
     name, partitions, offsets, rate, size, kept_ms, policy, first, last = topic
-    forever = "forever" if policy is not None else None
     return [
         text(name),
         f"{partitions:,}",
         None if offsets is None else f"{offsets:,}",
         None if rate is None else f"{rate:,.1f}" if rate < 100 else f"{rate:,.0f}",
-        None if size is None else _size(size),
-        forever if kept_ms is None else describe_ms(kept_ms),
+        _size(size),
+        _kept(kept_ms, policy),
         *(None if at is None else text(at) for at in (first, last)),
     ]
 
 
-def _size(count: float) -> str:
+def _kept(kept_ms: int | None, policy: str | None) -> str | None:
+    """For how long; null where neither that nor the policy may be known."""
+    if kept_ms is not None:
+        return describe_ms(kept_ms)
+    return None if policy is None else "forever"
+
+
+def _size(count: float | None) -> str | None:
     """Bytes, in the unit that leaves a number below a thousand."""
+    if count is None:
+        return None
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:,.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"

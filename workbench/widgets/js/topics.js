@@ -22,7 +22,7 @@ export function render({ model, el }) {
 
   function draw(body) {
     told = body;
-    const found = [...body.names.keys()].filter((n) => body.names[n].includes(narrow.value));
+    const found = [...body.names.keys()].filter((n) => body.names[n].toLowerCase().includes(narrow.value.toLowerCase()));
     const listed = found.slice(0, MOST);
     cut.hidden = found.length === listed.length && !narrow.value;
     cut.textContent = `${count.format(listed.length)} of ${count.format(body.names.length)} topics`;

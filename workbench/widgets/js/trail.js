@@ -14,7 +14,7 @@ export function render({ model, el }) {
   let pause = null;
   let shownRaw = null;
   const heading = node("strong", { class: "wb-title" });
-  const facts = node("div", { class: "wb-facts" });
+  const facts = node("div");
   const plot = node("div", { class: "wb-plot", role: "img", "aria-label": model.get("_title") });
   const list = scroll("Events");
   const details = node("div", { class: "wb-why", hidden: "" });
@@ -99,7 +99,7 @@ export function render({ model, el }) {
   const show = {
     picture(body, seq) {
       heading.textContent = body.title;
-      facts.replaceChildren(...body.facts.map((fact) => node("div", {}, fact)));
+      facts.replaceChildren(...body.facts.map((fact) => node("div", { class: "wb-facts", title: fact }, fact)));
       chart.show(body.spec, body.datasets);
       ({ events, datasets } = body);
       drawnFuture = null;
