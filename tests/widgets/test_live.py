@@ -257,6 +257,24 @@ def test_a_chart_over_a_frame_begins_with_its_rows() -> None:
     assert [row["n"] for row in chart.rows()] == [1, 2]
 
 
+class Foreign:
+    """A frame of some other library."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pl.DataFrame({"n": [1]}).__arrow_c_stream__(requested_schema)
+
+
+def test_rows_are_frames_of_any_library_or_dicts_and_nothing_else() -> None:
+    chart = wb.live(LINE, [])
+    chart.add(Foreign())
+    chart.add([{"n": 2}, {"n": 3}])
+    chart.add({"n": 4})
+    assert [row["n"] for row in chart.rows()] == [1, 2, 3, 4]
+    for wrong in (7, "text", [7], b"bytes"):
+        with pytest.raises(DefinitionError, match="is no row of a chart"):
+            chart.add(wrong)
+
+
 @pytest.mark.parametrize(
     ("chart", "feed", "told"),
     [

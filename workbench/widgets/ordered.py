@@ -19,8 +19,8 @@ from workbench.source.times import readable
 class Look:
     """How a frame is looked at.
 
-    `search` is text that some column holds, in capitals or not, `where` a condition in SQL (`balance > 1000`),
-    `column` what is sorted by.
+    `search` is text that some column holds, in capitals or not, `where` a condition in SQL
+    (`balance > 1000`), `column` what is sorted by.
     """
 
     search: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.errors import DefinitionError
 from workbench.source.times import to_ms, within
 
 #: The largest integer that JavaScript holds exactly.
@@ -17,17 +18,22 @@ SAFE_INTEGER = 2**53 - 1
 
 
 def plain_rows(rows: Any) -> list[dict[str, Any]]:
-    """A frame, a dict, or dicts as rows to be drawn: numbers, texts, times in milliseconds."""
-    if isinstance(rows, pl.DataFrame):
-        return [_plain(row) for row in within(rows).iter_rows(named=True)]
-    if isinstance(rows, Mapping):
-        return [_plain(rows)]
-    if isinstance(rows, Iterable):
+    """A frame, a dict, or dicts as rows to be drawn: numbers, texts, times in milliseconds.
+
+    Raises DefinitionError for what is none of these.
+    """
+    if hasattr(rows, "__arrow_c_stream__"):  # a frame, of whichever library
+        return [_plain(row) for row in within(pl.DataFrame(rows)).iter_rows(named=True)]
+    if isinstance(rows, Iterable) and not isinstance(rows, Mapping | str | bytes):
         return [_plain(row) for row in rows]
-    raise TypeError(f"a {type(rows).__name__} is no row: give a frame, a dict, or dicts")
+    return [_plain(rows)]
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(row: Any) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise DefinitionError(
+            f"a {type(row).__name__} is no row of a chart", hint="give a frame, a dict, or dicts"
+        )
     return {str(name): drawn(value) for name, value in row.items()}
 
 
