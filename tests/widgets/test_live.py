@@ -291,8 +291,11 @@ def test_what_cannot_be_live_is_told(chart: Any, feed: Any, told: str) -> None:
 
 def test_without_a_page_everything_is_a_picture(log: wb.Log) -> None:
     log.create("bank", schema={"who": str, "n": int})
-    log.append("bank", [{"who": "a", "n": 1}, {"who": "b", "n": 2}])
+    log.append("bank", [{"who": "a", "n": 1}, {"who": "b", "n": 2}, {"who": "b", "n": 3}])
     bank = log.stream("bank")
+    early = bank.all().play().seek(2).trail("b", by="who")._repr_mimebundle_()
+    assert early["text/plain"].startswith("1 of 2 events played")
+    assert early["text/html"].count(">to come<") == 1
     player = bank.all().play()
     room = player.monitor(window="1d", n=pl.len())
     table = player.table(bank.table(by="who", n=pl.col("n").sum()))
@@ -306,7 +309,7 @@ def test_without_a_page_everything_is_a_picture(log: wb.Log) -> None:
         assert "<script" not in bundle["text/html"]
     # Where nobody can press play, it has been played.
     assert player.finished
-    assert room.frame()["n"].sum() == 2
+    assert room.frame()["n"].sum() == 3
     assert isinstance(trail, PlayedTrail)
     assert trail.frame().height == 1
     assert not [t for t in threading.enumerate() if t.name.startswith("workbench-view")]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from workbench.positions import Position
 from workbench.records import COORDINATES
 from workbench.source.display import (
     SHOWN_CHARACTERS,
@@ -58,10 +59,13 @@ def changes(row: dict[str, object], characters: int | None = SHOWN_CHARACTERS) -
     )
 
 
-def as_html(trail: Trail, picture: str = "") -> str:
-    """What a saved notebook shows: the statement, the picture, the events, what is missing."""
+def as_html(trail: Trail, picture: str = "", played: Position | None = None) -> str:
+    """What a saved notebook shows: the statement, the picture, the events, what is missing.
+
+    Of a trail that is played, up to a position, the events beyond it are said to come.
+    """
     title, *facts = describe(trail).splitlines()
-    tables = _tables(trail, SHOWN_ROWS, SHOWN_CHARACTERS)
+    tables = _tables(trail, SHOWN_ROWS, SHOWN_CHARACTERS, played)
     return html_block(title, [f"<p>{'<br>'.join(map(escape, facts))}</p>", picture, *tables])
 
 
@@ -87,14 +91,16 @@ def clocks(trail: Trail) -> str:
     return f"In the order of {trail.time}, which the event says itself; {told}"
 
 
-def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
+def _tables(
+    trail: Trail, rows: int, characters: int | None, played: Position | None = None
+) -> list[str]:
     """The events, with both clocks and then the actors first; what is odd, and what is missing."""
     events = readable(trail.frame())
     first = dict.fromkeys([trail.time, "timestamp", *trail.actor])
     others = [n for n in trail.source.schema if n not in ("key", trail.by, "decode_error", *first)]
     shown = events.select(name for name in (*first, *others) if name in events.columns)
     fields = [name for name in shown.columns if name in others and name not in COORDINATES]
-    told = {"remark": [_remark(row) for row in events.iter_rows(named=True)]}
+    told = {"remark": [_remark(row, played) for row in events.iter_rows(named=True)]}
     if trail.has_rows:
         told["row changes"] = [changes(row, characters) for row in events.iter_rows(named=True)]
     shown = shown.with_columns(pl.Series(n, lines, dtype=pl.String) for n, lines in told.items())
@@ -117,8 +123,10 @@ def _tables(trail: Trail, rows: int, characters: int | None) -> list[str]:
     return parts
 
 
-def _remark(row: dict[str, object]) -> str:
-    remarks = ["late"] if row["late"] else []
+def _remark(row: dict[str, Any], played: Position | None) -> str:
+    place = row["topic"], row["partition"]
+    remarks = ["to come"] if played is not None and row["offset"] >= played.get(place, 0) else []
+    remarks += ["late"] if row["late"] else []
     remarks += [f"duplicate of {row['duplicate_of']}"] if row["duplicate_of"] else []
     remarks += [f"did not decode: {row['decode_error']}"] if row["decode_error"] else []
     return ", ".join(remarks)

@@ -47,7 +47,7 @@ def trail(shown: Trail | PlayedTrail) -> dict[str, Any]:
     def still() -> dict[str, str]:
         if isinstance(shown, Trail):
             return charts.trail_bundle(shown)
-        html = charts.trail_bundle(shown.trail)["text/html"]
+        html = charts.trail_bundle(shown.trail, shown.position)["text/html"]
         told = repr(shown)
         played = escape(told.split("\n", 1)[0])
         return {"text/plain": told, "text/html": f"<p>{played}</p>{html}"}

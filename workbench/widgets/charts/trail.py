@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
 import polars as pl
 
+from workbench.positions import Position
 from workbench.source.display import text
 from workbench.source.times import to_ms, within
 from workbench.trail import Trail
@@ -36,11 +38,28 @@ _NOTES = {
 }
 
 
-def trail_bundle(trail: Trail) -> dict[str, str]:
-    """What a trail shows in a notebook."""
+def trail_bundle(trail: Trail, played: Position | None = None) -> dict[str, str]:
+    """What a trail shows in a notebook; where it is played, as of the player's position."""
     panels, _ = _draw(trail)
+    if played is not None:
+        panels = _as_played(panels, played)
     drawn = picture(stack(panels, _description(trail)))
-    return {"text/plain": repr(trail), "text/html": as_html(trail, drawn)}
+    return {"text/plain": repr(trail), "text/html": as_html(trail, drawn, played)}
+
+
+def _as_played(panels: Panels, played: Position) -> Panels:
+    """What is to come is grey, and its numbers are not drawn."""
+
+    def coming(value: dict[str, Any]) -> bool:
+        lane, _, offset = value["place"].rpartition(":")
+        topic, _, partition = lane.rpartition(" ")
+        return int(offset) >= played.get((topic, int(partition)), 0)
+
+    datasets = {
+        name: [row for row in rows if not coming(row)] for name, rows in panels.datasets.items()
+    }
+    events = [row | {"future": coming(row)} for row in panels.datasets["events"]]
+    return replace(panels, datasets={**datasets, "events": events})
 
 
 def trail_chart(trail: Trail) -> StaticChart:
