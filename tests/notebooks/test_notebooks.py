@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import workbench as wb
+from tests.conftest import SOAK
 from workbench import report
 from workbench.samples import generate
 
@@ -62,6 +63,19 @@ FOUND = {
         "complete.*2 did not decode",
         "of 2 customers 1 are left, and Ada lives in Lisbon",
     ],
+}
+
+#: What each of them may be given beside a slice: another account, one that is not there, bounds
+#: that nothing or everything exceeds.
+OTHERS: dict[str, list[dict[str, Any]]] = {
+    "00-tour": [{"entity": "A-1000"}, {"entity": "nobody"}],
+    "01-monitor": [{"most_payments": 0}, {"most_payments": 1000}],
+    "02-current-state": [
+        {"entity": "nobody", "then": "2026-10-01", "group": "none", "stopped": "2026-10-01"},
+        {"then": "2027-01-01", "stopped": "2027-01-01"},
+    ],
+    "03-audit": [{"entity": "A-1042"}, {"entity": "nobody"}],
+    "04-formats": [{"topic": "transactions"}],
 }
 
 
@@ -139,10 +153,13 @@ def test_a_notebook_finds_its_stories_from_an_address_alone(
     ids=["quiet", "empty", "dawn", "nothing"],
 )
 def test_a_notebook_runs_where_nothing_happened(
-    path: Path, hours: tuple[Any, Any], elsewhere: wb.Log
+    path: Path, hours: tuple[Any, Any], elsewhere: wb.Log, tmp_path: Path
 ) -> None:
-    space = run_here(path, elsewhere.stream("transactions").between(*hours))
-    findings = space["findings"]
+    address = elsewhere.stream("transactions").between(*hours).address
+    if SOAK:
+        findings = report.run(path, tmp_path, address=address).findings
+    else:
+        findings = run_here(path, address)["findings"]
     assert not any("velocity" in line or "booked" in line for line in findings)
     assert any(line.startswith("complete") for line in findings)
 
@@ -153,13 +170,34 @@ def test_a_notebook_runs_where_nothing_decodes(path: Path, elsewhere: wb.Log) ->
     tx = elsewhere.stream("transactions")
     poison = tx.all().lazy().filter(pl.col("decode_error").is_not_null())
     partition, offset = poison.select("partition", "offset").sort("offset").collect().row(0)
-    space = run_here(path, tx.between({partition: offset}, {partition: offset + 1}))
+    space = run_here(path, tx.between({partition: offset}, {partition: offset + 1}).address)
     assert any("did not decode" in line for line in space["findings"])
+
+
+@pytest.mark.filterwarnings("ignore::workbench.errors.UnknownFields")
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        pytest.param(path, given, id=f"{path.stem} {given}")
+        for path in NOTEBOOKS
+        for given in OTHERS[path.stem]
+        if SOAK or "nobody" in given.values()
+    ],
+)
+def test_a_notebook_bears_other_parameters(
+    path: Path, given: dict[str, Any], elsewhere: wb.Log, tmp_path: Path
+) -> None:
+    address = elsewhere.stream("transactions").all().address
+    if SOAK:
+        findings = report.run(path, tmp_path, address=address, parameters=given).findings
+    else:
+        findings = run_here(path, address, **given)["findings"]
+    assert any(line.startswith("complete") for line in findings)
 
 
 def test_the_tour_bears_a_slice_from_the_first_record(elsewhere: wb.Log) -> None:
     night = elsewhere.stream("transactions").between("earliest", "2026-11-02T06:00")
-    space = run_here(FOLDER / "00-tour.ipynb", night)
+    space = run_here(FOLDER / "00-tour.ipynb", night.address)
     assert space["before"].is_empty()
     assert space["after"].height == 1
 
@@ -182,13 +220,15 @@ def test_three_versions_of_a_schema_are_one_frame() -> None:
     assert "from Tue 03 Nov 06:00 UTC on, the schemas 1 and 2" in str(space["findings"])
 
 
-def run_here(path: Path, part: wb.Slice | None) -> dict[str, Any]:
+def run_here(path: Path, address: wb.Address | None, **given: Any) -> dict[str, Any]:
     """Run a notebook in this process, which is many times faster; nothing is shown."""
+    if address is not None:
+        given["address"] = address.to_json()
     space: dict[str, Any] = {}
     with pl.Config():
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code":
                 exec(compile(cell.source, f"{path.stem} {cell.id}", "exec"), space)
-            if part is not None and "parameters" in cell.metadata.get("tags", ()):
-                space["address"] = part.address.to_json()
+            if "parameters" in cell.metadata.get("tags", ()):
+                space |= given
     return space

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ import workbench as wb
 from workbench.monitor import Monitor
 from workbench.widgets.charts.monitor import MOST_GROUPS
 from workbench.widgets.monitor import MonitorView
+from workbench.widgets.table import TableView
 from workbench.widgets.topics import TopicsView
 
 START = datetime(2026, 11, 3, tzinfo=UTC)
@@ -112,3 +114,40 @@ def test_a_metric_may_be_called_events_and_text_is_counted(log: wb.Log) -> None:
             assert drawn == [5], definition
         finally:
             view.close()
+
+
+def test_what_is_clicked_is_what_was_shown(log: wb.Log) -> None:
+    """Rows and alerts that come between a page and its click take nobody's place."""
+    log.create("named", schema={"kind": str, "n": int})
+    log.append("named", {"kind": "b", "n": 1})
+    named = log.stream("named")
+    table = named.table(by="kind", n=pl.col("n").sum())
+    view = TableView(table.now, moment=table.end, explain=table.explain)
+    told: list[Any] = []
+    view.post = lambda kind, content, buffers=None: told.append(content)  # type: ignore[method-assign]
+    seen = view.picture()
+    clicked = {"row": seen["numbers"][0], "moment": seen["moment"]}
+    log.append("named", {"kind": "a", "n": 2})
+    news = view.news()
+    assert news is not None
+    assert [row[0] for row in news["rows"]] == ["a", "b"]
+    view.act("explain", clicked)
+    assert told[-1]["why"]["key"] == "kind b"
+    log.append("named", {"kind": "0", "n": 2})
+    view._due_s = 0
+    assert view.news() is not None
+    with pytest.raises(wb.WorkbenchError, match="changed meanwhile"):
+        view.act("explain", clicked)
+    view.close()
+
+    room = named.all().monitor(window="1h", by="kind", n=pl.len(), alerts={"any": pl.col("n") > 0})
+    rooms = MonitorView(room)
+    shown = {alert["group"]: alert["id"] for alert in rooms.picture()["alerts"]}
+    assert set(shown) == {"a", "b", "0"}
+    for group, clicked_id in shown.items():
+        rooms.act("alert", {"id": clicked_id})
+        assert isinstance(room.selection, wb.Slice)
+        assert room.selection.frame()["kind"].to_list() == [group]
+    with pytest.raises(wb.WorkbenchError, match="not listed any more"):
+        rooms.act("alert", {"id": "none"})
+    rooms.close()

@@ -52,7 +52,7 @@ class MonitorView(View):
         self._revision: tuple[int, int | None] | None = None
         self._points: dict[str, dict[str, Any]] = {}
         self._alerts = pl.DataFrame()
-        self._listed: list[dict[str, Any]] = []
+        self._listed: dict[str, str] = {}
         self._groups: list[tuple[Any, ...]] = []
         self._left_out: str | None = None
         super().__init__(describe(monitor))
@@ -71,7 +71,7 @@ class MonitorView(View):
     def picture(self) -> Mapping[str, Any]:
         monitor, plan = self._monitor, self._monitor.definition
         self._points, self._revision, self._status = {}, None, {}
-        self._alerts, self._listed, self._left_out = pl.DataFrame(), [], None
+        self._alerts, self._listed, self._left_out = pl.DataFrame(), {}, None
         self._status_due_s = self._rows_due_s = 0.0
         changed = self.news() or {}
         panels = live_panels(plan)
@@ -114,7 +114,9 @@ class MonitorView(View):
         monitor = self._monitor
         match command:
             case "alert":
-                address = self._listed[int(details["number"])]["address"]
+                address = self._listed.get(details["id"])
+                if address is None:
+                    raise WorkbenchError("this alert is not listed any more")
                 self._choose(_at(monitor.source, Address.from_json(address)))
             case "brush":
                 step_ms = monitor.definition.windows.step_ms
@@ -184,18 +186,23 @@ class MonitorView(View):
 
     def _alert_news(self, alerts: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
         plan = self._monitor.definition
-        self._listed = alerts.tail(SHOWN_ALERTS).to_dicts()
         marks = live_alerts(alerts, rows, plan)
+        newest = alerts.tail(SHOWN_ALERTS).to_dicts()
+        # What is clicked may have moved in the list meanwhile, so each has a name of its own.
+        names = ("name", "window_start", *plan.by)
+        ids = [repr([row[name] for name in names]) for row in newest]
+        self._listed = dict(zip(ids, (row["address"] for row in newest), strict=True))
         return {
             "alerts": [
                 {
+                    "id": id_,
                     "name": text(row["name"]),
                     "severity": row["severity"],
                     "start": to_ms(row["window_start"]),
                     "group": " · ".join(text(row[name]) for name in plan.by),
                     "values": ", ".join(f"{n} {text(row.get(n))}" for n in plan.metrics),
                 }
-                for row in self._listed
+                for id_, row in zip(ids, newest, strict=True)
             ],
             "alert_count": alerts.height,
             "marks": {

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from workbench.errors import WorkbenchError
 from workbench.positions import Position
 from workbench.source.display import text
 from workbench.table import State
@@ -50,6 +51,8 @@ class TableView(View):
         self._ask, self._moment, self._explain = state, moment, explain
         self._look = Look()
         self._held: State | None = None
+        self._before: State | None = None
+        self._moments = 0
         self._at: Position | None = None
         self._wanted = pl.DataFrame()
         self._first, self._count = 0, 60
@@ -92,13 +95,14 @@ class TableView(View):
                 self._order()
                 self._first = 0
             case "explain":
-                self._tell_why(int(details["row"]))
+                self._tell_why(int(details["row"]), of=int(details["moment"]))
                 return
         self.post("news", self._shown())
 
     def _refresh(self) -> State:
         self._at = None if self._moment is None else self._moment()
-        self._held = self._ask()
+        self._before, self._held = self._held, self._ask()
+        self._moments += 1
         self._order()
         return self._held
 
@@ -114,6 +118,7 @@ class TableView(View):
             "first": self._first,
             "height": self._wanted.height,
             "total": state.frame.height,
+            "moment": self._moments,
             "rows": cells(window.drop("__row")),
             "numbers": window["__row"].to_list(),
             "sorted": self._look.column,
@@ -123,10 +128,13 @@ class TableView(View):
             "counts": text(state.made_from),
         }
 
-    def _tell_why(self, row: int) -> None:
-        state = self._held
-        if self._explain is None or state is None or row >= state.frame.height:
+    def _tell_why(self, row: int, *, of: int) -> None:
+        """The events of a row of the state that the page shows, which may just have changed."""
+        state = {self._moments: self._held, self._moments - 1: self._before}.get(of)
+        if self._explain is None:
             return
+        if state is None:
+            raise WorkbenchError("the rows have changed meanwhile; click again")
         key = dict(zip(state.by, state.frame.select(state.by).row(row), strict=True))
         events = self._explain(key)
         shown = events.tail(MOST_EVENTS)

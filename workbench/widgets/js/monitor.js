@@ -78,6 +78,7 @@ export function render({ model, el }) {
   let shown = 0;
   let panels = 1;
   let alertNames = [];
+  let picked = null;
 
   const chart = new Chart(plot, {
     margin: 95,
@@ -106,10 +107,11 @@ export function render({ model, el }) {
   function listAlerts(found, total) {
     alerts.hidden = !found.length;
     if (alerts.hidden) return;
-    const rows = found.map((alert, number) => {
+    const focused = alerts.querySelector("tr:focus")?.dataset.id;
+    const rows = found.map((alert) => {
       const row = node(
         "tr",
-        { tabindex: "0", "data-lm-suppress-shortcuts": "true", title: "The records behind this alert" },
+        { tabindex: "0", "data-id": alert.id, "aria-selected": String(alert.id === picked), "data-lm-suppress-shortcuts": "true", title: "The records behind this alert" },
         node("td", {}, node("span", { class: "wb-severity", "data-severity": alert.severity }, alert.severity)),
         cell("td", alert.name),
         cell("td", time(alert.start)),
@@ -117,8 +119,9 @@ export function render({ model, el }) {
         cell("td", alert.values),
       );
       const choose = () => {
+        picked = alert.id;
         for (const other of rows) other.setAttribute("aria-selected", String(other === row));
-        link.do("alert", { number });
+        link.do("alert", { id: alert.id });
       };
       row.addEventListener("click", choose);
       row.addEventListener("keydown", (event) => {
@@ -139,6 +142,7 @@ export function render({ model, el }) {
         node("tbody", {}, ...rows.slice().reverse()),
       ),
     );
+    rows.find((row) => row.dataset.id === focused)?.focus();
   }
 
   function choose(text) {
