@@ -125,12 +125,12 @@ class MonitorView(View):
                 self._choose(monitor.behind(from_ms(start_ms), from_ms(end_ms)))
             case "clear":
                 monitor.selection = None
-                self.post("news", {"chosen": None})
+                self.answer({"chosen": None})
 
     def _choose(self, source: SliceSource) -> None:
         make = display.renderer("slice")
         self._monitor.selection = source if make is None else make(source)
-        self.post("news", {"chosen": self._chosen()})
+        self.answer({"chosen": self._chosen()})
 
     def _chosen(self) -> str | None:
         chosen = self._monitor.selection

@@ -97,7 +97,7 @@ class TableView(View):
             case "explain":
                 self._tell_why(int(details["row"]), of=int(details["moment"]))
                 return
-        self.post("news", self._shown())
+        self.answer(self._shown())
 
     def _refresh(self) -> State:
         self._at = None if self._moment is None else self._moment()
@@ -138,8 +138,7 @@ class TableView(View):
         key = dict(zip(state.by, state.frame.select(state.by).row(row), strict=True))
         events = self._explain(key)
         shown = events.tail(MOST_EVENTS)
-        self.post(
-            "news",
+        self.answer(
             {
                 "why": {
                     "key": ", ".join(f"{name} {text(value)}" for name, value in key.items()),
@@ -147,5 +146,5 @@ class TableView(View):
                     "columns": columns(shown),
                     "rows": cells(shown),
                 }
-            },
+            }
         )

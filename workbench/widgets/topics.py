@@ -80,7 +80,7 @@ class TopicsView(View):
             "partitions": {"columns": columns(parts), "rows": cells(parts)},
             "records": {"columns": columns(newest), "rows": cells(newest)},
         }
-        self.post("news", {"peek": peek})
+        self.answer({"peek": peek})
 
     def _now(self) -> dict[str, Any]:
         began_s = time.monotonic()

@@ -62,9 +62,9 @@ class TrailView(View):
         start = Position({tp: offset})
         record = self._trail.source.cut(start=start, end=Position({tp: offset + 1}))
         if command == "address":
-            self.post("news", {"address": record.address.to_json()})
+            self.answer({"address": record.address.to_json()})
         elif command == "raw":
-            self.post("news", {"raw": {"number": details["number"], **_raw(record.as_bytes())}})
+            self.answer({"raw": {"number": details["number"], **_raw(record.as_bytes())}})
 
     def _played_to(self) -> dict[str, str] | None:
         """Per partition the next offset to be played; None where all is shown."""

@@ -126,6 +126,10 @@ class View(anywidget.AnyWidget):
                 self._sent_s = time.monotonic()
                 self.send({"kind": kind, "seq": self._sent}, [body, *(buffers or [])])
 
+    def answer(self, content: Mapping[str, Any]) -> None:
+        """Tell what a command has led to: like news, but also while the picture is held."""
+        self.post("answer", content)
+
     def close(self, reason: str = CLOSED) -> None:
         """End the view: its thread stops, and the notebook keeps a picture of what it showed."""
         if self.comm is not None:

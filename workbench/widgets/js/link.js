@@ -85,7 +85,8 @@ export class Link {
       this.tell("note", body.sentence);
       setTimeout(() => this.el.dataset.condition === "note" && this.tell(null), 8000);
     }
-    if (content.kind === "news" && !this.paused) this.show.news(body, content.seq);
+    // A picture that is held is still searched, sorted and clicked.
+    if (content.kind === "answer" || (content.kind === "news" && !this.paused)) this.show.news(body, content.seq);
   }
 
   // What is asked for is being read: the last picture stands, and need not be asked for again.
