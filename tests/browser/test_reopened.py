@@ -87,9 +87,8 @@ def test_without_a_kernel_there_are_pictures_and_tables(open_notebook: Open) -> 
         timeout=60_000,
     )
     whole()
-    notebook.close()
 
-    # Without that state.
+    # Without that state; the kernel still knows none of them.
     notebook.path.write_bytes(stateless)
     notebook.open()
     missing = page.get_by_text("Error displaying widget")

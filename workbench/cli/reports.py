@@ -145,6 +145,10 @@ def report(
     _check(asked, since=since, every=every, first=first, at=at, name=name, parameters=parameter)
     if since is None and (keep is not None or keep_days is not None):
         raise typer.BadParameter("--keep and --keep-days go with --since-last")
+    if every is None and (first is not None or last != "now" or jobs != 1):
+        raise typer.BadParameter(
+            "--from, --to and --jobs go with --every; --start and --end cut one slice"
+        )
     values = dict(_parameter(text) for text in parameter or ())
     with _exit_codes():
         if at is not None:
@@ -189,6 +193,11 @@ def _check(
     """Raise for options that do not go together."""
     if asked.stream is not None and asked.address is not None:
         raise typer.BadParameter("choose one of --stream and --address")
+    cut_down = (asked.start, asked.end) != ("earliest", "now")
+    if asked.stream is None and (cut_down or asked.keys):
+        raise typer.BadParameter("--start, --end and --key cut what --stream names")
+    if every is not None and cut_down:
+        raise typer.BadParameter("--every takes --from and --to in place of --start and --end")
     if since is not None and every is not None:
         raise typer.BadParameter("choose one of --since-last and --every")
     if at is not None and (asked.stream or asked.address or parameters or every):
