@@ -27,9 +27,9 @@ _making = threading.RLock()
 _telling = threading.Lock()
 
 
-def ready(kernels: ModuleType) -> bool:
-    """Whether a module of loops has been made for this process.  Thread-safe."""
-    return kernels.__name__ in _made
+def ready(name: str) -> bool:
+    """Whether the module of loops of that name has been made for this process.  Thread-safe."""
+    return name in _made
 
 
 def compiled(kernels: ModuleType) -> Any:

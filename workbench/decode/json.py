@@ -11,7 +11,7 @@ from functools import partial
 import polars as pl
 
 from workbench.compiled import INSTALLED, ready
-from workbench.decode import fast, kernels
+from workbench.decode import fast
 from workbench.decode.protocol import Decoded
 from workbench.decode.rows import decode_rows
 from workbench.schema import Schema
@@ -23,6 +23,8 @@ _FEW = 200
 _WORTH_LOADING = 200_000
 _WORTH_MAKING = 50_000
 _WORTH_CALLING = 200
+#: By name, since the module itself brings numpy.
+_LOOPS = "workbench.decode.kernels"
 #: How many records were read before there were loops.
 _read = [0]
 #: How many records are decoded at a time, which bounds the memory of a call.
@@ -79,7 +81,7 @@ def decode_json(values: pl.Series, schema: Schema) -> Decoded:
 
 def worth(rows: int) -> bool:
     """Whether so many records, on top of those before them, are read sooner by compiled loops."""
-    if not INSTALLED or ready(kernels):
+    if not INSTALLED or ready(_LOOPS):
         return INSTALLED and rows >= _WORTH_CALLING
     _read[0] += rows  # threads may miss each other's, which puts the loops off a little
     return _read[0] >= (_WORTH_MAKING if "numba" in sys.modules else _WORTH_LOADING)

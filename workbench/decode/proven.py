@@ -18,6 +18,7 @@ import polars as pl
 from workbench import views
 from workbench.compiled import compiled, told
 from workbench.decode import kernels as k
+from workbench.decode import texts as copying
 from workbench.decode.fast import Accepted
 from workbench.decode.fit import struct_fields
 from workbench.decode.protocol import Decoded
@@ -166,7 +167,7 @@ class _Reading:
         self._given = np.zeros((nodes, rows), np.uint8)
         self._texts: dict[int, pl.Series] = {}
         self.sure = values.is_null().to_numpy().copy()
-        self._loops = compiled(k)
+        self._loops, self._copying = compiled(k), compiled(copying)
         texts = utf8(values)
         with views.borrowed(texts) as (found, buffers):
             parts = _parts(texts, found, buffers)
@@ -205,12 +206,12 @@ class _Reading:
         if kind == k.FLOATING:
             kept &= sizes > 0
         # Room for what is cut to a view before the next one is written over it.
-        out = np.empty(int(np.abs(sizes[kept]).sum(dtype=np.int64)) + k.ROOM, np.uint8)
+        out = np.empty(int(np.abs(sizes[kept]).sum(dtype=np.int64)) + copying.ROOM, np.uint8)
         found = np.zeros((len(kept), views.WORDS), np.uint32)
         used = 0
         for data, rows, _, _ in parts:
             mine = rows[kept[rows]]
-            used = self._loops.text(
+            used = self._copying.text(
                 data, _words(data), mine, starts, sizes, used, out, _words(out), found
             )
         return views.adopt(found.reshape(-1), kept, out[:used] if used else None, text=True)
@@ -256,10 +257,10 @@ def _parts(
     """Where the records lie: per buffer their rows, starts and ends."""
     sizes = found[:, 0].astype(np.int64)
     there = np.flatnonzero(texts.is_not_null().to_numpy())
-    inline = there[sizes[there] <= k.INLINE]
+    inline = there[sizes[there] <= copying.INLINE]
     starts = inline * 16 + 4
     parts = [(found.reshape(-1).view(np.uint8), inline, starts, starts + sizes[inline])]
-    longer = there[sizes[there] > k.INLINE]
+    longer = there[sizes[there] > copying.INLINE]
     for number, data in enumerate(buffers):
         rows = longer[found[longer, 2] == number] if len(buffers) > 1 else longer
         starts = found[rows, 3].astype(np.int64)
