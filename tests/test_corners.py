@@ -18,6 +18,7 @@ from workbench.errors import (
     DefinitionError,
     InvalidRange,
     OffsetOutOfRange,
+    ReadLimitExceeded,
     SchemaError,
     UnknownFields,
 )
@@ -58,6 +59,42 @@ def test_find_by_a_field_whose_raw_name_is_taken(log: wb.Log) -> None:
     log.append("t", [{"value": "a", "value_value": "b"}])
     assert log.find("a", by={"t": "value"}).counts["match"] == 1
     assert log.find("b", by={"t": "value"}).counts["match"] == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "340282366920938463463374607431768211455::UHUGEINT",
+        "'12:30+02'::TIMETZ",
+        "'101'::BIT",
+        "1::BIGNUM",
+        "union_value(a := 1)",
+        "INTERVAL 1 DAY",
+        "{'a': [1::UHUGEINT]}",
+        "MAP {'a': [1::UHUGEINT]}",
+    ],
+)
+def test_sql_gives_no_other_value_than_it_says(log: wb.Log, value: str) -> None:
+    """Of the first Polars would make -1, of the second half past twelve anywhere."""
+    part = log.create("t", schema={"n": int}).all()
+    with pytest.raises(DefinitionError, match=r"column .v. .* which frames do not have"):
+        part.sql(f"SELECT {value} AS v FROM (SELECT 1)")
+    assert part.sql(f"SELECT ({value})::VARCHAR AS v FROM (SELECT 1)")["v"].dtype == pl.String
+
+
+def test_raw_columns_in_sql_are_limited_as_frames_are(tmp_path: Any) -> None:
+    with wb.connect(tmp_path / "log", create=True, max_read=2) as log:
+        log.create("t", schema={"value": int})
+        log.append("t", [{"value": n} for n in range(3)])
+        whole = log.stream("t").all()
+        query = "SELECT value_value AS v, decode(value) AS text, decode_error FROM slice"
+        with pytest.raises(ReadLimitExceeded):
+            whole.sql(query, raw=True)
+        part = log.stream("t").between({0: 1}, {0: 3})
+        assert part.sql(query, raw=True).rows() == [
+            (1, '{"value":1}', None),
+            (2, '{"value":2}', None),
+        ]
 
 
 def test_one_column_never_holds_two_fields(log: wb.Log) -> None:

@@ -186,6 +186,24 @@ def test_query_loses_nothing_in_any_form(log: Path, command: Command, tmp_path: 
     assert frame["s"].to_list() == [{"raw": b"x", "big": 2**53 + 1}]
 
 
+def test_query_of_raw_records(log: Path, command: Command) -> None:
+    sql = "SELECT decode(value) AS text, headers FROM slice ORDER BY partition, record_offset"
+    rows = command("query", "log#orders", sql, "--raw", "--json").rows
+    with wb.connect(log, write=False) as opened:
+        held = opened.stream("orders").all().frame(raw=True)
+    assert [row["text"].encode() for row in rows] == held["value"].to_list()
+    assert [[h["name"] for h in row["headers"]] for row in rows] == [
+        [h["name"] for h in headers] for headers in held["headers"].to_list()
+    ]
+    assert command("query", "log#orders", sql).code == 1
+
+
+def test_a_table_shows_every_digit(command: Command, log: Path) -> None:
+    sql = "SELECT 170141183460469231731687303715884105727::HUGEINT AS h, 0.0000001::DECIMAL(9, 7) d"
+    shown = command("query", "log#orders", sql).out.split()
+    assert shown[-2:] == ["170141183460469231731687303715884105727", "0.0000001"]
+
+
 @pytest.mark.filterwarnings("always::workbench.errors.UnknownFields")
 def test_a_warning_is_told_in_the_words_of_the_shell(tmp_path: Path, command: Command) -> None:
     with wb.connect(tmp_path / "narrow", create=True) as narrow:

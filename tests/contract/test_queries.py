@@ -54,6 +54,17 @@ def test_every_column_is_there(stream: wb.Stream) -> None:
         assert got[name].to_list() == part.frame()[name].to_list(), name
 
 
+def test_raw_columns_are_there_on_request(stream: wb.Stream) -> None:
+    part = stream.between(minute(10), minute(70), late="all").key(["k1", "k2"])
+    got = part.sql("FROM slice ORDER BY partition, record_offset", raw=True)
+    expected = part.frame(raw=True)
+    assert set(got.columns) == {*expected.columns, "record_offset", "decode_error"}
+    for name in ("offset", "key", "n", "value", "headers", "leader_epoch"):
+        assert got[name].to_list() == expected[name].to_list(), name
+    kinds = part.sql("SELECT DISTINCT timestamp_type::text AS t FROM slice", raw=True)
+    assert kinds["t"].to_list() == ["create"]
+
+
 def test_filters_hold_in_sql_too(stream: wb.Stream) -> None:
     part = stream.between(minute(5), minute(50), late="all").key(["k1", "nobody"])
     count = part.sql("SELECT count(*) AS c FROM slice")["c"].item()

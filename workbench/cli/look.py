@@ -147,6 +147,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     'workbench query sample:bank#transactions "SELECT kind, sum(amount) FROM slice GROUP BY kind"',
     'workbench query prod#orders "FROM slice" --start -1h --out orders.parquet',
     'workbench query my-log#clicks "SELECT count(*) FROM slice" --start 2026-11-03 --json',
+    'workbench query my-log#clicks "SELECT key, value, headers FROM slice" --raw --json',
 )
 def query(
     stream: StreamName,
@@ -154,6 +155,9 @@ def query(
     start: Start = "earliest",
     end: End = "now",
     key: Keys = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Have value, headers and so on as columns, too.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="A .parquet, .csv or .json file to write.")
     ] = None,
@@ -167,7 +171,7 @@ def query(
     if as_csv and as_json:
         raise typer.BadParameter("choose one of --csv and --json")
     with opened(stream.log) as log:
-        result = cut(stream.stream(log), start, end, key).sql(sql)
+        result = cut(stream.stream(log), start, end, key).sql(sql, raw=raw)
     if out is not None:
         write(result, out)
         note(f"{result.height:,} rows in {out}")

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -58,13 +58,16 @@ def show_table(frame: pl.DataFrame, width: int | None = None) -> None:
 
     Where a terminal is too narrow for it, each row becomes a paragraph of its own.
     """
-    frame = readable(frame)
+    right = [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
+    # As text, a decimal has all of its digits.
+    exact = [column.cast(pl.String) for column in frame if column.dtype.is_decimal()]
+    frame = readable(frame.with_columns(exact))
     # A pipe has no width; there a row stays on its line.
     console = Console(width=width or (None if sys.stdout.isatty() else 100_000), highlight=False)
     if _needs(frame) > console.width:
         _show_paragraphs(frame, console)
     else:
-        _show_rows(frame, console)
+        _show_rows(frame, right, console)
 
 
 def _needs(frame: pl.DataFrame) -> int:
@@ -95,12 +98,11 @@ def _has_place(frame: pl.DataFrame) -> bool:
     return set(_PLACE) <= set(frame.columns)
 
 
-def _show_rows(frame: pl.DataFrame, console: Console) -> None:
+def _show_rows(frame: pl.DataFrame, right: list[str], console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
-    for name, dtype in frame.schema.items():
-        table.add_column(
-            Text(clean(name)), justify="right" if dtype.is_numeric() else "left", overflow="fold"
-        )
+    for name in frame.columns:
+        side: JustifyMethod = "right" if name in right else "left"
+        table.add_column(Text(clean(name)), justify=side, overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(Text(clean(text(value)), "dim" if value is None else "") for value in row))
     console.print(table)

@@ -12,27 +12,32 @@ from duckdb.sqltypes import DuckDBPyType
 from workbench.arrow import ArrowStream
 from workbench.errors import DefinitionError
 from workbench.records import TIMESTAMP, Chunk
-from workbench.source.columns import is_stored
+from workbench.source.columns import frame_schema, is_stored
 from workbench.source.pieces import joined
 from workbench.source.slice import SliceSource
 
 Relation = SliceSource | pl.DataFrame | pl.LazyFrame
 
+#: Types of which Polars makes something else without a word, or nothing.
+_FOREIGN = ("interval", "uhugeint", "bignum", "bit", "time with time zone", "union")
 
-def query(sql: str, relations: Mapping[str, Relation]) -> pl.DataFrame:
+
+def query(sql: str, relations: Mapping[str, Relation], *, raw: bool = False) -> pl.DataFrame:
     """Run one DuckDB query over relations by the names given.
 
     A slice's `offset` is there as `record_offset` too, since OFFSET is a keyword.  Stored decoded
     segments are read by DuckDB itself, so only the columns and row groups that the query needs
-    are.  Times come back as UTC.
+    are.  With `raw`, slices have the columns of raw records as well, and are held in memory as
+    frames are.  Times come back as UTC.
 
-    Raises DefinitionError with DuckDB's message when the query cannot be run.
+    Raises DefinitionError with DuckDB's message when the query cannot be run, and with `raw`
+    ReadLimitExceeded for a slice that is larger than frames may be.
     """
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
         try:
             for name, relation in relations.items():
-                _register(con, name, relation)
+                _register(con, name, _with_raw(relation) if raw else relation)
             result = con.sql(sql)
             _check_result(result)
             return _in_utc(pl.DataFrame(ArrowStream(result)))
@@ -54,19 +59,32 @@ def _check_result(result: duckdb.DuckDBPyRelation | None) -> None:
                 f"the query's result has {times} columns {name!r}", hint="name them apart with AS"
             )
     for name, kind in zip(result.columns, result.types, strict=True):
-        if _holds_interval(kind):
+        if _is_foreign(kind):
             raise DefinitionError(
                 f"column {name!r} of the query's result is {kind}, which frames do not have",
-                hint="cast it to VARCHAR, or take its length with epoch_ms()",
+                hint="cast it to VARCHAR",
             )
 
 
-def _holds_interval(kind: DuckDBPyType) -> bool:
-    if kind.id in ("list", "array", "struct", "map", "union"):
+def _is_foreign(kind: DuckDBPyType) -> bool:
+    """Whether a frame would not have such values, or other ones in their place."""
+    if kind.id in ("list", "array", "struct", "map"):
         # An array's size is among its children, too.
         inner = [child for _, child in kind.children if isinstance(child, DuckDBPyType)]
-        return any(map(_holds_interval, inner))
-    return bool(kind.id == "interval")
+        return any(map(_is_foreign, inner))
+    return kind.id in _FOREIGN
+
+
+def _with_raw(relation: Relation) -> Relation:
+    """A slice as a frame with its raw columns; whatever else it is, as it is."""
+    if not isinstance(relation, SliceSource):
+        return relation
+    schema = frame_schema(relation.address.decoding, relation.address.topics, raw=True)
+    check_names(schema)
+    read = pl.concat(
+        [pl.DataFrame(schema=schema), relation.frame(raw=True, rest=True)], how="diagonal"
+    )
+    return read.select(*schema.names(), pl.col("offset").alias("record_offset"))
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
