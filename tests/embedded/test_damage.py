@@ -11,7 +11,7 @@ import pytest
 
 from tests.embedded.support import batch, count, make, numbered, raw, read, values
 from workbench.errors import CorruptData, WorkbenchError
-from workbench.log.embedded import EmbeddedLog
+from workbench.log.embedded import EmbeddedLog, files
 
 FLIPS = count(30, 300)
 
@@ -34,6 +34,35 @@ def sealed_log(folder: Path) -> list[bytes | None]:
             log.append("t", numbered(first, 10))
         log.seal()
         return values(log)
+
+
+def test_a_segment_that_is_gone_or_cannot_be_read_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed_log(tmp_path / "log")
+    (first, second) = sorted(
+        p for p in (tmp_path / "log").rglob("*.parquet") if ".typed" not in p.name
+    )
+    first.unlink()
+    hashed = files.sha256
+
+    def broken(path: Path) -> str:
+        if path.name == second.name:
+            raise OSError(5, "Input/output error", str(path))
+        return hashed(path)
+
+    monkeypatch.setattr(files, "sha256", broken)
+    with EmbeddedLog.open(tmp_path / "log") as log:
+        found = [str(damage) for damage in log.verify().damage]
+        assert len(found) == 2
+        assert found[0].endswith("offsets [0, 100): the segment is missing")
+        assert found[1].endswith(
+            "offsets [100, 200): the segment cannot be read: Input/output error"
+        )
+        with pytest.raises(CorruptData, match="is missing: topic t, partition 0, offsets 0 to 99"):
+            read(log, 0, 100)
+        with pytest.raises(CorruptData, match="cannot be read: Input/output error: topic t"):
+            read(log, 100, 200)
 
 
 def test_a_flipped_byte_in_a_segment_is_found(tmp_path: Path) -> None:

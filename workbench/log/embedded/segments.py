@@ -65,30 +65,36 @@ def live(
     return [Segment(*row) for row in found]
 
 
-def matches(path: Path, size: int, sha256: str) -> bool:
-    """Whether a file has the bytes it was sealed with.  Hashed once per process and version."""
+def fault(path: Path, size: int, sha256: str) -> str | None:
+    """Why a file has not the bytes it was sealed with, None where it has.
+
+    Hashed once per process and version.
+    """
     try:
         status = path.stat()
-    except OSError:
-        return False
-    if status.st_size != size:
-        return False
-    known = (os.fspath(path), status.st_mtime_ns, size, sha256)
-    if known not in _verified:
-        same = files.sha256(path) == sha256
-        with _verified_lock:
-            _verified[known] = same
-            _hashed.add(sha256)
-    return _verified[known]
+        if status.st_size != size:
+            return f"has {status.st_size:,} bytes and not the {size:,} it was sealed with"
+        known = (os.fspath(path), status.st_mtime_ns, size, sha256)
+        if known not in _verified:
+            same = files.sha256(path) == sha256
+            with _verified_lock:
+                _verified[known] = same
+                _hashed.add(sha256)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return None if _verified[known] else "does not match its SHA-256"
 
 
 def raw(root: Path, topic: str, partition: int, segment: Segment) -> pl.LazyFrame:
     """The records of a verified segment, not yet read.  Raises `CorruptData`."""
     path = root / segment.path
-    if not matches(path, segment.bytes, segment.sha256):
+    wrong = fault(path, segment.bytes, segment.sha256)
+    if wrong is not None:
         raise CorruptData(
-            f"{path} does not match its SHA-256: topic {topic}, partition {partition}, "
-            f"offsets {segment.base_off} to {segment.last_off} cannot be read",
+            f"{path} {wrong}: topic {topic}, partition {partition}, offsets {segment.base_off} to "
+            f"{segment.last_off} are not to be had",
             hint="`workbench verify` lists everything that is damaged",
         )
     return _scan(path)
@@ -107,7 +113,7 @@ def typed(root: Path, segment: Segment) -> Companion | None:
     if segment.typed_path is None or segment.typed_schema is None:
         return None
     path = root / segment.typed_path
-    if not matches(path, segment.typed_bytes or 0, segment.typed_sha256 or ""):
+    if fault(path, segment.typed_bytes or 0, segment.typed_sha256 or "") is not None:
         return None
     return Companion(_scan(path), segment.typed_schema, path)
 

@@ -220,11 +220,11 @@ class _Verifier:
         claimed = (segment.base_off, segment.last_off + 1)
         runs = [claimed]
         self._report.segments += 1
-        if not self._matches(segment.path, segment.sha256):
+        wrong = self._fault(segment.path, segment.sha256)
+        if wrong is not None:
             if self._has_expired(segment):
                 return runs
-            message = "the segment is missing or does not match its SHA-256"
-            self._damaged(segment.path, topic, partition, claimed, message)
+            self._damaged(segment.path, topic, partition, claimed, f"the segment {wrong}")
         else:
             offsets = pl.read_parquet(
                 self._catalog.root / segment.path, columns=["offset"], glob=False
@@ -237,8 +237,9 @@ class _Verifier:
         self._advance(segment.bytes)
         if segment.typed_path is not None:
             self._report.companions += 1
-            if not self._matches(segment.typed_path, segment.typed_sha256):
-                message = "the companion is missing or damaged; it can be rebuilt"
+            wrong = self._fault(segment.typed_path, segment.typed_sha256)
+            if wrong is not None:
+                message = f"the companion {wrong}; it can be rebuilt"
                 self._damaged(
                     segment.typed_path, topic, partition, claimed, message, rebuildable=True
                 )
@@ -262,9 +263,15 @@ class _Verifier:
         with self._catalog.read() as connection:
             return not live(connection, "sid = ?", (segment.sid,))
 
-    def _matches(self, name: str, sha256: str | None) -> bool:
+    def _fault(self, name: str, sha256: str | None) -> str | None:
+        """Why a file is not as it was sealed; hashed anew each time."""
         path = self._catalog.root / name
-        return path.is_file() and files.sha256(path) == sha256
+        try:
+            return None if files.sha256(path) == sha256 else "does not match its SHA-256"
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
 
     def _damaged(
         self,
