@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import workbench as wb
+from workbench.address import TimeFilter
 from workbench.errors import DefinitionError
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import TopicSpec
@@ -116,6 +118,37 @@ def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
     monkeypatch.setattr(ledger, "WINDOW_ROWS", window)
     with wb.connect(tmp_path / "rec") as log:
         assert log.stream("t", decode="text").all().completeness().late == 1
+
+
+def test_what_a_filter_cannot_judge_is_counted(tmp_path: Path) -> None:
+    """A record without a timestamp is neither inside nor outside of a time range."""
+    stamps = [10, None, 500, None, 11]
+    records = (
+        empty_raw()
+        .clear(len(stamps))
+        .with_columns(
+            partition=pl.lit(0, pl.Int32),
+            offset=pl.int_range(len(stamps)),
+            timestamp=pl.Series(stamps, dtype=pl.Int64).cast(TIMESTAMP),
+            timestamp_type=pl.lit("create", dtype=TIMESTAMP_TYPE),
+            key=pl.Series([b"a", b"a", b"a", b"b", None]),
+            value=pl.lit(b"{}"),
+        )
+    )
+    with EmbeddedLog.create_recording(tmp_path / "rec", "source", "kafka") as recording:
+        recording.create_topic(TopicSpec("t", source_log="source", topic_id="t-1"))
+        recording.record_batch("t", 0, records, 5, [], start=0)
+    with wb.connect(tmp_path / "rec") as log:
+        whole = log.stream("t", decode="text").all()
+        part = whole.source.narrow(replace(whole.address, times=TimeFilter(0, 100, None)))
+        found = part.ledger()
+        assert (found.matches, found.unjudged) == (2, 2)
+        assert "2 match the filter; 2 the filter cannot judge" in found.statement
+        assert found.frame()["unjudged"].to_list() == [2]
+        assert part.frame()["offset"].to_list() == [0, 4]
+        # The other key is another one, whenever it was.
+        assert part.with_keys((b"a",)).ledger().unjudged == 1
+        assert whole.completeness().unjudged == 0
 
 
 def test_business_ids_of_bytes_and_none_of_lists(log: wb.Log) -> None:

@@ -24,15 +24,17 @@ from workbench.source.times import literal
 #: How many offsets are accounted for at a time.
 WINDOW_ROWS = 500_000
 
-#: Of a record, beside its columns: the bytes of its key.
-_KEY = "__key"
+#: Of a record, beside its columns: the bytes of its key, and whether the filters keep it.
+_KEY, _KEEP = "__key", "__keep"
 
 
 @dataclass(frozen=True)
 class PartitionLedger:
     """What was found in `[start, end)` of one partition.
 
-    `records` counts the records at these offsets, `matches` those that pass the slice's filters.
+    `records` counts the records at these offsets, `matches` those that pass the slice's filters,
+    `unjudged` those of which that cannot be said, and which the slice therefore leaves out: they
+    have no timestamp to be inside a time range, or name no schema.
     `late` counts records stamped before an earlier offset's timestamp.
     """
 
@@ -42,6 +44,7 @@ class PartitionLedger:
     end: int
     records: int
     matches: int
+    unjudged: int
     late: int
     undecodable: int
     tombstones: int
@@ -84,6 +87,11 @@ class Ledger:
         return sum(p.matches for p in self.partitions)
 
     @property
+    def unjudged(self) -> int:
+        """Records that the slice's filters can say nothing of, and leave out."""
+        return sum(p.unjudged for p in self.partitions)
+
+    @property
     def undecodable(self) -> int:
         """Records that did not decode; they are in the frame, with their error."""
         return sum(p.undecodable for p in self.partitions)
@@ -118,6 +126,7 @@ class Ledger:
         missing = f"{listed} offsets missing" if listed else "no offset missing"
         text = f"{word}: {ranges}: {self.records:,} records in {span:,} offsets, {missing}"
         filters = [f"{self.matches:,} match the filter"] if self.matches != self.records else []
+        filters += [f"{self.unjudged:,} the filter cannot judge"] if self.unjudged else []
         if self.address.times is not None and self.address.times.late_ms is not None:
             filters.append(f"late records looked for up to {self.address.times.late_ms} ms")
         filters += [f"{self.late:,} late"] if self.late else []
@@ -145,6 +154,7 @@ class Ledger:
                     "end": p.end,
                     "records": p.records,
                     "matches": p.matches,
+                    "unjudged": p.unjudged,
                     "missing": p.missing,
                     "unexplained": p.unexplained,
                     "late": p.late,
@@ -162,6 +172,7 @@ class Ledger:
                         "end",
                         "records",
                         "matches",
+                        "unjudged",
                         "missing",
                         "unexplained",
                         "late",
@@ -222,7 +233,7 @@ def account(source: SliceSource, *, duplicates_by: str | Mapping[str, str] | Non
                 # The bytes: a key that is no text is shown with other characters.
                 keys = window.raw.select(pl.col("key").alias(_KEY)).collect()
                 records = records.hstack(keys)
-            entry.add(records, matches=_matches(records, source.address))
+            entry.add(records, *_outcomes(records, source.address))
             unknown.update(unknown_fields(records["_rest"]))
             if id_field:
                 ids.append(
@@ -248,14 +259,16 @@ class _Account:
     def __init__(self, topic: str, partition: int, start: int, end: int) -> None:
         self.topic, self.partition, self.start, self.end = topic, partition, start, end
         self.holes = Holes(topic, partition, start, end)
-        self._records = self._matches = self._late = self._undecodable = self._tombstones = 0
+        self._records = self._matches = self._unjudged = self._late = 0
+        self._undecodable = self._tombstones = 0
         self._latest: int | None = None
 
-    def add(self, records: pl.DataFrame, *, matches: int) -> None:
+    def add(self, records: pl.DataFrame, matches: int, unjudged: int) -> None:
         if records.is_empty():
             return
         self._records += records.height
         self._matches += matches
+        self._unjudged += unjudged
         self._tombstones += int(records["_tombstone"].sum())
         self._undecodable += records.height - records["decode_error"].null_count()
         stamps = records["timestamp"].dt.epoch("ms")
@@ -281,6 +294,7 @@ class _Account:
             self.end,
             self._records,
             self._matches,
+            self._unjudged,
             self._late,
             self._undecodable,
             self._tombstones,
@@ -307,7 +321,8 @@ def _held_back(source: SliceSource) -> Address | None:
     )
 
 
-def _matches(records: pl.DataFrame, address: Address) -> int:
+def _outcomes(records: pl.DataFrame, address: Address) -> tuple[int, int]:
+    """How many records pass the filters, and of how many nobody can say."""
     keep = pl.lit(True)
     if address.times is not None:
         if address.times.start_ms is not None:
@@ -316,10 +331,11 @@ def _matches(records: pl.DataFrame, address: Address) -> int:
             keep &= pl.col("timestamp") < literal(address.times.end_ms)
     if address.keys is not None:
         keys = pl.Series(address.keys, dtype=pl.Binary)
-        keep &= pl.col(_KEY).is_in(keys.implode())
+        keep &= pl.col(_KEY).is_in(keys.implode()).fill_null(False)  # no key is another key
     if address.schema_ids is not None:
         keep &= pl.col(SCHEMA_ID).is_in(address.schema_ids)
-    return records.filter(keep).height
+    judged = records.with_columns(keep.alias(_KEEP))[_KEEP]
+    return int(judged.sum()), judged.null_count()
 
 
 def _id_fields(
