@@ -18,11 +18,14 @@ def bank(command: Command, tmp_path: Path) -> str:
 
 
 def test_seal_verify_and_a_byte_that_changed(bank: str, command: Command, tmp_path: Path) -> None:
-    sealed = command("seal", bank, "case", "--purpose", "an audit", "--key", "A-1042", "--json")
+    (tmp_path / "why.html").write_text("<p>why</p>")
+    words = ("--purpose", "an audit", "--key", "A-1042", "--enclose", "why.html", "--json")
+    sealed = command("seal", bank, "case", *words)
     [told] = sealed.rows
+    assert (tmp_path / "case/data/results/why.html").read_text() == "<p>why</p>"
     assert told["path"] == "case"
     verified = command("verify", "case")
-    assert (verified.code, "nothing is damaged or missing" in verified.out) == (0, True)
+    assert (verified.code, "all is as it was sealed" in verified.out) == (0, True)
     compared = command("verify", "case", "--against", "bank", "--json")
     assert (compared.code, compared.rows[0]["ok"]) == (0, True)
     assert command("seal", bank, "case", "--purpose", "again").code == 1  # nothing is overwritten

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -59,6 +60,56 @@ def test_tables_trails_and_monitors_are_equal(source: wb.Log, held: wb.Log) -> N
 
     for here, there in zip(answers(held), answers(source), strict=True):
         assert here.equals(there)
+
+
+def test_results_are_had_again_from_the_bag(source: wb.Log, tmp_path: Path) -> None:
+    """Frames and files are enclosed; a changed one is found, and the opened bag gives the same."""
+    (tmp_path / "case.html").write_text("<p>the case</p>")
+    day = source.stream("orders").all()
+
+    def balances(log: wb.Log) -> pl.DataFrame:
+        table = log.stream("orders").table(by="account", total=pl.col("amount").sum())
+        return table.now().frame.sort("account", nulls_last=True)
+
+    results = {
+        "balances": balances(source),
+        "all.csv": day.frame(),
+        "a case.html": tmp_path / "case.html",
+    }
+    day.seal(tmp_path / "bag", purpose="x", results=results)
+    folder = tmp_path / "bag/data/results"
+    names = {"balances.parquet", "all.csv", "a case.html"}
+    assert {p.name for p in folder.iterdir()} == {
+        *names,
+        *(f"records.{s}" for s in ("csv", "html", "parquet")),
+    }
+    assert set(json.loads((tmp_path / "bag/data/query.json").read_text())["enclosed"]) == names
+    with wb.connect(tmp_path / "bag") as bag:
+        assert balances(bag).equals(pl.read_parquet(folder / "balances.parquet"))
+    assert problems(tmp_path / "bag") == []
+    (folder / "a case.html").write_text("<p>another</p>")
+    assert problems(tmp_path / "bag") == [
+        "data/results/a case.html: has changed: manifest-sha256.txt has another hash"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ({"../x": pl.DataFrame()}, "can be called '../x'"),
+        ({"Records.CSV": pl.DataFrame()}, "can be called 'Records.CSV'"),
+        ({"a": pl.DataFrame(), "A.parquet": pl.DataFrame()}, "can be called 'A.parquet'"),
+        (["a"], "maps names to frames and files"),
+        ({"a\nb": pl.DataFrame()}, "can be called"),
+        ({"a": "nowhere"}, "neither a frame nor a file: 'nowhere'"),
+        ({"a": 3}, "neither a frame nor a file: 3"),
+        ({"a.xls": pl.DataFrame()}, "'a.xls' cannot be enclosed: no way to write .xls"),
+    ],
+)
+def test_what_is_no_result(source: wb.Log, tmp_path: Path, results: Any, said: str) -> None:
+    with pytest.raises(EvidenceError, match=said):
+        source.stream("orders").all().seal(tmp_path / "bag", purpose="x", results=results)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_addresses_of_the_source_open_in_the_bag_and_back(

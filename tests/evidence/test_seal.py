@@ -19,7 +19,7 @@ import workbench as wb
 from tests.evidence.support import LOG_ID, frame, lines, raw, rehash
 from tests.evidence.test_tampering import problems
 from workbench.errors import EvidenceError, LogBusy, OffsetOutOfRange, ReadOnly
-from workbench.evidence import signing
+from workbench.evidence import packing, signing
 from workbench.evidence.packing import Packing, custody_line
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import TopicSpec
@@ -161,6 +161,32 @@ def test_what_a_killed_process_left_is_cleared_and_a_busy_one_is_not(
     day.seal(tmp_path / "bag", purpose="x")
     assert problems(tmp_path / "bag") == []
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_who_seals_is_left_alone_to_the_last(
+    source: wb.Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the bag is given its name nobody else begins in its place."""
+    rename = packing.files.rename
+
+    def meanwhile(place: Path, name: Path) -> None:
+        with pytest.raises(LogBusy):
+            Packing(tmp_path / "bag")
+        rename(place, name)
+
+    monkeypatch.setattr(packing.files, "rename", meanwhile)
+    source.stream("orders").all().seal(tmp_path / "bag", purpose="x")
+    assert problems(tmp_path / "bag") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_what_is_missing_is_told_with_its_reasons(source: wb.Log, tmp_path: Path) -> None:
+    told = "7 offsets without a record (2 aborted, 2 compacted, 1 control, 2 unexplained)"
+    done = source.stream("orders").all().seal(tmp_path / "bag", purpose="x")
+    assert told in repr(done)
+    assert told in str(wb.verify(tmp_path / "bag"))
+    none = source.stream("orders").between({2: 0}, {2: 40}).seal(tmp_path / "none", purpose="x")
+    assert "0 offsets without a record," in repr(none)
 
 
 KILLED = """

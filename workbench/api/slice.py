@@ -118,14 +118,16 @@ class Slice:
         """The records in frames of at most `rows`, in bounded memory, in order."""
         return self._source.batches(rows=rows, raw=raw, rest=rest)
 
-    def sql(self, query: str) -> pl.DataFrame:
+    def sql(self, query: str, *, raw: bool = False) -> pl.DataFrame:
         """Run a DuckDB query in which this slice is the relation `slice`.
 
-        `offset` is there as `record_offset` too, since OFFSET is a keyword.
+        `offset` is there as `record_offset` too, since OFFSET is a keyword.  `raw=True` adds the
+        columns `value`, `headers`, `timestamp_type` and `leader_epoch`, as `frame(raw=True)` does,
+        and is limited as that is.
         """
         from workbench.source.sql import query as run
 
-        return run(query, {"slice": self._source})
+        return run(query, {"slice": self._source}, raw=raw)
 
     def find(
         self,
@@ -210,7 +212,7 @@ class Slice:
         salted: bool = False,
         sign: str | Path | Ed25519PrivateKey | None = None,
         partial: bool = False,
-        results: bool = True,
+        results: bool | Mapping[str, pl.DataFrame | str | Path] = True,
     ) -> Sealed:
         """Seal this slice into a bag of evidence that anybody can check, also without Workbench.
 
@@ -233,7 +235,9 @@ class Slice:
         partial
             Seal what is left where the start has expired, and say so, in place of an error.
         results
-            Enclose what the filter matches, decoded.
+            Enclose what the filter matches, decoded; False leaves it out.  With it, frames and
+            files by the names they are to have, `{"balances": state.frame, "case.html": path}`:
+            what came of these records, which can be had again from the opened bag.
 
         Raises
         ------

@@ -18,6 +18,8 @@ from workbench.evidence.check import BagReport
 from workbench.evidence.disclose import disclose as hand_over
 from workbench.log.embedded import VerifyReport
 
+_SOUND = "nothing is damaged or missing"
+
 
 @word(
     "workbench seal my-log#transactions evidence/case-7 --purpose 'Audit of November'",
@@ -38,6 +40,12 @@ def seal(
     partial: Annotated[
         bool, typer.Option("--partial", help="Seal what is left where the start has expired.")
     ] = False,
+    enclose: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A report or notebook to put in; may be repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Seal a slice into a bag that anybody can check.
@@ -47,7 +55,12 @@ def seal(
     """
     with opened(stream.log) as log:
         done = cut(stream.stream(log), start, end, key).seal(
-            path, purpose=purpose, salted=salted, sign=sign, partial=partial
+            path,
+            purpose=purpose,
+            salted=salted,
+            sign=sign,
+            partial=partial,
+            results={file.name: file for file in enclose} if enclose else True,
         )
     if as_json:
         show_object({**asdict(done), "path": str(done.path)})
@@ -113,7 +126,8 @@ def verify(
     else:
         for line in str(found).splitlines():
             say(line)
-        say("nothing is damaged or missing" if found.ok else "not everything is as it was")
+        whole = "all is as it was sealed" if isinstance(found, BagReport) else _SOUND
+        say(whole if found.ok else "not everything is as it was")
     if not found.ok:
         raise typer.Exit(FAILED)
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 from workbench.errors import EvidenceError, LogNotFound, NotALog
 from workbench.evidence import signing, verify
 from workbench.evidence.against import Comparison
+from workbench.evidence.facts import gaps_of, missing
 from workbench.evidence.format import extend
 from workbench.evidence.helpers import judged
 from workbench.evidence.judging import Run, judge
@@ -58,13 +59,15 @@ class BagReport:
 
     `statement` is the one that its records have, "" where that cannot be said; compare it with one
     that you were given on another way.  `withheld` counts the records that a disclosed copy keeps
-    back: their number and order are proven, not what is in them.  At most 100 problems are listed.
+    back: their number and order are proven, not what is in them.  `gaps` are the offsets without a
+    record, by reason.  At most 100 problems are listed.
     """
 
     path: Path
     statement: str = ""
     records: int = 0
     withheld: int = 0
+    gaps: dict[str, int] = field(default_factory=dict)
     signature: str = "not signed"
     problems: list[Problem] = field(default_factory=list)
     against: Comparison | None = None
@@ -80,7 +83,7 @@ class BagReport:
             lines.append(f"{self.path}: NOT as it was sealed")
         else:
             withheld = f", {self.withheld:,} of them withheld" if self.withheld else ""
-            lines.append(f"{self.path}: {self.records:,} records{withheld}; nothing is left out")
+            lines.append(f"{self.path}: {self.records:,} records{withheld}, {missing(self.gaps)}")
             lines.append(self.signature)
             lines.append(f"statement {self.statement}")
         if self.against is not None:
@@ -129,6 +132,7 @@ def _check(path: Path, progress: Progress | None) -> BagReport:
     if facts:
         report.statement = facts["statement"]
         report.records, report.withheld = facts["records"], facts["withheld"]
+        report.gaps = gaps_of(path)
         report.signature, holds = signing.check(path, report.statement)
         if not holds:
             report.problems.append(Problem(signing.SIGNATURE, report.signature))

@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 from workbench.address import Address
 from workbench.errors import DefinitionError, EvidenceError, InvalidRange
 from workbench.evidence import signing
+from workbench.evidence.facts import gaps_of
 from workbench.evidence.lines import Line, blocks, decode_line, withhold
 from workbench.evidence.log import SealedLog
 from workbench.evidence.packing import Packing, custody_line
@@ -119,10 +120,9 @@ def _pack(
     )
     signature, _ = signing.check(packing.folder, statement)
     packing.finish(statement, before + line)
-    start, end = log.sealed
-    offsets = sum(end[place] - start[place] for place in end)
-    missing = offsets - readable - withheld
-    return Sealed(packing.path, statement, readable, missing, signature, withheld)
+    gaps = gaps_of(bag)
+    missing = sum(gaps.values())
+    return Sealed(packing.path, statement, readable, missing, signature, withheld, gaps)
 
 
 def _address(bag: Path) -> Address:

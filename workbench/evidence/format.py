@@ -20,7 +20,6 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from operator import methodcaller
 from typing import cast
 
 from workbench.evidence.verify import root_of
@@ -32,7 +31,6 @@ _NULL = struct.pack(">i", -1)
 _NO_HEADERS = struct.pack(">I", 0)
 _LENGTH = struct.Struct(">i").pack
 _PLACE_AND_LENGTH = struct.Struct(">qbqi").pack
-_digest = methodcaller("digest")
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -93,7 +91,8 @@ def _measured(data: Sequence[bytes | None]) -> tuple[Iterable[int], Sequence[byt
 
 def _hashed(parts: Iterable[Iterable[bytes]]) -> list[bytes]:
     """The hash of each, joined."""
-    return list(map(_digest, map(sha256, map(b"".join, parts))))
+    # One after the other: the memory of a hash that is done is that of the next one.
+    return [sha256(part).digest() for part in map(b"".join, parts)]
 
 
 def _headers(headers: Headers) -> bytes:

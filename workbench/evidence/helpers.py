@@ -35,7 +35,7 @@ _Asked = Future[list[Run] | None] | None
 
 def judged(path: Path, names: Names) -> Iterator[tuple[Part, list[Run] | None]]:
     """The parts of a file in their order, with their runs; None where this process has to look."""
-    count = min(os.cpu_count() or 1, MOST_HELPERS)
+    count = min(_cores(), MOST_HELPERS)
     pool = None if path.stat().st_size < LEAST_BYTES or count < 2 else _pool(count)
     if pool is None:
         yield from ((part, None) for part in _parts(path))
@@ -50,6 +50,13 @@ def judged(path: Path, names: Names) -> Iterator[tuple[Part, list[Run] | None]]:
             yield _done(*begun.popleft())
     finally:
         pool.shutdown(kill_workers=True)
+
+
+def _cores() -> int:
+    """How many processors this process may use, which may be fewer than there are."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _pool(count: int) -> ProcessPoolExecutor | None:

@@ -24,17 +24,17 @@ from workbench.evidence.verify import CUSTODY, INFO, PAYLOAD, TAGS
 from workbench.log.embedded import files
 from workbench.log.embedded.locks import FileLock
 
-_LOCK = "sealing.lock"
+_LOCK, _BAG = "sealing.lock", "bag"
 
 #: What lies beside `data/` in every bag and comes with this package.
 _ENCLOSED = ("LIMITS.md", "verify.py")
 
 
 class Packing:
-    """A bag in the making, in `NAME.partial`, which is removed unless `finish` is reached.
+    """A bag in the making, in `NAME.partial`, which is removed in the end, finished or not.
 
     What a killed process left there is removed by the next one; one that is still at work is left
-    alone.  For one thread.
+    alone, which a lock beside the bag says up to the last moment.  For one thread.
 
     Raises
     ------
@@ -48,22 +48,20 @@ class Packing:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.folder = path.with_name(f"{path.name}.partial")
         self._hashes: dict[str, str] = {}
-        if path.exists() or path.is_symlink():
-            raise EvidenceError(
-                f"{path} is there already",
-                hint="a bag never replaces anything; choose another name",
-            )
         try:
-            files.make_folder(self.folder)
+            self._refuse_replacing()
+            self._desk = path.with_name(f"{path.name}.partial")
+            self.folder = self._desk / _BAG
+            files.make_folder(self._desk)
+            self._lock = FileLock(self._desk / _LOCK, f"the sealing of {path}", 0)
+            self._lock.acquire()
+            for left in self._desk.iterdir():
+                if left.name != _LOCK:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            self.folder.mkdir()
         except OSError as error:
             raise ReadOnly(f"{path} cannot be made: {error.strerror}") from error
-        self._lock = FileLock(self.folder / _LOCK, f"the sealing of {path}", 0)
-        self._lock.acquire()
-        for left in self.folder.iterdir():
-            if left.name != _LOCK:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -97,15 +95,13 @@ class Packing:
             f"Evidence-Statement: {statement}\n",
         )
         self.write(PAYLOAD, self._manifest(payload))
-        tags = [path for path in self.folder.iterdir() if path.is_file() and path.name != _LOCK]
+        tags = [path for path in self.folder.iterdir() if path.is_file()]
         self.write(TAGS, self._manifest(tags))
         self.write(CUSTODY, custody)
         for path in self.folder.rglob("*"):
             files.sync_folder(path) if path.is_dir() else files.sync_file(path)
-        self._lock.path.unlink()
         files.sync_folder(self.folder)
-        if self.path.exists():
-            raise EvidenceError(f"{self.path} was made by somebody else meanwhile")
+        self._refuse_replacing()
         files.rename(self.folder, self.path)
         files.sync_folder(self.path.parent)
 
@@ -115,10 +111,16 @@ class Packing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        shutil.rmtree(self._desk, ignore_errors=True)
         self._lock.release()
         self._lock.close()
+
+    def _refuse_replacing(self) -> None:
+        if self.path.exists() or self.path.is_symlink():
+            raise EvidenceError(
+                f"{self.path} is there already",
+                hint="a bag never replaces anything; choose another name",
+            )
 
     def _manifest(self, paths: list[Path]) -> str:
         named = {path.relative_to(self.folder).as_posix(): path for path in paths}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import EvidenceError
 from workbench.evidence import signing
+from workbench.evidence.facts import missing
 from workbench.evidence.format import statement
 from workbench.evidence.layout import ENCLOSED
 from workbench.evidence.packing import Packing, custody_line
+from workbench.evidence.results import Enclosed, checked, enclose
 from workbench.evidence.results import write as write_results
 from workbench.evidence.verify import LIMIT, RECORDS, SLICES
 from workbench.evidence.writing import PartitionWriter
@@ -35,6 +38,7 @@ _ERRORS = "records that do not decode are kept, with decode_error; no filter dro
 class Sealed:
     """What has been sealed, and the statement that stands for all of it.
 
+    `missing` counts the offsets without a record, and `gaps` says how many for which reason.
     Somebody who is told the statement today, and holds on to it, can tell later whether the bag is
     still the same.
     """
@@ -45,6 +49,7 @@ class Sealed:
     missing: int
     signature: str
     withheld: int = 0
+    gaps: dict[str, int] = field(default_factory=dict)
 
     @property
     def spoken(self) -> str:
@@ -54,8 +59,8 @@ class Sealed:
     def __repr__(self) -> str:
         withheld = f"{self.withheld:,} withheld, " if self.withheld else ""
         return (
-            f"Sealed {self.path}: {self.records:,} records, {withheld}{self.missing:,} offsets "
-            f"without a record, {self.signature}\nstatement {self.spoken}"
+            f"Sealed {self.path}: {self.records:,} records, {withheld}{missing(self.gaps)}, "
+            f"{self.signature}\nstatement {self.spoken}"
         )
 
     def _repr_html_(self) -> str:
@@ -70,7 +75,7 @@ def seal(
     salted: bool = False,
     sign: str | Path | Ed25519PrivateKey | None = None,
     partial: bool = False,
-    results: bool = True,
+    results: bool | Enclosed = True,
 ) -> Sealed:
     """Seal a slice into a bag; see `Slice.seal`."""
     if not isinstance(purpose, str) or not purpose.strip():
@@ -79,6 +84,7 @@ def seal(
             hint='such as purpose="audit of November"; it is kept in the chain of custody',
         )
     key = None if sign is None else signing.load_key(sign)
+    more = {} if isinstance(results, bool) else checked(results)
     source = replace(source, backend=source.backend.uncached())
     source.check_topics()
     _refuse_masked(source)
@@ -114,20 +120,27 @@ def seal(
         signature = _sign(packing, stated, key)
         add_schemas(packing, source)
         query: dict[str, Any] = {"address": source.address.to_dict(), "salted": salted}
-        if results:
+        if results is not False:
             query["matches"] = add_results(packing, source, stated, purpose)
+        if more:
+            query["enclosed"] = list(more)
+            enclose(more, packing.place(RESULTS))
         add_query(packing, query)
         ranges = source.address.describe_ranges()
         packing.finish(
             stated,
             custody_line(stated, b"", action="sealed", command=f"seal {ranges}", purpose=purpose),
         )
+    gaps = Counter[str]()
+    for gap in (gap for part in parts for gap in part.gaps):
+        gaps[gap.reason] += gap.end - gap.start
     return Sealed(
         path=Path(path),
         statement=stated,
         records=sum(part.records for part in parts),
-        missing=sum(gap.end - gap.start for part in parts for gap in part.gaps),
+        missing=gaps.total(),
         signature=signature,
+        gaps=dict(sorted(gaps.items())),
     )
 
 

@@ -13,7 +13,6 @@ REASONS = {"control", "aborted", "compacted", "expired", "unexplained"}
 TAGS, PAYLOAD, CUSTODY = "tagmanifest-sha256.txt", "manifest-sha256.txt", "custody.jsonl"
 RECORDS, SLICES, INFO = "data/records.jsonl", "data/slices.json", "bag-info.txt"
 sha256, pack = hashlib.sha256, struct.pack
-
 def must(truth):
     if not truth:
         raise ValueError
@@ -55,6 +54,7 @@ class Partition:  # what slices.json says of one, and what has been seen of it
         self.name = b"".join([*names, pack(">i", said["partition"])])
         self.gaps = [pack(">qq", *gap[:2]) + lp(gap[2]) for gap in gaps]
         self.range, self.records, self.withheld = pack(">qq", edges[0], edges[-1]), 0, 0
+        self.missing = sum(b - a for a, b, _ in gaps)
 
 def leaf_of(line, name):
     if line.keys() == WITHHELD:
@@ -137,14 +137,14 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
             yield CUSTODY, count, None, "is not the line that was written here"
     if not before:
         yield CUSTODY, None, None, "is empty"
-    facts.update(statement=statement, records=sum(part.records for part in parts.values()),
-                 withheld=sum(part.withheld for part in parts.values()))
+    facts.update({name: sum(getattr(part, name) for part in parts.values())
+                  for name in ("records", "withheld", "missing")}, statement=statement)
 
 if __name__ == "__main__":
     told, facts, bag = 0, {}, Path(*sys.argv[1:] or [Path(__file__).parent])
     for told, (file, line, place, message) in zip(range(1, MOST + 1), check(bag, facts)):
         where = [file, line and f"line {line}", place and "{} {}:{}".format(*place).rstrip(":")]
         print(shown(f"{', '.join(filter(None, where))}: {message}"))
-    print("NOT as it was sealed" if told else "ok: {records:,} records, {withheld:,} of them "
-          "withheld, and nothing left out\nstatement {statement}".format(**facts))
+    print("NOT as it was sealed" if told else "ok: {records:,} records ({withheld:,} withheld) and "
+          "{missing:,} offsets in gaps, with reasons\nstatement {statement}".format(**facts))
     sys.exit(bool(told))
