@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 import fastavro
@@ -24,6 +24,8 @@ class Served:
     def __init__(self) -> None:
         self.schemas: dict[int, dict[str, Any]] = {}
         self.subjects: dict[str, list[int]] = {}
+        #: The context of ids that are not of the one without a name.
+        self.contexts: dict[int, str] = {}
         self.asked: list[str] = []
         self.login: str | None = None
         self.url = ""
@@ -56,9 +58,13 @@ class Served:
         match method, *parts:
             case "GET", "schemas", "guids", guid, "ids":
                 found = [n for n in self.schemas if self.guid(n) == guid]
-                return [{"context": ".", "id": n} for n in found] or None
+                return [{"context": self.contexts.get(n, "."), "id": n} for n in found] or None
             case "GET", "schemas", "ids", number:
-                return self.schemas.get(int(number))
+                context = self.contexts.get(int(number))
+                there = context is None or path.endswith(
+                    f"?subject={quote(f':{context}:', safe='')}"
+                )
+                return self.schemas.get(int(number)) if there else None
             case "GET", "subjects", subject, "versions", version:
                 ids = self.subjects.get(subject, [])
                 at = len(ids) if version == "latest" else int(version)

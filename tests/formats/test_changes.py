@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 
 import workbench as wb
-from tests.formats.support import Served, framed
+from tests.formats.support import Served, avro_body, framed
+from workbench.decode.avro.nodes import parse_avro
+from workbench.decode.avro.records import decode_one_by_one
+from workbench.decode.decimals import scale_and_bytes
 from workbench.errors import SchemaError, Truncated, UnknownFields
 
 
@@ -180,6 +183,94 @@ def test_changes_in_avro(tmp_path: Path, registry: Served) -> None:
         table = stream.table(by="key", since=pl.col("since").last())
         assert table.at({0: 2}).frame.rows() == [('{"id":1}', frame["since"][1])]
         assert table.now().frame.is_empty()
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+#: A column by each name that Kafka Connect or Debezium gives to what JSON has no form for.
+NAMED = {
+    "on": ("io.debezium.time.Date", 20_000, date(2024, 10, 4)),
+    "day": ("org.apache.kafka.connect.data.Date", -1, date(1969, 12, 31)),
+    "clock": ("io.debezium.time.Time", 45_000_500, "12:30:00.5"),
+    "micro": ("io.debezium.time.MicroTime", 1, "00:00:00.000001"),
+    "span": ("io.debezium.time.MicroTime", -362_439_000_000, "-100:40:39"),
+    "time": ("org.apache.kafka.connect.data.Time", 86_399_000, "23:59:59"),
+    "at": ("io.debezium.time.Timestamp", 1_700_000_000_123, utc("2023-11-14T22:13:20.123")),
+    "fine": ("io.debezium.time.MicroTimestamp", -1, utc("1969-12-31T23:59:59.999999")),
+    "stamp": ("org.apache.kafka.connect.data.Timestamp", 0, utc("1970-01-01T00:00:00")),
+    "nano": ("io.debezium.time.NanoTimestamp", 1_700_000_000_000_000_001, 17 * 10**17 + 1),
+    "zoned": ("io.debezium.time.ZonedTimestamp", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+    "price": ("io.debezium.data.VariableScaleDecimal", {"scale": 3, "value": "AeJA"}, "123.456"),
+    "large": ("io.debezium.data.VariableScaleDecimal", {"scale": -2, "value": "/w=="}, "-100"),
+}  # fmt: skip
+
+
+def test_types_that_json_has_no_form_for(log: wb.Log) -> None:
+    """As a converter encloses the schema of each value, of a row and of rows in a list."""
+
+    def event(row: dict[str, Any]) -> bytes:
+        fields = [{"field": name, "name": kind} for name, (kind, _, _) in NAMED.items()]
+        item = {"type": "struct", "fields": [{"field": "on", "name": NAMED["on"][0]}]}
+        fields.append({"field": "list", "type": "array", "items": item})
+        schema = {"fields": [{"field": name, "fields": fields} for name in ("before", "after")]}
+        payload = {"op": "c", "before": None, "after": row}
+        return json.dumps({"schema": schema, "payload": payload}).encode()
+
+    whole = {name: given for name, (_, given, _) in NAMED.items()}
+    nothing = dict.fromkeys(whole)
+    log.create("t")
+    rows = [{**whole, "list": [{"on": 1}, None]}, {**nothing, "list": None}, {**whole, "on": "x"}]
+    rows += [{**whole, "price": {"scale": 1 << 30, "value": "AA=="}}, {**whole, "day": 10**15}]
+    log.append("t", [{"value": event(row)} for row in rows], encode="bytes")
+    frame = log.stream("t", decode="debezium").all().frame()
+    for name, (_, _, expected) in NAMED.items():
+        assert frame[name].to_list()[:2] == [expected, None], name
+    assert frame["list"].to_list()[:2] == [[{"on": date(1970, 1, 2)}, None], None]
+    assert frame["decode_error"].is_null().to_list() == [True, True, False, False, False]
+
+
+def test_a_decimal_of_any_scale_in_avro(log: wb.Log, tmp_path: Path) -> None:
+    """It is text, and written again as what it was; a bomb is an error of its record."""
+    number = {
+        "type": "record",
+        "name": "VariableScaleDecimal",
+        "namespace": "io.debezium.data",
+        "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+    }
+    items = {"type": "array", "items": "io.debezium.data.VariableScaleDecimal"}
+    fields = [{"name": "n", "type": ["null", number]}, {"name": "items", "type": items}]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    texts = ["123.456", "-0.01", "0", "1" + "0" * 60, None]
+    rows = [{"n": one, "items": [one, "7"] if one else []} for one in texts]
+    (tmp_path / "schemas").mkdir()
+    with wb.connect(tmp_path / "avro", create=True, registry=tmp_path / "schemas") as avro:
+        avro.create("t")
+        avro.append("t", rows, encode="avro", register=schema)
+        bomb = {"n": {"scale": 1 << 30, "value": b"\1"}, "items": []}
+        avro.append("t", [{"value": framed(1, schema, bomb)}], encode="bytes")
+        frame = avro.stream("t").all().frame()
+        assert frame["n"].to_list() == [*texts, None]
+        assert frame.select("n", "items").to_dicts()[:-1] == rows
+        assert frame["decode_error"].is_null().to_list() == [True] * 5 + [False]
+        # One by one, as what cannot be read by column is, and within a type within itself.
+        node = parse_avro(json.dumps(schema))
+        bodies = pl.Series([avro_body(schema, {"n": None, "items": []})], dtype=pl.Binary)
+        assert decode_one_by_one(bodies, node)[0][0].to_list() == [None]
+        tree = {
+            "type": "record",
+            "name": "T",
+            "fields": [*fields, {"name": "in", "type": ["null", "T"]}],
+        }
+        inner = {"n": scale_and_bytes("1.5"), "items": [], "in": None}
+        value = framed(2, tree, {**inner, "in": {**inner, "in": inner}})
+        avro.create("u")
+        avro.append("u", [{"n": None, "items": [], "in": None}], encode="avro", register=tree)
+        avro.append("u", [{"value": value}], encode="bytes")
+        last = avro.stream("u").all().frame()
+        assert last["n"].to_list() == [None, "1.5"]
+        assert json.loads(last["in"][1])["in"]["n"] == "1.5"
 
 
 def test_what_is_no_change_is_said(log: wb.Log) -> None:

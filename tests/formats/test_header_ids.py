@@ -12,9 +12,9 @@ from uuid import UUID
 import polars as pl
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
-from confluent_kafka.schema_registry.avro import AvroSerializer
-from confluent_kafka.schema_registry.json_schema import JSONSerializer
-from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
+from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf.message_factory import GetMessageClass
 
@@ -23,7 +23,7 @@ from tests.formats.support import Served, avro_body, framed, serving
 from tests.formats.test_registry import V1, V2
 from tests.kafka.broker import Broker
 from workbench.decode.protobuf.schemas import ProtobufSchema
-from workbench.errors import SchemaError
+from workbench.errors import ProfileError, SchemaError
 
 VALUE, KEY = "__value_schema_id", "__key_schema_id"
 IN_HEADER = {"schema.id.serializer": header_schema_id_serializer}
@@ -108,6 +108,91 @@ def test_a_message_within_another_and_json(log: wb.Log, registry: Served) -> Non
     stream = put(log, topic, [{"key": "k", **sent(serialise, topic, {"at": "2026-01-02"})}])
     assert stream.decided[topic].startswith("jsonschema, since 1 of 1")
     assert stream.all().frame().schema["at"] == pl.Date()
+
+
+def test_what_is_written_names_its_schema_in_headers(tmp_path: Path, registry: Served) -> None:
+    """Confluent's deserialisers read it, and so do we; null has no schema."""
+    nested = 'syntax = "proto3"; message A { message B { int64 id = 1; string note = 2; } }'
+    said = {"type": "object", "properties": {"id": {"type": "integer"}, "note": {"type": "string"}}}
+    settings = {"url": registry.url, "ids": "headers"}
+    client = SchemaRegistryClient({"url": registry.url})
+    with wb.connect(tmp_path / "log", create=True, registry=settings) as log:
+        row = {"id": 7, "note": "x"}
+        for topic, how, schema in (
+            ("a", "avro", V1),
+            ("p", "protobuf:A.B", nested),
+            ("j", "jsonschema", said),
+        ):
+            log.create(topic)
+            more: dict[str, Any] = {"encode_key": "avro", "register_key": json.dumps("string")}
+            more |= {"headers": [("via", b"x")], "encode": how, "register": schema}
+            log.append(topic, [row, None], key=lambda row: row and row["note"], **more)
+            stream = log.stream(topic)
+            frame = stream.all().frame(raw=True)
+            assert frame["id"].to_list() == [7, None], topic
+            assert frame["key"].to_list() == ["x", None]
+            first, second = frame["headers"].to_list()
+            assert [one["name"] for one in first] == ["via", KEY, VALUE]
+            assert [one["name"] for one in second] == ["via"]
+            headers = [(one["name"], one["value"]) for one in first]
+            context = SerializationContext(topic, MessageField.VALUE, headers)
+            value = frame["value"][0]
+            if how == "avro":
+                assert AvroDeserializer(client)(value, context) == row
+            elif how == "jsonschema":
+                assert JSONDeserializer(json.dumps(said))(value, context) == row
+                assert json.loads(value) == row
+            else:
+                made = GetMessageClass(ProtobufSchema(nested).named("A.B"))
+                read = ProtobufDeserializer(made, {"use.deprecated.format": False}, client)
+                assert read(value, context) == made(id=7, note="x")
+        log.create("d")
+        changes = [{"op": "c", "before": None, "after": {"id": 1}}]
+        envelope = {
+            "type": "record",
+            "name": "E",
+            "fields": [
+                {"name": "op", "type": "string"},
+                *(
+                    {"name": name, "type": ["null", kind], "default": None}
+                    for name, kind in (
+                        ("before", {**V1, "name": "R", "fields": V1["fields"][:1]}),
+                        ("after", "R"),
+                    )
+                ),
+            ],
+        }
+        log.append("d", changes, encode="debezium+avro", register=envelope)
+        frame = log.stream("d", decode="debezium").all().frame(raw=True)
+        assert frame["id"].to_list() == [1]
+        assert [one["name"] for one in frame["headers"][0]] == [VALUE]
+    with pytest.raises(ProfileError, match="ids cannot be in 'keys'"):
+        wb.connect(tmp_path / "log", registry={**settings, "ids": "keys"})
+
+
+def test_a_guid_of_a_context(tmp_path: Path, registry: Served) -> None:
+    """A registry numbers the schemas of each context for itself; a number alone is of none."""
+    plain, inner, other = (registry.add(f"{n}-value", {**V1, "name": f"R{n}"}) for n in range(3))
+    registry.contexts = {inner: ".lab", other: ".lab"}
+    named = {n: b"\1" + UUID(registry.guid(n)).bytes for n in (plain, inner, other)}
+    body = avro_body(V1, {"id": 7, "note": "x"})
+    rows = [{"value": body, "headers": [{"name": VALUE, "value": one}]} for one in named.values()]
+    rows.append({"value": framed(inner, V1, {"id": 1, "note": ""}), "headers": []})
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("t")
+        log.append("t", rows, encode="bytes")
+        part = log.stream("t").all()
+        frame = part.frame()
+        assert frame["id"].to_list() == [7, 7, 7, None]
+        assert frame["decode_error"].str.contains(f"has no schema {inner}$").to_list()[3]
+        ids = frame["schema_id"].to_list()
+        assert (ids[0], ids[3]) == (plain, inner)
+        assert 1 << 31 < min(ids[1:3]) != max(ids[1:3])
+        assert part.where(schema=ids[1]).frame()["offset"].to_list() == [1]
+        log.record(tmp_path / "copy")
+    # What is recorded has the same numbers, without the registry.
+    with wb.connect(tmp_path / "copy") as copy:
+        assert copy.stream("t").all().frame()["schema_id"].to_list() == ids
 
 
 def test_keys(log: wb.Log, registry: Served) -> None:

@@ -113,6 +113,23 @@ def test_what_goes_round_ends(tmp_path: Path, registry: Served) -> None:
     assert frame["id"].to_list() == [1, None, None]
 
 
+@pytest.mark.parametrize(
+    "reference", ["#/definitions/node", "#node"], ids=["a pointer", "an anchor"]
+)
+def test_what_is_wrong_is_not_looked_for_at_2_to_the_100_places(reference: str) -> None:
+    """Each level may be one of two things, and both have the next one."""
+    inner = {"type": "object", "properties": {"a": {"$ref": reference}}}
+    both = [{**inner, "required": ["a"]}, {**inner, "required": ["z"]}, {"type": "integer"}]
+    node = {"$id": "#node", "oneOf": both}
+    schema = {"definitions": {"node": node}, "$ref": "#/definitions/node"}
+    problem = checker(json.dumps(schema), {})
+    for depth in (1, 100):
+        good, bad = (b'{"a":' * depth + end + b"}" * depth for end in (b"1", b'"x"'))
+        assert problem(good) is None
+        assert "not valid" in str(problem(bad))
+    assert "100 levels deep" in str(problem(bad))
+
+
 _SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "a", "ab"])
 _VALUES = st.recursive(
     _SCALARS, lambda one: st.lists(one, max_size=3) | st.dictionaries(st.sampled_from("ab"), one)

@@ -58,7 +58,9 @@ def test_googles_library_reads_the_protobuf_that_is_written(data: st.DataObject)
     text = compiled(proto.text)
     made = GetMessageClass(ProtobufMessages(text).message(None).node.message)
     rows = data.draw(st.lists(proto.values, min_size=1, max_size=4))
-    written = protobuf_encoder(Registered(text, "PROTOBUF", 258))([*rows, None])
+    write, size = protobuf_encoder(Registered(text, "PROTOBUF", 258))
+    assert size == 6
+    written = write([*rows, None])
     assert written[-1] is None
     for value, row in zip(written, rows, strict=False):
         assert value.startswith(b"\0\0\0\1\2\0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import polars as pl
@@ -22,6 +22,8 @@ MAX_NODES = 20_000
 #: Records are not checked by one that, written out, is larger.
 MAX_SIZE = 50_000
 
+#: References whose target depends on how they were come to.
+_DYNAMIC = {"$dynamicRef", "$recursiveRef"}
 _CONNECT: dict[str, pl.DataType] = {
     "int8": pl.Int8(),
     "int16": pl.Int16(),
@@ -42,17 +44,27 @@ _FORMATS: dict[str, pl.DataType] = {
 }
 
 
-def json_schema_size(text: str, references: Mapping[str, str]) -> int:
-    """How many places a schema has when all that it refers to is written out, where it does.
+class Size(NamedTuple):
+    """Of a schema in which all that it refers to is written out where it does.
 
-    No more than MAX_SIZE are counted: such a schema takes as long to check by.
+    `places` are how many it then has, MAX_SIZE where it has more: such a schema takes as long to
+    check by.  `turns` are how often it comes to what it is within already, or to what is not
+    followed here: so often each level of a record may be looked at for each time of the one above.
     """
+
+    places: int
+    turns: int
+
+
+def json_schema_size(text: str, references: Mapping[str, str]) -> Size:
+    """How large a schema is, written out."""
     root = json.loads(text)
     tree = _Tree(root, {name: json.loads(one) for name, one in references.items()}, times=False)
-    count, ahead = 0, [(root, root, frozenset[int]())]
+    count, turns, ahead = 0, 0, [(root, root, frozenset[int]())]
     while ahead and count < MAX_SIZE:
         spec, place, within = ahead.pop()
         if id(spec) in within:
+            turns += 1
             continue
         count += 1
         inner = within | {id(spec)}
@@ -62,7 +74,11 @@ def json_schema_size(text: str, references: Mapping[str, str]) -> int:
             found, where = tree.found(spec["$ref"], place)
             if isinstance(found, dict | list):
                 ahead.append((found, where, inner))
-    return count
+            else:
+                turns += 1
+        if isinstance(spec, dict):
+            turns += len(_DYNAMIC & spec.keys())
+    return Size(count, turns)
 
 
 def json_schema_fields(

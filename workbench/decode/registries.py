@@ -12,10 +12,11 @@ from workbench.decode.registry_folder import FolderRegistry
 from workbench.decode.registry_http import HttpRegistry
 from workbench.errors import ProfileError
 
+_WRITING = ("strategy", "ids")
 _SETTINGS = frozenset(
     {
         *("url", "username", "password", "token", "ca_file", "cert_file", "key_file", "timeout"),
-        "strategy",
+        *_WRITING,
     }
 )
 
@@ -27,9 +28,10 @@ def open_registry(settings: str | Path | Mapping[str, Any]) -> Registry:
     ----------
     settings
         A URL, a folder, or a mapping with `url` and, if wanted, `username`, `password`, `token`
-        (a bearer's), `ca_file`, `cert_file`, `key_file` (PEM), `timeout` (seconds; 10) and
-        `strategy`, which names the subjects of values that are written: `topic` (orders-value),
-        `record` or `topic-record`.
+        (a bearer's), `ca_file`, `cert_file`, `key_file` (PEM), `timeout` (seconds; 10), `strategy`,
+        which names the subjects of values that are written: `topic` (orders-value), `record` or
+        `topic-record`, and `ids`: whether what is written names its schema before the `values` and
+        keys, or in `headers`.
 
     Raises
     ------
@@ -51,4 +53,4 @@ def open_registry(settings: str | Path | Mapping[str, Any]) -> Registry:
             f"registry: {url or 'nothing'} is neither a URL nor a folder",
             hint="write https://host:8081, or a folder of schemas",
         )
-    return FolderRegistry(folder, str(given.get("strategy", "topic")))
+    return FolderRegistry(folder, **{n: str(given[n]) for n in _WRITING if n in given})

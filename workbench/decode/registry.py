@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from workbench.errors import ProfileError, SchemaError
@@ -21,10 +21,14 @@ Kind = Literal["AVRO", "PROTOBUF", "JSON"]
 Part = Literal["value", "key"]
 
 
+Name = TypeVar("Name", int, str)
+Found = TypeVar("Found")
+
 #: Of a registry that has none of so many schemas, no more are asked for.
 MAX_MISSES = 1_000
 
 _STRATEGIES = ("topic", "record", "topic-record")
+_PLACES = ("values", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +69,22 @@ class Registered:
 class Strategy:
     """How the subject of values that are written is called, as Confluent's strategies do.
 
-    `topic`: orders-value; `record`: the full name of the record; `topic-record`: both.
+    `topic`: orders-value; `record`: the full name of the record; `topic-record`: both.  `ids` says
+    where what is written names its schema: before the `values` (and keys), or in `headers`.
     """
 
     name: str = "topic"
+    ids: str = "values"
 
     def __post_init__(self) -> None:
         if self.name not in _STRATEGIES:
             raise ProfileError(
                 f"registry: no strategy {self.name!r}", hint=f"there are {', '.join(_STRATEGIES)}"
+            )
+        if self.ids not in _PLACES:
+            raise ProfileError(
+                f"registry: schema ids cannot be in {self.ids!r}",
+                hint=f"there are {', '.join(_PLACES)}",
             )
 
     def subject(self, topic: str, record: str | None, part: Part = "value") -> str:
@@ -96,7 +107,7 @@ class Registry(Protocol):
 
     @property
     def strategy(self) -> Strategy:
-        """How the subjects of written values are called."""
+        """How the subjects of written values are called, and where these name their schema."""
 
     @property
     def hint(self) -> str:
@@ -124,8 +135,8 @@ class Registry(Protocol):
 class Kept(ABC):
     """What was looked up, found or not.  Thread-safe."""
 
-    def __init__(self, strategy: str) -> None:
-        self.strategy = Strategy(strategy)
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
         self._ids: dict[int, Registered | None] = {}
         self._guids: dict[str, int | None] = {}
         self._misses = 0
@@ -134,21 +145,11 @@ class Kept(ABC):
 
     def by_id(self, schema_id: int) -> Registered | None:
         """The schema of an id; None where there is none."""
-        with self._lock:
-            if schema_id not in self._ids:
-                self._check_misses(schema_id)
-                self._ids[schema_id] = self._look_up_id(schema_id)
-                self._misses += self._ids[schema_id] is None
-            return self._ids[schema_id]
+        return self._known(self._ids, schema_id, self._look_up_id)
 
     def id_of(self, guid: str) -> int | None:
         """The id of a schema that is named by GUID; None where there is none."""
-        with self._lock:
-            if guid not in self._guids:
-                self._check_misses(guid)
-                self._guids[guid] = self._look_up_guid(guid)
-                self._misses += self._guids[guid] is None
-            return self._guids[guid]
+        return self._known(self._guids, guid, self._look_up_guid)
 
     def latest(self, subject: str) -> Registered | None:
         """The newest schema of a subject; None where there is none."""
@@ -157,13 +158,20 @@ class Kept(ABC):
                 self._subjects[subject] = self._look_up_subject(subject)
             return self._subjects[subject]
 
-    def _check_misses(self, name: int | str) -> None:
-        """Raise SchemaError where what names schemas does so at random."""
-        if self._misses >= MAX_MISSES:
-            raise SchemaError(
-                f"the registry {self.hint} is not asked for schema {name}, since it has none of "
-                f"{MAX_MISSES:,} others"
-            )
+    def _known(
+        self, known: dict[Name, Found | None], name: Name, look_up: Callable[[Name], Found | None]
+    ) -> Found | None:
+        """What a record's name for a schema stands for; names at random are not all looked up."""
+        with self._lock:
+            if name not in known:
+                if self._misses >= MAX_MISSES:
+                    raise SchemaError(
+                        f"the registry {self.hint} is not asked for schema {name}, since it has "
+                        f"none of {MAX_MISSES:,} others"
+                    )
+                known[name] = look_up(name)
+                self._misses += known[name] is None
+            return known[name]
 
     def _forget_missing(self, subject: str) -> None:
         with self._lock:

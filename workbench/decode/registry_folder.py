@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.decode.protobuf.schemas import SET_MARK
-from workbench.decode.registry import Kept, Kind, Registered, file_name
+from workbench.decode.registry import Kept, Kind, Registered, Strategy, file_name
 from workbench.errors import SchemaError
 
 _SUFFIXES: dict[str, Kind] = {
@@ -29,8 +29,8 @@ class FolderRegistry(Kept):
     GUID, too, for records that name a schema so.
     """
 
-    def __init__(self, folder: Path, strategy: str = "topic") -> None:
-        super().__init__(strategy)
+    def __init__(self, folder: Path, strategy: str = "topic", ids: str = "values") -> None:
+        super().__init__(Strategy(strategy, ids))
         self._folder = folder
 
     @property

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import UUID
 
-from workbench.decode.registry import Kept, Registered
+from workbench.decode.registry import Kept, Registered, Strategy
 from workbench.errors import AccessDenied, SchemaError, Unreachable, Untrusted
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A schema that refers to others further than this, or to more of them, is refused.
 MAX_REFERENCES = 1_000
+#: Registries number schemas from 1 to below this.
+_BEYOND = 1 << 31
 #: A longer answer than this is no schema.
 MAX_BYTES = 64 << 20
 
@@ -37,8 +41,9 @@ class HttpRegistry(Kept):
         key_file: str | None = None,
         timeout: float = 10,
         strategy: str = "topic",
+        ids: str = "values",
     ) -> None:
-        super().__init__(strategy)
+        super().__init__(Strategy(strategy, ids))
         parts = urlsplit(url)
         place = parts.netloc.rpartition("@")[2]
         self._url = urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
@@ -46,6 +51,7 @@ class HttpRegistry(Kept):
         self._token = token
         self._tls = (ca_file, cert_file, key_file)
         self._timeout = timeout
+        self._contexts: dict[int, tuple[str, int]] = {}
         self._made: httpx.Client | None = None
 
     @property
@@ -80,16 +86,29 @@ class HttpRegistry(Kept):
         return int(answer["id"])
 
     def _look_up_id(self, schema_id: int) -> Registered | None:
-        return self._registered(self._ask("GET", f"/schemas/ids/{schema_id}"), schema_id)
+        if schema_id not in self._contexts:
+            return self._registered(self._ask("GET", f"/schemas/ids/{schema_id}"), schema_id)
+        context, number = self._contexts[schema_id]
+        path = f"/schemas/ids/{number}?subject={quote(f':{context}:', safe='')}"
+        found = self._registered(self._ask("GET", path), schema_id)
+        return None if found is None else replace(found, id=schema_id)
 
     def _look_up_guid(self, guid: str) -> int | None:
         answer = self._ask("GET", f"/schemas/guids/{guid}/ids")
         try:
-            # One for each context; an id is looked up in the one without a name.
+            # One for each context; that without a name is the one where others look.
             ids = {str(one["context"]): int(one["id"]) for one in answer or ()}
         except (KeyError, TypeError, ValueError) as error:
             raise self._no_answer(repr(error)) from error
-        return ids.get(".")
+        if "." in ids or not ids:
+            return ids.get(".")
+        # Each context counts for itself.  What is of another one has a number of its own here,
+        # which no registry gives, and which is the same whoever asks.
+        own = _BEYOND | UUID(guid).int >> 97
+        if self._contexts.setdefault(own, place := min(ids.items())) != place:
+            raise SchemaError(f"{guid} cannot be told from another schema")
+        self._ids.pop(own, None)
+        return own
 
     def _look_up_subject(self, subject: str) -> Registered | None:
         answer = self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/latest")

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from workbench.decode.jsonschema import MAX_SIZE, json_schema_size
+from workbench.decode.jsonschema import MAX_SIZE, Size, json_schema_size
 from workbench.errors import SchemaError
+
+#: At how many places of an invalid record it is looked for what is wrong: where a schema refers to
+#: itself, these can double at each level.
+_MOST_PLACES = 1_000
 
 #: What names of references are relative to.
 _BASE = "registry:///"
@@ -37,7 +41,8 @@ def checker(text: str, references: Mapping[str, str]) -> Callable[[bytes], str |
         raise ValueError("it is not among the references")
 
     try:
-        if json_schema_size(text, references) >= MAX_SIZE:
+        size = json_schema_size(text, references)
+        if size.places >= MAX_SIZE:
             raise ValueError(f"written out it has more than {MAX_SIZE:,} places")
         schema = json.loads(text)
         said = isinstance(schema, dict) and "$schema" in schema
@@ -57,9 +62,26 @@ def checker(text: str, references: Mapping[str, str]) -> Callable[[bytes], str |
                 found = json.loads(value)
             except ValueError:  # it decodes, so that this can only be the length of an integer
                 return f"an integer of over {sys.get_int_max_str_digits():,} digits is not checked"
-        return None if is_valid(found) else _said(next(checks.iter_errors(found)))
+        if is_valid(found):
+            return None
+        depth = _depth(found, size)
+        if depth is not None:
+            return f"not valid; what of it is not looked for, since it is {depth} levels deep"
+        return _said(next(checks.iter_errors(found)))
 
     return problem
+
+
+def _depth(found: Any, size: Size) -> int | None:
+    """How deep a record is, where that is too deep to look for what is wrong; else None."""
+    depth, ahead = 0, [found]
+    while ahead := [one for part in ahead for one in _inner(part)]:
+        depth += 1
+    return depth if size.turns > 1 and size.turns**depth > _MOST_PLACES else None
+
+
+def _inner(part: Any) -> Iterable[Any]:
+    return part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
 
 
 def _message(error: Exception) -> str:

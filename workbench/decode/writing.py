@@ -10,7 +10,8 @@ import polars as pl
 from workbench.decode import cloudevents, debezium
 from workbench.decode.codebook import Codebook
 from workbench.decode.encode import encode_json, encode_rows
-from workbench.decode.framing import frame_of
+from workbench.decode.framing import HEAD, frame_of
+from workbench.decode.headed import HEADERS
 from workbench.decode.registry import Kind, Part, Registered
 from workbench.decode.row_loop import each_row
 from workbench.errors import AppendRejected, SchemaError
@@ -19,6 +20,8 @@ _KINDS: dict[str, Kind] = {"avro": "AVRO", "protobuf": "PROTOBUF", "jsonschema":
 
 #: What `encode=` takes beside a function.
 ENCODERS = ("json", "bytes", "text", *_KINDS, "debezium", "cloudevents", "cloudevents:binary")
+
+_HEADERS = pl.List(pl.Struct({"name": pl.String, "value": pl.Binary}))
 
 #: Makes a Binary column of rows, or the columns value and headers.
 Encoder = Callable[[Any], pl.Series | pl.DataFrame]
@@ -35,8 +38,9 @@ def encoder(
 
     `avro`, `protobuf` and `jsonschema` are written by a schema of the registry and may name a
     record after a colon: the message to write, and the subject where the registry's `strategy` goes
-    by records.  `debezium+avro` (and the others) writes envelopes so.  Raises SchemaError where
-    there is no schema, and for one of another type; AppendRejected for a name that is no format.
+    by records; its `ids` says where values name their schema.  `debezium+avro` (and the others)
+    writes envelopes so.  Raises SchemaError where there is no schema, and for one of another type;
+    AppendRejected for a name that is no format.
     """
     if callable(encode):
         return each_row(_checked(encode), "what its function writes", None)
@@ -47,7 +51,10 @@ def encoder(
     name, _, record = encode.partition(":")
     if name in _KINDS:
         schema = codebook.writable(_KINDS[name], topic, register, record or None, part)
-        return _by_schema(name, schema, record or None, topic)
+        made, size = _by_schema(name, schema, record or None, topic)
+        if codebook.named_registry(name).strategy.ids == "values":
+            return made
+        return lambda rows: _in_headers(made(rows), size, HEADERS[part])
     if register is not None:
         raise SchemaError(f"encode={encode!r} is written by no schema, and one is to be registered")
     match encode:
@@ -110,7 +117,19 @@ def _text(row: Any) -> bytes:
     return text.encode()
 
 
-def _by_schema(name: str, schema: Registered, record: str | None, topic: str) -> Encoder:
+def _in_headers(framed: pl.Series, size: int, name: str) -> pl.DataFrame:
+    """Values with what names their schema in a header, which null has not."""
+    heads = framed.bin.slice(0, size)
+    listed = [[] if head is None else [{"name": name, "value": head}] for head in heads]
+    return pl.DataFrame(
+        {"value": framed.bin.slice(size), "headers": pl.Series(listed, dtype=_HEADERS)}
+    )
+
+
+def _by_schema(
+    name: str, schema: Registered, record: str | None, topic: str
+) -> tuple[Callable[[Any], pl.Series], int]:
+    """What encodes, and how many bytes before each value name the schema."""
     if schema.kind != _KINDS[name]:
         raise SchemaError(
             f"the newest schema of {topic} is of the type {schema.kind}",
@@ -119,15 +138,15 @@ def _by_schema(name: str, schema: Registered, record: str | None, topic: str) ->
     if name == "avro":
         from workbench.decode.avro.writing import avro_encoder
 
-        return avro_encoder(schema)
+        return avro_encoder(schema), HEAD
     if name == "protobuf":
         from workbench.decode.protobuf.writing import protobuf_encoder
 
         return protobuf_encoder(schema, record)
-    return _json_encoder(schema)
+    return _json_encoder(schema), HEAD
 
 
-def _json_encoder(schema: Registered) -> Encoder:
+def _json_encoder(schema: Registered) -> Callable[[Any], pl.Series]:
     from workbench.decode.validity import validator
 
     head, problem = frame_of(schema.id or 0), validator(schema.text, schema.references)

@@ -47,8 +47,8 @@ def records(
     With `encode="json"` a row becomes a JSON object and None becomes a null value (a tombstone).
     With `encode="bytes"` rows have the columns `value` and, if there are, `key`, `headers`,
     `timestamp`, `partition`, which are taken as they are.  Else `encode` makes the values, and
-    where it likes headers beside those that are given; `encode_key` makes the bytes of keys.  Naive
-    times are in `tz`.
+    where it likes headers beside those that are given; `encode_key` does so for keys.  Naive times
+    are in `tz`.
 
     Raises AppendRejected for a row that cannot be a record, naming the row.
     """
@@ -65,11 +65,12 @@ def records(
                 columns = made.as_they_are()
             else:
                 written = encode(batch) if callable(encode) else encode_rows(batch)
+                keyed = made.keys(key) if encode_key is None else made.encoded(key, encode_key)
                 columns = {
-                    "key": made.keys(key) if encode_key is None else made.encoded(key, encode_key),
+                    "key": keyed if isinstance(keyed, pl.Series) else keyed["value"],
                     "value": written if isinstance(written, pl.Series) else written["value"],
                     "timestamp": made.timestamps(timestamp),
-                    "headers": made.headers(headers, written),
+                    "headers": made.headers(headers, keyed, written),
                     "partition": made.column(partition, pl.Int32()),
                 }
         except RowRejected as error:
@@ -127,8 +128,8 @@ class _Batch:
             )
         return values
 
-    def encoded(self, key: KeyOf | None, encode: Encoder) -> pl.Series:
-        """Record keys as `encode` writes them; None stays null."""
+    def encoded(self, key: KeyOf | None, encode: Encoder) -> pl.Series | pl.DataFrame:
+        """Record keys as `encode` writes them, with headers if it likes; None stays null."""
         if key is None:
             raise AppendRejected("encode_key= writes keys, and key= does not say which")
         rows = self._each()
@@ -137,9 +138,7 @@ class _Batch:
             keys = [row[key] for row in rows if row is not None]
         else:
             keys = [key(row) for row in rows]
-        made = encode(keys)
-        assert isinstance(made, pl.Series)
-        return made
+        return encode(keys)
 
     def timestamps(self, timestamp: TimeOf | None) -> pl.Series:
         """Record timestamps; null where the log is to stamp."""
@@ -164,13 +163,12 @@ class _Batch:
             f"a timestamp is a datetime, ISO text or integer milliseconds, not {values.dtype}"
         )
 
-    def headers(
-        self, headers: HeadersOf | None, written: pl.Series | pl.DataFrame | None = None
-    ) -> pl.Series:
-        """Record headers: the same ones for each record, or computed per row; then the format's."""
-        if isinstance(written, pl.DataFrame):
+    def headers(self, headers: HeadersOf | None, *written: pl.Series | pl.DataFrame) -> pl.Series:
+        """Record headers: the same ones for each record, or computed per row; then the formats'."""
+        more = [one["headers"] for one in written if isinstance(one, pl.DataFrame)]
+        if more:
             given = self.headers(headers).fill_null(pl.Series([[]], dtype=HEADERS))
-            both = pl.concat_list(pl.lit(given), pl.lit(written["headers"]))
+            both = pl.concat_list(map(pl.lit, [given, *more]))
             return pl.select(both.cast(HEADERS)).to_series()
         if headers is None:
             return self.column(None, HEADERS)

@@ -14,6 +14,7 @@ import polars as pl
 
 from workbench.decode.avro.nodes import Node
 from workbench.decode.avro.records import decode_one_by_one, integer_range
+from workbench.decode.decimals import decimal_text
 from workbench.decode.text import utf8
 
 Array = Any
@@ -200,7 +201,21 @@ class _Reading:
         if not node.parts:
             return pl.Series([True]).new_from_index(0, len(rows))
         parts = [self.read(p, rows).alias(n) for n, p in zip(node.names, node.parts, strict=True)]
+        if node.logical == "decimal":
+            return self._decimals(parts[0], parts[1], rows)
         return pl.DataFrame(parts).to_struct("")
+
+    def _decimals(self, scales: pl.Series, values: pl.Series, rows: Array) -> pl.Series:
+        """Decimals that bring their scale, as text."""
+        texts: list[str | None] = []
+        for scale, value in zip(scales, values, strict=True):
+            try:
+                texts.append(decimal_text(value, scale))
+            except ValueError:
+                texts.append(None)
+        made = pl.Series(texts, dtype=pl.String)
+        self._decline(rows, made.is_null().to_numpy())
+        return made
 
     def _union(self, node: Node, rows: Array) -> pl.Series:
         index = self._long(rows)

@@ -3,7 +3,8 @@
 Of Apache Avro 1.12, "Schema Declaration" and "Logical Types".  Beyond what is plain:
 
 - `float` is Float64; `fixed` and `bytes` are Binary; `enum` and `uuid` are String.
-- A decimal of more than 38 digits is String, its exact decimal text.
+- A decimal of more than 38 digits is String, its exact decimal text; so is Debezium's decimal of
+  any scale (`VariableScaleDecimal`).
 - A map is a List of Structs of `key` and `value`, in the order they were written.
 - A union of null and one other is that other.  Of several numbers it is the number that holds them
   all exactly; of other types a Struct with one field per branch, of which one is not null.
@@ -22,6 +23,7 @@ from typing import Any
 
 import polars as pl
 
+from workbench.decode.decimals import ANY_SCALE
 from workbench.decode.document import MAX_DEPTH
 from workbench.errors import SchemaError
 
@@ -117,7 +119,7 @@ def parse_avro(text: str, references: Mapping[str, str] | None = None) -> Node:
         raise SchemaError(f"not an Avro schema: {error!r}", hint=f"it begins {text[:60]!r}") from (
             error
         )
-    if root.kind == "record" and root.parts:
+    if root.kind == "record" and root.parts and not root.logical:
         return root
     return Node("record", pl.Struct({"value": root.dtype}), (root,), ("value",))
 
@@ -132,7 +134,7 @@ def is_by_column(node: Node) -> bool:
     """Whether a schema can be read a column at a time."""
     if node.kind == "recursive" or (node.logical == "uuid" and node.kind == "fixed"):
         return False
-    if node.logical == "decimal" and node.dtype == pl.String:
+    if node.logical == "decimal" and node.dtype == pl.String and node.kind != "record":
         return False
     return all(is_by_column(part) for part in node.parts)
 
@@ -244,6 +246,9 @@ class _Tree:
         if parts:
             dtype = pl.Struct({n: part.dtype for n, part in zip(names, parts, strict=True)})
         made = Node("record", dtype, parts, names)
+        within = [(name, part.kind, part.logical) for name, part in zip(names, parts, strict=True)]
+        if full == ANY_SCALE and within == [("scale", "int", None), ("value", "bytes", None)]:
+            made = Node("record", pl.String(), parts, names, logical="decimal")
         self._known[full] = made
         return made
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Callable
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,7 @@ import polars as pl
 
 from workbench.decode import exact
 from workbench.decode.avro.nodes import Node
+from workbench.decode.decimals import decimal_text
 from workbench.decode.document import MAX_DEPTH, Misfit
 
 #: Items that take no bytes cannot be bounded by the length of the record.
@@ -205,13 +205,11 @@ def _bytes(node: Node, plain: bool) -> Read:
 
     def decimal(cursor: Cursor) -> str:
         digits = raw(cursor)
-        if len(digits) > 1_000:
-            raise Misfit("a decimal of more than 1,000 bytes")
-        number = Decimal(int.from_bytes(digits, "big", signed=True))
+        text = _decimal(digits, node.scale)
+        number = int.from_bytes(digits, "big", signed=True)
         if isinstance(node.dtype, pl.Decimal) and abs(number) >= 10 ** (node.dtype.precision or 38):
             raise Misfit(f"a decimal of more digits than the {node.dtype.precision} of its type")
-        sign, figures, _ = number.as_tuple()
-        return f"{Decimal((sign, figures, -node.scale)):f}"
+        return text
 
     if node.logical == "decimal":
         return decimal
@@ -219,6 +217,13 @@ def _bytes(node: Node, plain: bool) -> Read:
         return lambda cursor: str(uuid.UUID(bytes=raw(cursor)))
     # Bytes in JSON text are as in Avro's own JSON encoding.
     return (lambda cursor: raw(cursor).decode("latin-1")) if plain else raw
+
+
+def _decimal(unscaled: bytes, scale: int) -> str:
+    try:
+        return decimal_text(unscaled, scale)
+    except ValueError as error:
+        raise Misfit(str(error)) from None
 
 
 def _enum(node: Node) -> Read:
@@ -259,6 +264,7 @@ def _items(node: Node, plain: bool) -> Read:
 
 
 def _record(node: Node, plain: bool) -> Read:
+    plain &= node.logical != "decimal"
     fields = [(n, _reader(part, plain)) for n, part in zip(node.names, node.parts, strict=True)]
     if not fields:
         return lambda cursor: {} if plain else True
@@ -273,7 +279,11 @@ def _record(node: Node, plain: bool) -> Read:
                 raise
         return row
 
-    return read
+    def decimal(cursor: Cursor) -> str:
+        row = read(cursor)
+        return _decimal(row["value"], row["scale"])
+
+    return decimal if node.logical == "decimal" else read
 
 
 def _union(node: Node, plain: bool) -> Read:

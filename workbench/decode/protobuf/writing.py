@@ -22,9 +22,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BILLION = 1_000_000_000
 
 
-def protobuf_encoder(schema: Registered, message: str | None = None) -> Callable[[Rows], pl.Series]:
-    """What encodes rows by a schema that has an id; None in place of a row is a null value.
+def protobuf_encoder(
+    schema: Registered, message: str | None = None
+) -> tuple[Callable[[Rows], pl.Series], int]:
+    """What encodes rows by a schema that has an id, and how many bytes come before each message.
 
+    None in place of a row is a null value.
     `message` is the full name of the message to write, without one the first.  A field that is not
     given, or None, is not set; one that the message has not is refused.
     """
@@ -42,7 +45,7 @@ def protobuf_encoder(schema: Registered, message: str | None = None) -> Callable
         return head + bytes(one.SerializeToString())
 
     hint = f"the fields of {reader.node.message.full_name} are {', '.join(reader.fields)}"
-    return each_row(write, f"of the schema {schema.id}", hint)
+    return each_row(write, f"of the schema {schema.id}", hint), len(head)
 
 
 def _indexes(message: Any) -> bytes:
