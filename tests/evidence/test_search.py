@@ -19,7 +19,8 @@ import workbench as wb
 from tests.evidence.support import ENDS, ORDERS
 from workbench.cli import app
 from workbench.errors import DefinitionError
-from workbench.find import find
+from workbench.find import find, search
+from workbench.find.judges import Text
 from workbench.records import Chunk
 from workbench.source.pieces import cut_rows
 
@@ -206,6 +207,39 @@ def interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def test_a_text_that_is_everywhere_is_counted_and_not_all_kept(
+    log: wb.Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.create("t", partitions=3, schema={"n": int})
+    values = [b'{"n":1}', b"n?"] * 50
+    frame = pl.DataFrame({"value": values, "partition": [n % 3 for n in range(100)]})
+    log.append("t", frame, encode="bytes")
+    whole = log.stream("t").all()
+    everything = whole.find("n").frame()
+    assert everything.height == 100
+    monkeypatch.setattr(search, "MOST_ROWS", 40)
+    found = whole.find("n")
+    assert found.counts == {"match": 100, "no_match": 0, "error": 0}
+    assert found.frame().equals(everything.head(40))
+    assert "100 match, 0 do not" in repr(found)
+    assert "of the matches the first 40 are kept" in repr(found)
+    by = whole.find("1", by="n")
+    assert by.counts == {"match": 50, "no_match": 0, "error": 50}
+    assert (by.hits.height, by.errors.height) == (40, 40)
+    shown = CliRunner().invoke(app, ["find", "n", log.backend.hint])
+    assert "100 match, 0 no match, 0 error; of the matches the first 40 are kept" in shown.output
+    monkeypatch.setattr(search, "MOST_BYTES", 1)
+    assert 0 < whole.find("n").hits.height < 40
+
+
+def test_what_was_judged_lets_go_of_the_chunk(source: wb.Log) -> None:
+    """On a cluster a chunk is in memory, and all of them are as large as the slice."""
+    whole = source.stream("orders").all().source
+    judged = search._judge(whole, Text(b"A-1"), next(whole.chunks()))
+    assert judged.matched > 0
+    assert not [one for one in vars(judged).values() if isinstance(one, Chunk | pl.LazyFrame)]
 
 
 class Stopped:

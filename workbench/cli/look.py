@@ -128,7 +128,7 @@ def find(
             if frame.height:
                 show(frame, as_json=False)
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in found.counts.items())
-    note(counts.replace("_", " "))
+    note("; ".join(filter(None, (counts.replace("_", " "), found.kept))))
     if not found.complete:
         note(f"interrupted; judged up to {found.searched.describe()}")
         raise typer.Exit(FAILED)

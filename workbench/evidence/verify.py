@@ -3,7 +3,7 @@
 Every hash is computed anew.  A copy of this script that you hold yourself is better evidence than
 the one in the bag.  Exits with 0 when all is as it was sealed, and with 1 when something is not.
 """
-import base64, hashlib, io, json, struct, sys
+import base64, hashlib, io, itertools, json, struct, sys
 from pathlib import Path
 LIMIT, MOST = 1 << 27, 100  # bytes that a line may have, problems that are told
 WITHHELD = {"topic", "partition", "offset", "leaf"}
@@ -12,7 +12,7 @@ KINDS = {"create": 0, "append": 1, "none": -1}
 REASONS = {"control", "aborted", "compacted", "expired", "unexplained"}
 TAGS, PAYLOAD, CUSTODY = "tagmanifest-sha256.txt", "manifest-sha256.txt", "custody.jsonl"
 RECORDS, SLICES, INFO = "data/records.jsonl", "data/slices.json", "bag-info.txt"
-sha256, pack = hashlib.sha256, struct.pack
+sha256, pack, chain = hashlib.sha256, struct.pack, itertools.chain.from_iterable
 def must(truth):
     if not truth:
         raise ValueError
@@ -48,7 +48,7 @@ class Partition:  # what slices.json says of one, and what has been seen of it
         gaps = [(number(gap["start"]), number(gap["end"]), gap["reason"]) for gap in said["gaps"]]
         edges = [number(said["start"]), *(e for gap in gaps for e in gap[:2]), number(said["end"])]
         must([0, *edges] == sorted([0, *edges]) and all(a < b and r in REASONS for a, b, r in gaps))
-        self.expected = (o for ends in zip(edges[::2], edges[1::2]) for o in range(*ends))
+        self.expected = chain(map(range, edges[::2], edges[1::2]))
         self.claims, self.stack = (said["records"], said["root"]), []
         names = [lp(name + "") for name in (log_id, said["topic_id"], said["topic"])]
         self.name = b"".join([*names, pack(">i", said["partition"])])

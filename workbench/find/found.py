@@ -29,16 +29,20 @@ COLUMNS = pl.Schema(
 class Found:
     """What a search found, how many records it judged, and how far it got.
 
-    `searched` is the position up to which every record was judged.  `complete` is false when the
-    search was interrupted before it came to the end.  `hidden` are the fields that an administrator
-    hides, as `topic: field, …`: what is in them was not searched.
+    `matched` and `failed` count the records that match and that could not be judged, of which
+    `hits` and `errors` hold the first ones.  `searched` is the position up to which every record
+    was judged.  `complete` is false when the search was interrupted before it came to the end.
+    `hidden` are the fields that an administrator hides, as `topic: field, …`: what is in them was
+    not searched.
     """
 
     sought: str
     addresses: tuple[Address, ...]
     hits: pl.DataFrame
     errors: pl.DataFrame
+    matched: int
     unmatched: int
+    failed: int
     searched: Position
     complete: bool
     hidden: tuple[str, ...] = ()
@@ -47,13 +51,23 @@ class Found:
     def counts(self) -> dict[str, int]:
         """Records by outcome: match, no_match, error."""
         return {
-            "match": self.hits.height,
+            "match": self.matched,
             "no_match": self.unmatched,
-            "error": self.errors.height,
+            "error": self.failed,
         }
 
+    @property
+    def kept(self) -> str:
+        """What is said where there were more than are kept, else nothing."""
+        pairs = [(self.hits, self.matched, "matches"), (self.errors, self.failed, "errors")]
+        return "; ".join(
+            f"of the {what} the first {frame.height:,} are kept"
+            for frame, count, what in pairs
+            if frame.height < count
+        )
+
     def frame(self) -> pl.DataFrame:
-        """A row per match: topic, partition, offset, timestamp, where, key, value.
+        """A row per match that is kept: topic, partition, offset, timestamp, where, key, value.
 
         `where` is `key`, `value`, `header`, the name of the field that was compared, or
         `condition`.  Key and value are the raw ones; bytes that are no text are shown as escapes.
@@ -77,6 +91,8 @@ class Found:
     def __repr__(self) -> str:
         c = self.counts
         state = "" if self.complete else f"; INTERRUPTED, searched up to {self.searched.describe()}"
+        if self.kept:
+            state += f"; {self.kept}"
         if self.hidden:
             state += f"; hidden, and so not searched: {'; '.join(self.hidden)}"
         return (

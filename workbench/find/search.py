@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import takewhile
-from typing import NamedTuple
 
 import polars as pl
 
@@ -23,15 +22,42 @@ from workbench.source.slice import SliceSource
 #: What is looked for: a text, bytes, or a pattern of either.
 Sought = str | bytes | re.Pattern[str] | re.Pattern[bytes]
 
+#: How many records are kept of each outcome, and about how many bytes of them.
+MOST_ROWS, MOST_BYTES = 100_000, 512 << 20
+
 #: How many chunks are searched at once; the engines take several threads for each.
 _MOST_THREADS = min(4, os.cpu_count() or 1)
 
 
-class _Judged(NamedTuple):
-    chunk: Chunk
-    records: int
-    hits: pl.DataFrame
-    errors: pl.DataFrame
+class _Room:
+    """For how much of what is found there is room: a text may be in every record of a log."""
+
+    def __init__(self) -> None:
+        self._rows, self._bytes = MOST_ROWS, MOST_BYTES
+
+    def take(self, found: pl.DataFrame) -> pl.DataFrame:
+        """What of the next ones is kept."""
+        kept = found.head(self._rows) if self._bytes > 0 else found.clear()
+        self._rows -= kept.height
+        self._bytes -= int(kept.estimated_size())
+        return kept
+
+
+class _Judged:
+    """What a chunk gave, without the chunk: all of them are as large as what is searched."""
+
+    def __init__(self, chunk: Chunk, records: int, hits: pl.DataFrame, errors: pl.DataFrame):
+        self.place = chunk.topic, chunk.partition
+        self.start, self.end = chunk.start, chunk.end
+        self.records, self.hits, self.errors = records, hits, errors
+        self.matched, self.failed = hits.height, errors.height
+        self._is_cut = False
+
+    def cut(self, room: tuple[_Room, _Room]) -> None:
+        """Keep what there is room for, in the order of chunks; once."""
+        if not self._is_cut:
+            self._is_cut = True
+            self.hits, self.errors = room[0].take(self.hits), room[1].take(self.errors)
 
 
 def find(
@@ -56,7 +82,9 @@ def find(
     is an error where it is null because the record does not decode.  Columns that its topic does
     not have, but another one that is searched, are null.
 
-    Several chunks are searched at once.  An interrupt (Ctrl-C) returns what was found so far.
+    Several chunks are searched at once.  An interrupt (Ctrl-C) returns what was found so far.  Of
+    the records that match, and of those that cannot be judged, the first 100,000 are kept (fewer,
+    where they are large); all are counted.
     Raises DefinitionError for a field that the topic does not have, and for what is no condition.
     """
     topics = [topic for one in slices for topic in one.address.topics]
@@ -65,22 +93,24 @@ def find(
     searched = Position({tp: at for s in slices for tp, at in s.start.items()})
     begun: list[Future[_Judged]] = []
     judged: list[_Judged] = []
+    room = _Room(), _Room()
     complete = False
     pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="workbench-find")
     try:
         with suppress(KeyboardInterrupt):
-            _run(pool, work, begun, sum(s.address.most_records for s in slices))
+            _run(pool, work, begun, room, sum(s.address.most_records for s in slices))
             complete = True
         # In order, up to the first that had not begun, or that Polars itself has interrupted.
         with suppress(KeyboardInterrupt):
             for future in takewhile(lambda future: not future.cancel(), begun):
-                judged.append(future.result())  # noqa: PERF401 - keeps what came before
+                future.result().cut(room)
+                judged.append(future.result())
     finally:
         pool.shutdown(cancel_futures=True)
     complete = complete and len(judged) == len(begun)
     if complete:
         searched = searched.merge({tp: at for s in slices for tp, at in s.end.items()})
-    places = {(one.chunk.topic, one.chunk.partition): one.chunk.end for one in judged}
+    places = {one.place: one.end for one in judged}
     hits = pl.concat([pl.DataFrame(schema=COLUMNS), *(one.hits for one in judged)])
     errors = pl.concat([pl.DataFrame(schema=COLUMNS), *(one.errors for one in judged)])
     return Found(
@@ -88,7 +118,9 @@ def find(
         addresses=tuple(source.address for source in slices),
         hits=hits,
         errors=errors,
-        unmatched=sum(one.records for one in judged) - hits.height - errors.height,
+        matched=sum(one.matched for one in judged),
+        unmatched=sum(one.records - one.matched - one.failed for one in judged),
+        failed=sum(one.failed for one in judged),
         searched=searched.merge(places),
         complete=complete,
         hidden=_hidden(slices),
@@ -168,6 +200,7 @@ def _run(
     pool: ThreadPoolExecutor,
     work: Iterable[tuple[SliceSource, Judge, Chunk]],
     begun: list[Future[_Judged]],
+    room: tuple[_Room, _Room],
     total: int,
 ) -> None:
     """Begin each chunk in order, and wait for all of them; few at a time are under way."""
@@ -175,10 +208,11 @@ def _run(
         for part, judge, chunk in work:
             begun.append(pool.submit(_judge, part, judge, chunk))
             if len(begun) > _MOST_THREADS:
-                done = begun[-1 - _MOST_THREADS].result().chunk
+                done = begun[-1 - _MOST_THREADS].result()
+                done.cut(room)
                 bar.update(done.end - done.start)
-        for future in begun:
-            future.result()
+        for future in begun[-_MOST_THREADS:]:
+            future.result().cut(room)
 
 
 def _judge(part: SliceSource, judge: Judge, chunk: Chunk) -> _Judged:
