@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +204,11 @@ NAMED = {
     "stamp": ("org.apache.kafka.connect.data.Timestamp", 0, utc("1970-01-01T00:00:00")),
     "nano": ("io.debezium.time.NanoTimestamp", 1_700_000_000_000_000_001, 17 * 10**17 + 1),
     "zoned": ("io.debezium.time.ZonedTimestamp", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+    "sum": (
+        "org.apache.kafka.connect.data.Decimal",
+        base64.b64encode((10**37 + 1).to_bytes(16, "big")).decode(),
+        Decimal("100000000000000000000000000000000000.01"),
+    ),
     "price": ("io.debezium.data.VariableScaleDecimal", {"scale": 3, "value": "AeJA"}, "123.456"),
     "large": ("io.debezium.data.VariableScaleDecimal", {"scale": -2, "value": "/w=="}, "-100"),
 }  # fmt: skip
@@ -211,7 +218,10 @@ def test_types_that_json_has_no_form_for(log: wb.Log) -> None:
     """As a converter encloses the schema of each value, of a row and of rows in a list."""
 
     def event(row: dict[str, Any]) -> bytes:
-        fields = [{"field": name, "name": kind} for name, (kind, _, _) in NAMED.items()]
+        fields: list[dict[str, Any]] = [
+            {"field": name, "name": kind, "parameters": {"scale": "2"}}
+            for name, (kind, _, _) in NAMED.items()
+        ]
         item = {"type": "struct", "fields": [{"field": "on", "name": NAMED["on"][0]}]}
         fields.append({"field": "list", "type": "array", "items": item})
         schema = {"fields": [{"field": name, "fields": fields} for name in ("before", "after")]}

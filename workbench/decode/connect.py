@@ -15,7 +15,6 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -31,6 +30,8 @@ _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 _DIGITS, _BYTES = 38, 16
 #: A schema that is longer, or deeper, is not looked at.
 _LENGTH, _DEPTH = 1 << 20, 32
+#: Of larger schemas few are remembered, since each record may bring another one.
+_SMALL = 1 << 16
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -98,13 +99,19 @@ def _payload(value: bytes | None) -> bytes | None:
         return payload  # which is not of its schema: the decoder says of what
 
 
-@lru_cache(maxsize=1_024)
 def _plan(schema: bytes) -> Plan | None:
     """Where a schema has types that JSON has no form for; None where it has none."""
+    return (_of_small if len(schema) < _SMALL else _of_large)(schema)
+
+
+def _read(schema: bytes) -> Plan | None:
     try:
         return _planned(json.loads(schema), 0) if len(schema) < _LENGTH else None
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+
+
+_of_small, _of_large = lru_cache(1_024)(_read), lru_cache(16)(_read)
 
 
 def _planned(spec: Any, depth: int) -> Plan | None:
@@ -154,8 +161,7 @@ def _decimal(scale: int, text: bytes) -> bytes:
     unscaled = b64decode(msgspec.json.decode(text, type=str), validate=True)
     if not 0 < len(unscaled) <= _BYTES:
         raise ValueError
-    number = Decimal(int.from_bytes(unscaled, "big", signed=True)).scaleb(-scale)
-    return f"{number:f}".encode()
+    return decimal_text(unscaled, scale).encode()
 
 
 def _any_scale(text: bytes) -> bytes:
