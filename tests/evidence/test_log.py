@@ -240,6 +240,23 @@ def test_one_entity_without_the_others(source: wb.Log, salted: Path, tmp_path: P
     assert (found.against.same, found.against.differences) == (wanted.height, [])
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "count(*) > 1",
+        pl.col("amount").sum() > 1,
+        pl.col("amount").shift() > 1,
+        pl.col("account") == pl.col("account").last(),
+        pl.col("account").is_duplicated(),
+    ],
+    ids=str,
+)
+def test_nothing_is_disclosed_by_what_others_are(salted: Path, tmp_path: Path, where: Any) -> None:
+    with pytest.raises(DefinitionError, match="depends on other records"):
+        wb.disclose(salted, where=where, into=tmp_path / "part")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disclosed_copy_can_be_disclosed_further(salted: Path, tmp_path: Path) -> None:
     wb.disclose(salted, where="account in ('A-1', 'A-2')", into=tmp_path / "two")
     done = wb.disclose(tmp_path / "two", where="account = 'A-1'", into=tmp_path / "one")

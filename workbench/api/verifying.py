@@ -12,6 +12,7 @@ from workbench.evidence.check import BagReport
 from workbench.evidence.check import check as check_bag
 from workbench.evidence.layout import is_bag
 from workbench.evidence.log import SealedLog
+from workbench.evidence.packing import place as path_of
 from workbench.log.embedded import EmbeddedLog, VerifyReport
 from workbench.source.progress import telling
 
@@ -32,9 +33,10 @@ def verify(place: str | Path, against: Log | None = None) -> VerifyReport | BagR
             f"against= is the log that this was made of, not {against!r}",
             hint='such as against=wb.connect("prod")',
         )
-    if is_bag(Path(place)):
-        return _verify_bag(Path(place), against)
-    log = EmbeddedLog.open(Path(place), write=False)
+    folder = path_of(place)
+    if is_bag(folder):
+        return _verify_bag(folder, against)
+    log = EmbeddedLog.open(folder, write=False)
     try:
         report = log.verify()
         if against is not None:

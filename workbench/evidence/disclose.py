@@ -15,7 +15,7 @@ from workbench.evidence import signing
 from workbench.evidence.facts import gaps_of
 from workbench.evidence.lines import Line, blocks, decode_line, withhold
 from workbench.evidence.log import SealedLog
-from workbench.evidence.packing import Packing, custody_line
+from workbench.evidence.packing import Packing, custody_line, place, said
 from workbench.evidence.results import write as write_results
 from workbench.evidence.seal import QUERY, RESULTS, SCHEMAS, Sealed, add_query
 from workbench.evidence.verify import CUSTODY, LIMIT, RECORDS, SLICES
@@ -23,6 +23,9 @@ from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 
 Place = tuple[str, int, int]
+
+#: The number of a record, beside its columns.
+_ROW = "__row"
 
 
 def disclose(
@@ -40,8 +43,8 @@ def disclose(
         A bag that was sealed with `salted=True`; it is not changed.
     where
         Which records: a Polars expression over the decoded columns, or an SQL condition such as
-        `"account = 'A-1042'"`.  What it cannot judge, such as a record that does not decode, is
-        withheld.
+        `"account = 'A-1042'"`, on each record by itself.  What it cannot judge, such as a record
+        that does not decode, is withheld.
     into
         The folder of the copy; nothing may be there.
     purpose
@@ -60,12 +63,12 @@ def disclose(
     DefinitionError
         For a condition that cannot be computed.
     """
-    source_bag = Path(bag)
-    chosen = _condition(where)
+    source_bag, chosen = place(bag), _condition(where)
+    said("" if purpose == "" else purpose)
     with telling("bytes") as tell:
         log = SealedLog.unpack(source_bag, tell)
     try:
-        with Packing(Path(into)) as packing:
+        with Packing(place(into)) as packing:
             return _pack(source_bag, log, packing, chosen, str(where), purpose)
     finally:
         log.close()
@@ -140,16 +143,22 @@ def _address(bag: Path) -> Address:
 def _places(source: SliceSource, where: pl.Expr) -> Iterator[Place]:
     """Where the chosen records are, in order."""
     for batch in source.batches():
+        numbered = batch.with_row_index(_ROW)
         try:
-            found = batch.filter(where).select(
-                pl.col("topic").cast(pl.String), "partition", "offset"
-            )
+            found = numbered.filter(where)
+            alone = numbered.filter(where.over(_ROW))
         except PolarsError as error:
             raise DefinitionError(
                 f"the condition cannot be computed: {error}",
                 hint=f"there are the columns {', '.join(batch.columns)}",
             ) from error
-        yield from found.iter_rows()
+        if not found[_ROW].equals(alone[_ROW]):
+            raise DefinitionError(
+                "the condition depends on other records than the one it judges, so that it would "
+                "show what is about others",
+                hint="such as \"account = 'A-1042'\"",
+            )
+        yield from found.select(pl.col("topic").cast(pl.String), "partition", "offset").iter_rows()
 
 
 def _lines(path: Path, chosen: Iterator[Place]) -> Iterator[tuple[bytes, int]]:

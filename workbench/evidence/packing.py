@@ -26,8 +26,28 @@ from workbench.log.embedded.locks import FileLock
 
 _LOCK, _BAG = "sealing.lock", "bag"
 
+#: What is said of a purpose that is none.
+PURPOSE = 'such as purpose="audit of November"; it is kept in the chain of custody'
+
 #: What lies beside `data/` in every bag and comes with this package.
 _ENCLOSED = ("LIMITS.md", "verify.py")
+
+
+def place(path: str | Path) -> Path:
+    """Where a bag is, or is to be.  Raises EvidenceError for what is no path."""
+    try:
+        return Path(path)
+    except TypeError:
+        raise EvidenceError(f"{path!r} is no folder", hint="give its path") from None
+
+
+def said(purpose: str) -> str:
+    """A purpose that can be written down.  Raises EvidenceError for another one."""
+    try:
+        purpose.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise EvidenceError(f"a purpose is a text, not {purpose!r}", hint=PURPOSE) from None
+    return purpose
 
 
 class Packing:
@@ -60,8 +80,9 @@ class Packing:
                 if left.name != _LOCK:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
             self.folder.mkdir()
-        except OSError as error:
-            raise ReadOnly(f"{path} cannot be made: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ReadOnly(f"{path} cannot be made: {why}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from workbench.evidence import signing
 from workbench.evidence.facts import missing
 from workbench.evidence.format import statement
 from workbench.evidence.layout import ENCLOSED
-from workbench.evidence.packing import Packing, custody_line
+from workbench.evidence.packing import PURPOSE, Packing, custody_line, place, said
 from workbench.evidence.results import Enclosed, checked, enclose
 from workbench.evidence.results import write as write_results
 from workbench.evidence.verify import LIMIT, RECORDS, SLICES
@@ -78,22 +78,19 @@ def seal(
     results: bool | Enclosed = True,
 ) -> Sealed:
     """Seal a slice into a bag; see `Slice.seal`."""
-    if not isinstance(purpose, str) or not purpose.strip():
-        raise EvidenceError(
-            f"evidence is sealed for a purpose, not for {purpose!r}",
-            hint='such as purpose="audit of November"; it is kept in the chain of custody',
-        )
-    key = None if sign is None else signing.load_key(sign)
+    if not said(purpose).strip():
+        raise EvidenceError("evidence is sealed for a purpose, and none is named", hint=PURPOSE)
+    signer = None if sign is None else signing.load_key(sign)
     more = {} if isinstance(results, bool) else checked(results)
     source = replace(source, backend=source.backend.uncached())
     source.check_topics()
     _refuse_masked(source)
     whole = source.narrow(source.address.unfiltered())
-    with Packing(Path(path)) as packing:
+    with Packing(place(path)) as packing:
         before = ends(whole)
         parts = [
-            PartitionWriter(whole, place, before[place], salted=salted, partial=partial)
-            for place in whole.end
+            PartitionWriter(whole, key, before[key], salted=salted, partial=partial)
+            for key in whole.end
         ]
         total = whole.address.most_records
         with packing.stream(RECORDS) as out, progress(total, "offsets") as bar:
@@ -117,7 +114,7 @@ def seal(
                 hint="seal it in parts",
             )
         packing.write(SLICES, text)
-        signature = _sign(packing, stated, key)
+        signature = _sign(packing, stated, signer)
         add_schemas(packing, source)
         query: dict[str, Any] = {"address": source.address.to_dict(), "salted": salted}
         if results is not False:
