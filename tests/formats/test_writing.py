@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import fastavro
+import numpy as np
 import polars as pl
 import pytest
 from google.protobuf.message_factory import GetMessageClass
@@ -91,6 +92,74 @@ def test_a_schema_that_fastavro_refuses(tmp_path: Path, kind: Any, default: Any)
         with pytest.raises(SchemaError, match="nothing can be written by the schema"):
             log.append("t", [{"a": 1}], encode="avro", register={**KEY, "fields": fields})
         assert log.stream("t").all().frame().is_empty()
+
+
+MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+LOCAL = {"type": "long", "logicalType": "local-timestamp-micros"}
+DATE = {"type": "int", "logicalType": "date"}
+CLOCK = {"type": "int", "logicalType": "time-millis"}
+NOON = datetime(2026, 1, 2, 12, 0, 0, 1_000)
+INNER = {
+    "type": "record",
+    "name": "In",
+    "fields": [{"name": "n", "type": "int"}, {"name": "x", "type": ["null", "R"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        ("int", 1.5, None),
+        ("int", True, None),
+        ("int", 1 << 31, None),
+        ("long", -(1 << 63) - 1, None),
+        ("long", np.int16(5), 5),
+        ("double", (1 << 53) + 1, None),
+        ("double", True, None),
+        ("double", 2, 2.0),
+        ("boolean", 1, None),
+        ("string", b"x", None),
+        (MILLIS, NOON, NOON.replace(tzinfo=UTC)),
+        (MILLIS, NOON.replace(tzinfo=timezone(timedelta(hours=12))), NOON.replace(hour=0, tzinfo=UTC)),
+        (MILLIS, NOON.replace(microsecond=1, tzinfo=UTC), None),
+        (MILLIS, 5, datetime(1970, 1, 1, 0, 0, 0, 5_000, UTC)),
+        (LOCAL, NOON, NOON),
+        (LOCAL, NOON.replace(tzinfo=UTC), None),
+        (DATE, NOON.date(), NOON.date()),
+        (DATE, NOON, None),
+        (CLOCK, NOON.time(), NOON.time()),
+        (CLOCK, NOON.time().replace(microsecond=999), None),
+        ({"type": "int", "connect.name": "io.debezium.time.Date"}, NOON.date(), NOON.date()),
+        ({"type": "array", "items": ["null", "int"]}, [1, None, 1.5], None),
+        ({"type": "map", "values": "int"}, {"a": 1.5}, None),
+        (["null", INNER], {"n": 1, "x": {"v": {"n": 1.5, "x": None}}}, None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_avro_is_exactly_the_row_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, value: Any, read: Any
+) -> None:
+    """By itself fastavro writes 1 for 1.5 and for true, and takes noon for noon in Lisbon."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    schema = {"type": "record", "name": "R", "fields": [{"name": "v", "type": kind}]}
+    (tmp_path / "schemas").mkdir()
+    with wb.connect(tmp_path / "log", create=True, registry=tmp_path / "schemas") as log:
+        log.create("t")
+        if read is None:
+            with pytest.raises(AppendRejected, match="row 0 is not of the schema 1"):
+                log.append("t", [{"v": value}], encode="avro", register=schema)
+        else:
+            log.append("t", [{"v": value}], encode="avro", register=schema)
+            assert log.stream("t").all().frame()["v"].to_list() == [read]
+
+
+def test_nanoseconds_of_a_frame_are_refused(tmp_path: Path, registry: Served) -> None:
+    schema = {"type": "record", "name": "R", "fields": [{"name": "v", "type": LOCAL}]}
+    frame = pl.DataFrame({"v": pl.Series([1_000, 1]).cast(pl.Datetime("ns"))})
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("t")
+        with pytest.raises(AppendRejected, match="row 1, field 'v': a time finer"):
+            log.append("t", frame, encode="avro", register=schema)
 
 
 def test_text(log: wb.Log) -> None:

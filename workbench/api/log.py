@@ -177,7 +177,7 @@ class Log:
         UnknownTopic
             For a topic that is not there; the message suggests the nearest.
         """
-        if not (callable(decode) or decode in DECODERS or decode.startswith("protobuf:")):
+        if not (callable(decode) or decode in DECODERS or str(decode).startswith("protobuf:")):
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
         names = self._matching([topics] if isinstance(topics, str) else topics)
         if not names:

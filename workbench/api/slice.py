@@ -12,6 +12,7 @@ import polars as pl
 
 from workbench.address import Address
 from workbench.api import reporting
+from workbench.errors import DefinitionError
 from workbench.find import Found, Sought, find
 from workbench.monitor import Monitor
 from workbench.sink.append import Appended
@@ -70,12 +71,12 @@ class Slice:
     def where(self, *, schema: int | Sequence[int]) -> Slice:
         """Keep the records whose values name one schema of the registry, or one of several.
 
-        Raises SchemaError where values name no schemas.
+        Raises SchemaError where values name no schemas, DefinitionError for what is no id.
         """
-        return Slice(
-            self._source.with_schemas((schema,) if isinstance(schema, int) else tuple(schema)),
-            tz=self._tz,
-        )
+        ids = (schema,) if isinstance(schema, int) else schema
+        if not isinstance(ids, Sequence) or not all(isinstance(one, int) for one in ids):
+            raise DefinitionError(f"schemas are known by their ids, not by {schema!r}")
+        return Slice(self._source.with_schemas(tuple(ids)), tz=self._tz)
 
     def frame(self, *, raw: bool = False, rest: bool = False) -> pl.DataFrame:
         """The records as one DataFrame, ordered by topic, partition, offset.

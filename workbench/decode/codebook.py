@@ -174,7 +174,7 @@ class Codebook:
             return found
         links: tuple[Mapping[str, Any], ...] = ()
         if isinstance(register, Mapping) and register.keys() == {"schema", "references"}:
-            links, register = tuple(register["references"]), register["schema"]
+            links, register = _links(register["references"]), register["schema"]
         text = register if isinstance(register, str) else json.dumps(register)
         schema = Registered(text, kind, None, registry.referred(links), links)
         name = record
@@ -188,6 +188,17 @@ class Codebook:
             name = name or read.record
         subject = registry.strategy.subject(topic, name, part)
         return replace(schema, id=registry.register(subject, schema))
+
+
+def _links(references: Any) -> tuple[Mapping[str, Any], ...]:
+    listed = references if isinstance(references, list | tuple) else [references]
+    for one in listed:
+        if not isinstance(one, Mapping) or not {"name", "subject", "version"} <= one.keys():
+            raise SchemaError(
+                f"{one!r} is no reference of a schema",
+                hint='each is {"name": …, "subject": …, "version": …}',
+            )
+    return tuple(listed)
 
 
 def reader(schema: Registered, message: str | None = None) -> Reader:

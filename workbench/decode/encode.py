@@ -44,7 +44,7 @@ def encode_rows(rows: Iterable[Mapping[str, Any] | None] | pl.DataFrame) -> pl.S
         the row and the field.
     """
     if isinstance(rows, pl.DataFrame):
-        _check_times(rows)
+        check_times(rows)
         rows = rows.iter_rows(named=True)
     return pl.Series("value", [_encode(row, n) for n, row in enumerate(rows)], dtype=pl.Binary)
 
@@ -58,7 +58,7 @@ def encode_json(value: Any) -> bytes:
         raise ValueError(f"{field}: {e}" if field else str(e)) from None
 
 
-def _check_times(frame: pl.DataFrame) -> None:
+def check_times(frame: pl.DataFrame) -> None:
     """Refuse nanoseconds that Python's datetimes would lose."""
     for name, dtype in frame.schema.items():
         if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":

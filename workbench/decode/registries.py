@@ -44,6 +44,9 @@ def open_registry(settings: str | Path | Mapping[str, Any]) -> Registry:
             raise ProfileError(
                 f"registry: no setting {name!r}", hint=f"there are {', '.join(sorted(_SETTINGS))}"
             )
+    timeout = given.get("timeout", 1)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+        raise ProfileError(f"registry: timeout is a number of seconds, not {timeout!r}")
     url = str(given.get("url", ""))
     if urlsplit(url).scheme in ("http", "https"):
         return HttpRegistry(**given)

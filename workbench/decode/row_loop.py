@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from workbench.decode.encode import check_times
 from workbench.errors import RowRejected
 
 Rows = pl.DataFrame | Iterable[Mapping[str, Any] | None]
@@ -19,12 +20,13 @@ _UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, Recu
 def each(rows: Rows, write: Callable[[Any], Made], origin: str, hint: str | None) -> list[Made]:
     """What `write` makes of each row.
 
-    Raises RowRejected where `write` finds a row unfit.
+    Raises RowRejected where `write` finds a row unfit, or a frame has times that Python lacks.
     """
     made: list[Made] = []
-    for number, row in enumerate(
-        rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows
-    ):
+    if isinstance(rows, pl.DataFrame):
+        check_times(rows)
+        rows = rows.iter_rows(named=True)
+    for number, row in enumerate(rows):
         try:
             made.append(write(row))
         except _UNFIT as error:

@@ -44,11 +44,11 @@ def encoder(
     """
     if callable(encode):
         return each_row(_checked(encode), "what its function writes", None)
-    outer, _, inner = encode.partition("+")
+    outer, _, inner = str(encode).partition("+")
     if outer == "debezium" and part == "value":
         within = encoder(inner or "json", codebook, topic, register)
         return lambda rows: _by(within, debezium.envelopes(rows))
-    name, _, record = encode.partition(":")
+    name, _, record = str(encode).partition(":")
     if name in _KINDS:
         schema = codebook.writable(_KINDS[name], topic, register, record or None, part)
         made, size = _by_schema(name, schema, record or None, topic)
@@ -86,7 +86,7 @@ def key_encoder(
         return None
     if encode == "json" and register is None:
         return each_row(encode_json, "JSON", None)
-    if callable(encode) or encode.partition(":")[0] in _KINDS:
+    if callable(encode) or str(encode).partition(":")[0] in _KINDS:
         made = encoder(encode, codebook, topic, register, "key")
         assert callable(made)
         return made
