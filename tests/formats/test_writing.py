@@ -99,6 +99,7 @@ LOCAL = {"type": "long", "logicalType": "local-timestamp-micros"}
 DATE = {"type": "int", "logicalType": "date"}
 CLOCK = {"type": "int", "logicalType": "time-millis"}
 NOON = datetime(2026, 1, 2, 12, 0, 0, 1_000)
+EAST = timezone(timedelta(hours=12))
 INNER = {
     "type": "record",
     "name": "In",
@@ -120,7 +121,7 @@ INNER = {
         ("boolean", 1, None),
         ("string", b"x", None),
         (MILLIS, NOON, NOON.replace(tzinfo=UTC)),
-        (MILLIS, NOON.replace(tzinfo=timezone(timedelta(hours=12))), NOON.replace(hour=0, tzinfo=UTC)),
+        (MILLIS, NOON.replace(tzinfo=EAST), NOON.replace(hour=0, tzinfo=UTC)),
         (MILLIS, NOON.replace(microsecond=1, tzinfo=UTC), None),
         (MILLIS, 5, datetime(1970, 1, 1, 0, 0, 0, 5_000, UTC)),
         (LOCAL, NOON, NOON),
@@ -151,6 +152,40 @@ def test_avro_is_exactly_the_row_or_refused(
         else:
             log.append("t", [{"v": value}], encode="avro", register=schema)
             assert log.stream("t").all().frame()["v"].to_list() == [read]
+
+
+PROTO = """syntax = "proto3"; import "google/protobuf/wrappers.proto";
+enum E { A = 0; B = 1; }
+message M { int32 i = 1; bool b = 2; double d = 3; float f = 4; E e = 5; repeated bool l = 6;
+  google.protobuf.DoubleValue w = 7; oneof one { int32 p = 8; string q = 9; } }"""
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"i": True}, "got a boolean"),
+        ({"b": 2}, "2 is neither true nor false"),
+        ({"l": [True, 1]}, "1 is neither"),
+        ({"d": (1 << 53) + 1}, "is no double"),
+        ({"w": True}, "True is no double"),
+        ({"f": 1e300}, "1e.300 is no float"),
+        ({"e": 1.5}, "'float' object"),
+        ({"p": 1, "q": "x"}, "of one it has p and q, not one"),
+    ],
+)
+def test_a_message_is_exactly_the_row_or_refused(
+    tmp_path: Path, registry: Served, row: dict[str, Any], said: str
+) -> None:
+    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
+        log.create("t")
+        good = {"i": 1, "b": True, "d": 2, "f": 0.5, "e": "B", "l": [False], "p": 1, "q": None}
+        log.append("t", [good, {"e": 0, "q": "x"}], encode="protobuf", register=PROTO)
+        frame = log.stream("t").all().frame()
+        assert frame["p"].to_list() == [1, None]
+        assert frame["q"].to_list() == [None, "x"]
+        assert frame["e"].to_list() == ["B", "A"]
+        with pytest.raises(AppendRejected, match=said):
+            log.append("t", [row], encode="protobuf")
 
 
 def test_nanoseconds_of_a_frame_are_refused(tmp_path: Path, registry: Served) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isinf
+from operator import index
 from typing import Any
 
 import polars as pl
@@ -71,14 +73,24 @@ def _zigzag(number: int) -> bytes:
 
 def _message(node: Node) -> Fill:
     fields = {part.name: _field(part) for part in node.parts}
+    choices = {
+        one.name: group.name
+        for group in node.message.oneofs
+        for one in group.fields
+        if len(group.fields) > 1
+    }
 
     def fill(message: Any, row: Any) -> None:
         if not isinstance(row, Mapping):
             raise TypeError(f"{type(row).__name__} where a message takes fields")
+        chosen: dict[str, str] = {}
         for name, value in row.items():
             if name not in fields:
                 raise ValueError(f"no field {name!r}")
             if value is not None:
+                other = chosen.setdefault(choices.get(name, name), name)
+                if other != name:
+                    raise ValueError(f"of {choices[name]} it has {other} and {name}, not one")
                 fields[name](message, value)
 
     return fill
@@ -94,7 +106,14 @@ def _field(node: Node) -> Fill:
     within = _within(node)
     if within is None:
         plain = _plain(node)
-        return lambda message, value: setattr(message, name, plain(value))
+
+        def put(message: Any, value: Any) -> None:
+            given = plain(value)
+            setattr(message, name, given)
+            if node.dtype == pl.Float64 and isinf(getattr(message, name)) and not isinf(given):
+                raise ValueError(f"{value!r} is no float")
+
+        return put
 
     def set_within(message: Any, value: Any) -> None:
         target = getattr(message, name)
@@ -157,6 +176,10 @@ def _within(node: Node) -> Fill | None:
 
 
 def _plain(node: Node) -> Callable[[Any], Any]:
+    if node.dtype == pl.Boolean:
+        return _truth
+    if node.dtype == pl.Float64:
+        return _number
     if node.kind != "enum":
         return lambda value: value
     numbers = {name: number for number, name in node.symbols}
@@ -166,9 +189,22 @@ def _plain(node: Node) -> Callable[[Any], Any]:
             return numbers[value]
         if isinstance(value, str) and not value.lstrip("-").isdigit():
             raise ValueError(f"{value!r} is none of {', '.join(numbers)}")
-        return int(value)
+        return int(value) if isinstance(value, str) else index(value)
 
     return symbol
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")  # noqa: TRY004 - as others are
+    return value
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool | str) or (isinstance(value, int) and int(number) != value):
+        raise ValueError(f"{value!r} is no double")
+    return number
 
 
 def _time(message: Any, value: Any) -> None:
