@@ -65,7 +65,7 @@ def test_find_by_a_field_whose_raw_name_is_taken(log: wb.Log) -> None:
     "value",
     [
         "340282366920938463463374607431768211455::UHUGEINT",
-        "'12:30+02'::TIMETZ",
+        "'12:30:00+02'::TIMETZ",
         "'101'::BIT",
         "1::BIGNUM",
         "union_value(a := 1)",

@@ -195,7 +195,7 @@ def _links(references: Any) -> tuple[Mapping[str, Any], ...]:
     for one in listed:
         if not isinstance(one, Mapping) or not {"name", "subject", "version"} <= one.keys():
             raise SchemaError(
-                f"{one!r} is no reference of a schema",
+                f"references that cannot be followed: {one!r}",
                 hint='each is {"name": …, "subject": …, "version": …}',
             )
     return tuple(listed)

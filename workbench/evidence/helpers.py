@@ -54,9 +54,8 @@ def judged(path: Path, names: Names) -> Iterator[tuple[Part, list[Run] | None]]:
 
 def _cores() -> int:
     """How many processors this process may use, which may be fewer than there are."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    mine = getattr(os, "sched_getaffinity", None)  # not on every system
+    return (os.cpu_count() or 1) if mine is None else len(mine(0))
 
 
 def _pool(count: int) -> ProcessPoolExecutor | None:

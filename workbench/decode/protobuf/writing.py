@@ -73,7 +73,7 @@ def _zigzag(number: int) -> bytes:
 
 def _message(node: Node) -> Fill:
     fields = {part.name: _field(part) for part in node.parts}
-    choices = {
+    choices: dict[str, str] = {
         one.name: group.name
         for group in node.message.oneofs
         for one in group.fields
@@ -88,7 +88,7 @@ def _message(node: Node) -> Fill:
             if name not in fields:
                 raise ValueError(f"no field {name!r}")
             if value is not None:
-                other = chosen.setdefault(choices.get(name, name), name)
+                other = chosen.setdefault(choices[name] if name in choices else name, name)
                 if other != name:
                     raise ValueError(f"of {choices[name]} it has {other} and {name}, not one")
                 fields[name](message, value)
