@@ -161,7 +161,7 @@ def test_what_is_written_names_its_schema_in_headers(tmp_path: Path, registry: S
                 *(
                     {"name": name, "type": ["null", kind], "default": None}
                     for name, kind in (
-                        ("before", {**V1, "name": "R", "fields": V1["fields"][:1]}),
+                        ("before", {"type": "record", "name": "R", "fields": [*V1["fields"][:1]]}),
                         ("after", "R"),
                     )
                 ),

@@ -88,7 +88,7 @@ def _message(node: Node) -> Fill:
             if name not in fields:
                 raise ValueError(f"no field {name!r}")
             if value is not None:
-                other = chosen.setdefault(choices[name] if name in choices else name, name)
+                other = chosen.setdefault(str(choices.get(name, name)), name)
                 if other != name:
                     raise ValueError(f"of {choices[name]} it has {other} and {name}, not one")
                 fields[name](message, value)
