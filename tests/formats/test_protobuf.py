@@ -99,7 +99,7 @@ def test_what_googles_library_writes_is_read(data: st.DataObject) -> None:
         assert frame.tail(len(bodies)).equals(frame.head(len(bodies)))
 
 
-@settings(max_examples=1_000 if SOAK else 20)
+@settings(max_examples=1_000 if SOAK else 8)
 @given(st.binary(max_size=60) | st.data(), st.sampled_from(TIMES))
 def test_damage_is_an_error_of_its_record(given_bytes: Any, times: int) -> None:
     order = message_of("shop.Order")

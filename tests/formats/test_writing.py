@@ -21,6 +21,7 @@ from tests.conftest import SOAK
 from tests.formats.avro_schemas import records
 from tests.formats.protobuf_schemas import Proto, compiled, expected, protos
 from tests.formats.support import Served
+from workbench.decode.avro import AvroReader
 from workbench.decode.avro.writing import avro_encoder
 from workbench.decode.framing import frame_of
 from workbench.decode.protobuf import ProtobufMessages
@@ -138,20 +139,18 @@ INNER = {
     ids=str,
 )  # fmt: skip
 def test_avro_is_exactly_the_row_or_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, value: Any, read: Any
+    monkeypatch: pytest.MonkeyPatch, kind: Any, value: Any, read: Any
 ) -> None:
-    """By itself fastavro writes 1 for 1.5 and for true, and takes noon for noon in Lisbon."""
+    """By itself fastavro writes 1 for 1.5 and for true, and takes noon for noon in Tokyo."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    schema = {"type": "record", "name": "R", "fields": [{"name": "v", "type": kind}]}
-    (tmp_path / "schemas").mkdir()
-    with wb.connect(tmp_path / "log", create=True, registry=tmp_path / "schemas") as log:
-        log.create("t")
-        if read is None:
-            with pytest.raises(AppendRejected, match="row 0 is not of the schema 1"):
-                log.append("t", [{"v": value}], encode="avro", register=schema)
-        else:
-            log.append("t", [{"v": value}], encode="avro", register=schema)
-            assert log.stream("t").all().frame()["v"].to_list() == [read]
+    text = json.dumps({"type": "record", "name": "R", "fields": [{"name": "v", "type": kind}]})
+    encode = avro_encoder(Registered(text, id=1))
+    if read is None:
+        with pytest.raises(AppendRejected, match="row 0 is not of the schema 1"):
+            encode([{"v": value}])
+    else:
+        found = AvroReader(text).read(encode([{"v": value}]).bin.slice(5))
+        assert found.columns[0].to_list() == [read]
 
 
 PROTO = """syntax = "proto3"; import "google/protobuf/wrappers.proto";
@@ -160,32 +159,29 @@ message M { int32 i = 1; bool b = 2; double d = 3; float f = 4; E e = 5; repeate
   google.protobuf.DoubleValue w = 7; oneof one { int32 p = 8; string q = 9; } }"""
 
 
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        ({"i": True}, "got a boolean"),
-        ({"b": 2}, "2 is neither true nor false"),
-        ({"l": [True, 1]}, "1 is neither"),
-        ({"d": (1 << 53) + 1}, "is no double"),
-        ({"w": True}, "True is no double"),
-        ({"f": 1e300}, "1e.300 is no float"),
-        ({"e": 1.5}, "'float' object"),
-        ({"p": 1, "q": "x"}, "of one it has p and q, not one"),
-    ],
-)
-def test_a_message_is_exactly_the_row_or_refused(
-    tmp_path: Path, registry: Served, row: dict[str, Any], said: str
-) -> None:
-    with wb.connect(tmp_path / "log", create=True, registry=registry.url) as log:
-        log.create("t")
-        good = {"i": 1, "b": True, "d": 2, "f": 0.5, "e": "B", "l": [False], "p": 1, "q": None}
-        log.append("t", [good, {"e": 0, "q": "x"}], encode="protobuf", register=PROTO)
-        frame = log.stream("t").all().frame()
-        assert frame["p"].to_list() == [1, None]
-        assert frame["q"].to_list() == [None, "x"]
-        assert frame["e"].to_list() == ["B", "A"]
+#: Rows that would be something else as messages, and what is said of them.
+NO_MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"i": True}, "got a boolean"),
+    ({"b": 2}, "2 is neither true nor false"),
+    ({"l": [True, 1]}, "1 is neither"),
+    ({"d": (1 << 53) + 1}, "is no double"),
+    ({"w": True}, "True is no double"),
+    ({"f": 1e300}, "1e.300 is no float"),
+    ({"e": 1.5}, "'float' object"),
+    ({"p": 1, "q": "x"}, "of one it has p and q, not one"),
+]
+
+
+def test_a_message_is_exactly_the_row_or_refused() -> None:
+    encode, size = protobuf_encoder(Registered(PROTO, "PROTOBUF", 1))
+    good = {"i": 1, "b": True, "d": 2, "f": 0.5, "e": "B", "l": [False], "p": 1, "q": None}
+    bodies = encode([good, {"e": 0, "q": "x"}]).bin.slice(size)
+    columns = ProtobufMessages(PROTO).message(None).read(bodies).columns
+    found = {one.name: one.to_list() for one in columns}
+    assert (found["p"], found["q"], found["e"]) == ([1, None], [None, "x"], ["B", "A"])
+    for row, said in NO_MESSAGES:
         with pytest.raises(AppendRejected, match=said):
-            log.append("t", [row], encode="protobuf")
+            encode([row])
 
 
 def test_nanoseconds_of_a_frame_are_refused(tmp_path: Path, registry: Served) -> None:
