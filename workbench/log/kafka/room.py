@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import sys
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ import numpy as np
 LARGE = 2 << 20
 
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, since Linux 5.14
+
+# Python's own madvise keeps all other threads waiting until the pages are there.
+_advise = ctypes.CDLL(None).madvise if sys.platform == "linux" else None
+if _advise is not None:
+    _advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 def room(size: int, *, filled: bool = True) -> np.ndarray[Any, Any]:
@@ -27,7 +32,8 @@ def room(size: int, *, filled: bool = True) -> np.ndarray[Any, Any]:
         return np.empty(size, np.uint8)
     # Shared memory, which is what Python maps unless told otherwise, is made more slowly.
     mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if filled and sys.platform == "linux":
-        with suppress(OSError):  # an older kernel: the pages come when they are touched
-            mapped.madvise(_POPULATE_WRITE)
-    return np.frombuffer(mapped, np.uint8, size)
+    made = np.frombuffer(mapped, np.uint8, size)
+    if filled and _advise is not None:
+        # Fails with an older kernel: the pages come when they are touched.
+        _advise(made.ctypes.data, size, _POPULATE_WRITE)
+    return made
