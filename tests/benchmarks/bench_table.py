@@ -107,11 +107,14 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
 
         held = fresh()
         # Until there are snapshots as close as they come to be.
-        for _ in range(MOMENTS + size // 100_000):
+        for _ in range(MOMENTS + size // 50_000):
             held.at(somewhere())
         times = sorted(_time(lambda: held.at(somewhere())) for _ in range(MOMENTS))
         again = sorted(_time(lambda: fresh().at(somewhere())) for _ in range(MOMENTS))
         held.now()
+        nearly = {p: int(offset * 0.99) for (_, p), offset in end.items()}
+        differs = _median(lambda: held.diff(nearly, end))
+        rows.append(_row(size, "diff() over the last 1 %", differs, scratch, "scratch"))
         for name, found in (
             ("at(random), warm", times),
             ("at(random) by a new table, from files", again),
@@ -134,6 +137,11 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
         rows.append(_row(size, "events of a key, by a scan", scan, scan, "scan"))
         rows.append(_row(size, "explain(key), making all indexes", made, scan, "scan"))
         rows.append(_row(size, "explain(key), with them", explained, scan, "scan"))
+        one = tx.all().key("A-1042")
+        made = _time(one.frame)
+        rows.append(_row(size, "slice.key(…).frame(), making all indexes", made, scan, "scan"))
+        sliced = _median(one.frame)
+        rows.append(_row(size, "slice.key(…).frame(), with them", sliced, scan, "scan"))
     disk, whole = _bytes(Path(os.environ["WORKBENCH_CACHE"])), _bytes(path)
     return [
         *rows,

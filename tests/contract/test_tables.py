@@ -107,5 +107,17 @@ def test_a_truncation_is_told_once_and_counted(shared_log: wb.Log, kind: Kind) -
         assert rows(later) == {'{"id":2}': "Bo"}
     with pytest.warns(Truncated):
         assert stream.table(by="id", n=pl.len()).now().counts.truncations == 1
+    for ask in (
+        lambda table: table.explain('{"id":1}'),
+        lambda table: table.history('{"id":2}'),
+        lambda table: stream.enrich(table, on="key"),
+        lambda table: stream.enrich(table, on="key", as_of="now"),
+    ):
+        asked = stream.table(by="key", name=pl.col("name").last())
+        assert asked.explain('{"id":1}', at={0: 1})["after_name"].to_list() == ["Ada"]
+        with pytest.warns(Truncated, match="emptied its table 1 time") as told:
+            ask(asked)
+        assert (len(told), told[0].filename) == (1, __file__)
+        ask(asked)
     with pytest.warns(Truncated):
         assert stream.fold(by="key", step=lambda n, _: n + 1, initial=0).now().frame.height == 2

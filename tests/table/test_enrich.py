@@ -86,6 +86,13 @@ def test_a_fold_enriches_too(log: wb.Log) -> None:
         ]  # fmt: skip
 
 
+def test_a_state_is_no_table(log: wb.Log) -> None:
+    tx = log.create("tx", schema={"account": pl.String})
+    table = tx.table(by="account", n=pl.len())
+    with pytest.raises(DefinitionError, match=r"not by a State .*as_of= says"):
+        tx.enrich(table.now(), on="account")  # type: ignore[arg-type]
+
+
 def test_what_does_not_fit_is_said(log: wb.Log) -> None:
     log.create("tx", schema=FIELDS)
     append(log, [model.Event(0, 0, 0, "a", {"account": "a"})])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
-from workbench.source import keyed
+from workbench.source import index, keyed
 from workbench.source.keyed import Keyed
 
 from . import model
-from .examples import FIELDS, streams
+from .examples import EPOCH, FIELDS, streams
 from .test_table import append, logged, positions, table
 
 
@@ -44,6 +45,7 @@ def test_what_is_found_by_an_index_is_what_a_scan_finds(
 @pytest.fixture
 def tx(log: wb.Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> wb.Stream:
     """Two sealed segments and a tail; every look is worth an index."""
+    keyed.by_key.cache_clear()
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "private"))
     monkeypatch.setattr(keyed, "WORTH", 0.0)
     log.create("tx", schema=FIELDS)
@@ -55,9 +57,9 @@ def tx(log: wb.Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> wb.Strea
     return log.stream("tx")
 
 
-def find(tx: wb.Stream, value: Any, column: str = "account", **cut: Any) -> pl.DataFrame:
+def find(tx: wb.Stream, *values: Any, column: str = "account", **cut: Any) -> pl.DataFrame:
     source = tx.between(cut.get("start", "earliest"), cut.get("end", "now")).source
-    return Keyed(column).find(source, pl.Series([value], dtype=tx.schema[column]))
+    return Keyed(column).find(source, pl.Series(values, dtype=tx.schema[column]))
 
 
 def indexes(tmp_path: Path) -> list[Path]:
@@ -75,9 +77,10 @@ def test_segments_have_one_index_which_serves_every_part_of_them(
         assert found.equals(whole.filter(pl.col("offset").is_between(first, last, closed="left")))
     assert len(indexes(tmp_path)) == 1
     assert find(tx, None).is_empty()
-    assert find(tx, 4, "qty")["offset"].to_list() == [4, 14, 24]
+    assert find(tx, "b", None, "a", "b", "nobody")["offset"].to_list() == list(range(30))
+    assert find(tx, 4, column="qty")["offset"].to_list() == [4, 14, 24]
     assert len(indexes(tmp_path)) == 2
-    assert find(tx, 3, "offset")["qty"].to_list() == [3]
+    assert find(tx, 3, column="offset")["qty"].to_list() == [3]
     assert len(indexes(tmp_path)) == 2
 
 
@@ -136,13 +139,13 @@ def test_an_index_that_another_process_has_deleted_is_done_without(
     tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = find(tx, "a")
-    near = keyed._Index.near
+    near = index.Index.near
 
     def deleted(index: Any, hashed: int) -> pl.DataFrame:
         index.path.unlink(missing_ok=True)
         return near(index, hashed)
 
-    monkeypatch.setattr(keyed._Index, "near", deleted)
+    monkeypatch.setattr(index.Index, "near", deleted)
     assert find(tx, "a").equals(whole)
     assert indexes(tmp_path) == []
 
@@ -163,8 +166,85 @@ def test_keys_that_are_no_text_are_found_as_ever(
     log.backend.seal("tx", force=True)  # type: ignore[attr-defined]
     as_bytes = log.stream("tx", decode_key="bytes")
     for _ in range(2):
-        assert find(as_bytes, b"\xff", "key")["qty"].to_list() == [1]
-        assert find(as_bytes, b"k", "key").height == 30
-        assert find(tx, "k", "key").height == 30
+        assert find(as_bytes, b"\xff", column="key")["qty"].to_list() == [1]
+        assert find(as_bytes, b"k", column="key").height == 30
+        assert find(tx, "k", column="key").height == 30
     explained = tx.table(by="key", n=pl.len()).explain("k")
     assert explained["after_n"].to_list()[-1] == 30
+
+
+@pytest.fixture
+def several(log: wb.Log, tx: wb.Stream) -> wb.Stream:
+    """Some more keys in two segments and a tail."""
+    for part in range(3):
+        keys = [f"k{n % 20}" for n in range(40)] + [None]
+        more = [model.Event(0, 0, n, key, {"account": "c", "qty": n}) for n, key in enumerate(keys)]
+        append(log, more)
+        if part < 2:
+            log.backend.seal("tx", force=True)  # type: ignore[attr-defined]
+    return tx
+
+
+def asked(part: wb.Slice) -> list[pl.DataFrame]:
+    return [
+        part.frame(),
+        part.frame(rest=True),
+        part.lazy().collect(),
+        pl.concat([part.frame().clear(), *part.batches(rows=3)], how="diagonal"),
+        part.sql("SELECT * FROM slice ORDER BY record_offset"),
+    ]
+
+
+def test_a_slice_of_few_keys_reads_their_records_alone(
+    several: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [
+        several.all().key(["k3", "k7", b"\xff", "nobody", "k3"]),
+        several.between({0: 25}, {0: 120}).key("k"),
+        several.between(EPOCH, EPOCH + timedelta(milliseconds=9)).key("k5"),
+        several.all().key(b"\xff"),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setenv("WORKBENCH_CACHE", "off")
+        plain = [asked(part) for part in parts]
+        raw = parts[0].frame(raw=True)
+    assert plain[0][0].height == 12
+    assert [len(frames) for frames in plain] == [5] * 4
+    for part, expected in zip(parts, plain, strict=True):
+        for _ in range(2):  # the first makes the index
+            for found, meant in zip(asked(part), expected, strict=True):
+                assert found.equals(meant)
+    assert indexes(tmp_path)
+    assert parts[0].frame(raw=True).equals(raw)
+    looked = Looked(monkeypatch, several)
+    parts[0].frame()
+    assert looked.rows == [8, 41]  # of the index, and the tail
+    looked.rows.clear()
+    several.all().key([f"k{n}" for n in range(17)]).frame()
+    assert sum(looked.rows) == 30 + 3 * 41
+
+
+def test_a_slice_of_a_key_with_many_records_reads_segments(
+    several: wb.Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = several.all().key("k")
+    part.frame()
+    expected = part.frame()
+    monkeypatch.setattr("workbench.source.slice.INDEXED_ROWS", 0)
+    looked = Looked(monkeypatch, several)
+    assert part.frame().equals(expected)
+    assert sum(looked.rows) == 30 + 3 * 41
+
+
+class Looked:
+    """How many records each chunk has that is decoded."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, tx: wb.Stream) -> None:
+        self.rows: list[int] = []
+        decode = type(tx.all().source).decode
+
+        def counting(source: Any, chunk: Any, **options: Any) -> pl.LazyFrame:
+            self.rows.append(chunk.end - chunk.start if chunk.rows is None else chunk.rows)
+            return decode(source, chunk, **options)
+
+        patch.setattr(type(tx.all().source), "decode", counting)

@@ -143,6 +143,15 @@ def test_a_definition_that_cannot_be_is_refused(
         tx.table(by=by, **aggregates)
 
 
+def test_an_aggregate_cannot_be_called_start(tx: wb.Stream) -> None:
+    for make in (
+        lambda: tx.table(by="account", start=pl.col("at").min()),  # type: ignore[arg-type]
+        lambda: tx.fold(by="account", step=max, initial=0, start=qty),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(DefinitionError, match=r"is no moment: .*another name"):
+            make()
+
+
 def test_finalisers_are_any_row_wise_function_of_aggregates(tx: wb.Stream) -> None:
     frame = (
         tx.table(
@@ -329,10 +338,14 @@ def test_the_past_of_a_compacted_topic_is_refused_unless_asked_for(
         lambda: table.at("2026-11-03T12:00"),
         lambda: table.at("2026-11-03T12:00", as_of="record"),
         lambda: table.diff("earliest", "now"),
-        lambda: table.explain("A", at="-1h"),
     ):
         with pytest.raises(CompactedTopic, match=r"'tx' is compacted.*latest surviving"):
             ask()
+    with pytest.raises(CompactedTopic, match=r"'tx' is compacted.*at=\"now\" explains"):
+        table.explain("A", at="-1h")
+    with pytest.raises(CompactedTopic, match=r"'tx' is compacted.*as_of=\"now\" meets"):
+        tx.enrich(table, on="account")
+    assert tx.enrich(table, on="account", as_of="now").sort("qty")["n"].to_list() == [3, 1, 3, 3, 1]
     surviving = table.at("2026-11-03T12:00", as_of="latest surviving")
     assert surviving.as_of.startswith("latest surviving records, ")
     assert "latest surviving" in repr(table.now())
@@ -351,6 +364,10 @@ def test_whether_a_topic_is_compacted_may_not_be_known(log: wb.Log, tx: wb.Strea
 
 def test_record_time_needs_a_time(tx: wb.Stream) -> None:
     table = tx.table(by="account", n=pl.len())
+    with pytest.raises(InvalidRange, match=r"as_of='records' is no .*did you mean 'record'\?"):
+        table.at("2026-11-03T12:00", as_of="records")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRange, match=r"as_of='record' is no .*cut, latest surviving"):
+        table.diff("-1h", "now", as_of="record")  # type: ignore[arg-type]
     with pytest.raises(InvalidRange, match="needs a time"):
         table.at({0: 1}, as_of="record")
     with pytest.raises(InvalidRange, match="not a time"):

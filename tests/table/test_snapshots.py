@@ -404,6 +404,11 @@ def test_disk_use_is_bounded_and_the_oldest_use_goes_first(
     monkeypatch.setenv("WORKBENCH_CACHE_MB", "1")
     assert balances(tx).now().frame.height == 7
     assert files(folder)
+    shutil.rmtree(folder)
+    monkeypatch.setenv("WORKBENCH_CACHE_MB", "2 GB")
+    with pytest.warns(RuntimeWarning, match="'2 GB' is no number of megabytes; 2048 are used"):
+        assert balances(tx).now().frame.height == 7
+    assert files(folder)
 
 
 def _records(path: Path) -> int:
@@ -525,3 +530,53 @@ def test_what_follows_a_log_leaves_fewer_files_than_what_looks_back(
     end = {partition: offset for (_, partition), offset in held.end().items()}
     held.at({partition: offset - 1 for partition, offset in end.items()})
     assert len(files(folder)) > len(known)
+
+
+def test_a_folder_is_listed_again_only_when_it_has_changed(
+    log: wb.Log, tx: wb.Stream, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "LEAST_STEP", 1000)
+    grow(log, 900)
+    balances(tx).at({0: 10, 1: 10})
+    held, other = balances(tx), balances(tx)
+    monkeypatch.setattr(snapshots, "_TICK_NS", -(10**18))
+    scandir, listed = os.scandir, []
+
+    def counting(path: Any) -> Any:
+        listed.append(path)
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots.os, "scandir", counting)
+        patch.setattr(snapshots.Snapshots, "_save", lambda *_: None)
+        for end in (11, 12, 13):
+            held.at({0: end, 1: end})
+        assert len(listed) == 1
+    other.at({0: 250, 1: 250})  # leaves a file there
+    loaded: list[str] = []
+    load = snapshots.Snapshots._load
+
+    def loading(self: Any, path: str) -> Any:
+        loaded.append(path)
+        return load(self, path)
+
+    monkeypatch.setattr(snapshots.Snapshots, "_load", loading)
+    assert held.at({0: 251, 1: 251}).counts.records == 502
+    assert [_records(Path(path)) for path in loaded] == [500]
+
+
+def test_states_near_each_other_are_held_once(
+    log: wb.Log, tx: wb.Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow(log, 100)
+    monkeypatch.setenv("WORKBENCH_CACHE", "off")
+    monkeypatch.setattr(snapshots, "WORTH", 0.0)
+    # By the guess of what a record costs states are no records apart, or 24.
+    for seconds, kept in ((0.0, [*range(8, 84, 8)]), (24e-7, [8, 32, 56, 80])):
+        monkeypatch.setattr(snapshots, "LEAST_SECONDS", seconds)
+        held = balances(tx)
+        for end in range(4, 44, 4):
+            held.at({0: end, 1: end})
+        ends = [sum(one.position.values()) for one in held._snapshots._recent]
+        assert sorted(ends) == kept
+        assert held.at({0: 21, 1: 20}).counts.records == 41

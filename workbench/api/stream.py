@@ -101,7 +101,7 @@ class Stream:
         the form `finalise(aggregate(row-wise))`.  Without aggregates and with `by="key"`, the
         last record per key; a tombstone deletes.
         """
-        return Table(self._source, by=by, aggregates=aggregates, start=self._source.resolve(start))
+        return Table(self._source, by=by, aggregates=aggregates, start=self._begin(start))
 
     def fold(
         self,
@@ -121,7 +121,7 @@ class Stream:
             initial=initial,
             version=version,
             merge=merge,
-            start=self._source.resolve(start),
+            start=self._begin(start),
         )
 
     def enrich(self, table: Table, *, on: str | list[str], as_of: When = "record") -> pl.DataFrame:
@@ -177,6 +177,15 @@ class Stream:
             timeout=parse_duration(timeout) / 1000 if isinstance(timeout, str) else timeout,
             join_existing=join_existing,
         )
+
+    def _begin(self, start: When | pl.Expr) -> Position:
+        """Where a table begins."""
+        if isinstance(start, pl.Expr):
+            raise DefinitionError(
+                f"start={start} is no moment: start= says where the records begin",
+                hint="give the aggregate another name, as first=",
+            )
+        return self._source.resolve(start)
 
     def _stop(self, until: When) -> Position:
         """Where to stop in each partition: before its first record where `until` does not say."""

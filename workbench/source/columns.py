@@ -211,13 +211,14 @@ def _filtered(
     if keys is not None:
         wanted: list[bytes] | list[str] = list(keys)
         if key_type == pl.String:
-            wanted = [key.decode() for key in keys if _is_text(key)]
+            wanted = [key.decode() for key in keys if is_text(key)]
         conditions.append(pl.col("key").is_in(pl.Series(wanted, dtype=key_type).implode()))
     # A filter that keeps all still copies the columns.
     return frame.filter(*conditions) if conditions else frame
 
 
-def _is_text(key: bytes) -> bool:
+def is_text(key: bytes) -> bool:
+    """Whether a key is UTF-8."""
     try:
         key.decode()
     except UnicodeDecodeError:

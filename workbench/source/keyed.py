@@ -14,16 +14,12 @@ deleting them changes nothing but time.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import pairwise
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache, reduce
+from operator import or_
 from pathlib import Path
 from threading import Lock
 
@@ -31,14 +27,12 @@ import polars as pl
 
 from workbench.records import Chunk
 from workbench.source.columns import frame_schema
+from workbench.source.index import Index, Run, indexed
 from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
 FORMAT = 5
-
-#: How many records of an index are read to find those of one key.
-PIECE_ROWS = 2_048
 
 #: An index of so many records is not joined with others: it is sorted in memory.
 FULL_ROWS = 1_500_000
@@ -46,59 +40,12 @@ FULL_ROWS = 1_500_000
 #: Looking without an index has to cost so many times what the index costs before it is made.
 WORTH = 1.0
 
-_HASH = "_hash"
-
-#: An index's file ends with what it says of itself, as JSON, and the length of that.
-_LENGTH = 8
-
 #: Segments are ordered well enough to be looked up by these.
 _PLACES = ("topic", "partition", "offset", "timestamp")
 
 
-@dataclass(frozen=True)
-class _Index:
-    """A copy of segments in pieces.
-
-    `bounds` is the hash that each piece begins with, good for one version of Polars; `places` is
-    where in the file it does, and where the last one ends.
-    """
-
-    path: Path
-    bounds: list[int]
-    places: list[int]
-    segments: list[str]
-    rows: int
-
-    def near(self, hashed: int) -> pl.DataFrame:
-        """The pieces in which records of that hash are, if there are any."""
-        first = max(0, bisect_left(self.bounds, hashed) - 1)
-        last = max(first + 1, bisect_right(self.bounds, hashed))
-        start, *ends = self.places[first : last + 1]
-        with self.path.open("rb") as file:
-            file.seek(start)
-            pieces = [file.read(end - begin) for begin, end in pairwise([start, *ends])]
-        return pl.concat(pl.read_ipc(io.BytesIO(piece)) for piece in pieces)
-
-
 #: A segment that could have an index, or one with others; and the index that it has.
-_Want = tuple[Chunk, _Index | None]
-
-
-@dataclass
-class _Run:
-    """Chunks that follow each other and have indexes, with the offsets to be found in each."""
-
-    chunk: Chunk
-    parts: list[tuple[_Index, int, int]]
-
-    def add(self, chunk: Chunk, index: _Index) -> None:
-        """With the chunk that follows."""
-        last, start, _ = self.parts[-1]
-        if last is index:
-            self.parts[-1] = (index, start, chunk.end)
-        else:
-            self.parts.append((index, chunk.start, chunk.end))
-        self.chunk = replace(self.chunk, end=chunk.end)
+_Want = tuple[Chunk, Index | None]
 
 
 class Keyed:
@@ -106,45 +53,50 @@ class Keyed:
 
     def __init__(self, column: str) -> None:
         self._column = column
-        self._checked: dict[Path, _Index] = {}
+        self._checked: dict[Path, Index] = {}
         self._lock = Lock()
         self._owed = 0.0
         # What a record costs to index, in seconds: a guess until it has been measured.
         self._record_cost = 1e-6
 
-    def find(self, source: SliceSource, value: pl.Series) -> pl.DataFrame:
-        """The records with one value, null included, as `SliceSource.lazy(marks=True)` has them.
+    def find(self, source: SliceSource, values: pl.Series) -> pl.DataFrame:
+        """The records with one of some values, as `SliceSource.lazy(marks=True)` has them.
 
-        `value` has one element, of the column's type.
+        `values` are few, null may be among them, and are of the column's type.
         """
-        folder = None if self._column in _PLACES else private_folder("keys")
-        try:
-            return self._find(source, value, folder)
-        except FileNotFoundError:  # another process joined indexes, or trimmed the folder
-            return self._find(source, value, None)
-
-    def _find(self, source: SliceSource, value: pl.Series, folder: Path | None) -> pl.DataFrame:
         column = pl.col(self._column)
-        wanted = column.is_null() if value.has_nulls() else column == pl.lit(value[0], value.dtype)
-        hashed = int(value.hash()[0])
+        wanted = reduce(
+            or_,
+            [
+                column.is_null() if value is None else column == pl.lit(value, values.dtype)
+                for value in values.unique()
+            ],
+        )
         schema = frame_schema(source.address.decoding, source.address.topics, marks=True)
         frames = [pl.LazyFrame(schema=schema)]
+        with self.looking(source, values) as chunks:
+            frames += [source.decode(chunk, marks=True).filter(wanted) for chunk in chunks]
+            return pl.concat(frames, how="diagonal").collect().select(schema.names())
+
+    def chunks(
+        self, source: SliceSource, values: pl.Series, most: int | None = None
+    ) -> Iterator[Chunk]:
+        """The chunks of a slice that may hold records with one of some values.
+
+        Of what has an index they are those records alone, without their raw bytes and without a
+        path, unless these are more than `most`.
+        """
+        return self._chunks(source, values.unique(), self._folder(), [], most)
+
+    @contextmanager
+    def looking(
+        self, source: SliceSource, values: pl.Series, most: int | None = None
+    ) -> Iterator[Iterator[Chunk]]:
+        """What `chunks` gives, to be read inside: indexes are made as that has paid for them."""
+        folder = self._folder()
         wants: list[_Want] = []
-        for part in self._runs(source, folder, wants):
-            if isinstance(part, Chunk):
-                frames.append(source.decode(part, marks=True).filter(wanted))
-                continue
-            near = []
-            for index, first, end in part.parts:
-                # Of so few rows columns are compared sooner than an expression is planned.
-                rows = index.near(hashed)
-                offset = rows["offset"]
-                same = rows[self._column].eq_missing(value)
-                near.append(rows.filter(same & (offset >= first) & (offset < end)))
-            ordered = pl.concat(near).sort("offset")
-            frames.append(source.decode(replace(part.chunk, typed=ordered.lazy()), marks=True))
         began = time.perf_counter()
-        found = pl.concat(frames, how="diagonal").collect().select(schema.names())
+        yield self._chunks(source, values.unique(), folder, wants, most)
         batches = list(_batches(wants))
         if batches and folder is not None:
             with self._lock:
@@ -152,18 +104,35 @@ class Keyed:
             for batch in batches:
                 if not self._make(folder, batch):
                     break
-        return found
+
+    def _folder(self) -> Path | None:
+        return None if self._column in _PLACES else private_folder("keys")
+
+    def _chunks(
+        self,
+        source: SliceSource,
+        values: pl.Series,
+        folder: Path | None,
+        wants: list[_Want],
+        most: int | None,
+    ) -> Iterator[Chunk]:
+        for part in self._runs(source, folder, wants):
+            if isinstance(part, Chunk):
+                yield part
+                continue
+            found = part.narrowed(self._column, values, most)
+            yield from part.chunks if found is None else [found]
 
     def _runs(
         self,
         source: SliceSource,
         folder: Path | None,
         wants: list[_Want],
-    ) -> Iterator[Chunk | _Run]:
+    ) -> Iterator[Chunk | Run]:
         """Chunks; those that follow each other and have indexes as one.  Adds to `wants`."""
         stored = {topic: schema.fingerprint for topic, schema in source.address.decoding.schemas}
-        shelves: dict[str, dict[str, _Index]] = {}
-        run: _Run | None = None
+        shelves: dict[str, dict[str, Index]] = {}
+        run: Run | None = None
         for chunk in source.chunks():
             index = None
             if folder is not None and chunk.typed_schema == stored.get(chunk.topic, ""):
@@ -174,7 +143,7 @@ class Keyed:
                 if index is not None or self._has_column(source, chunk):
                     wants.append((chunk, index))
             if run is not None:
-                if index is not None and _follows(chunk, run.chunk):
+                if index is not None and _follows(chunk, run.chunks[-1]):
                     run.add(chunk, index)
                     continue
                 yield run
@@ -182,7 +151,7 @@ class Keyed:
             if index is None:
                 yield chunk
             else:
-                run = _Run(chunk, [(index, chunk.start, chunk.end)])
+                run = Run([chunk], [(index, chunk.start, chunk.end)])
         if run is not None:
             yield run
 
@@ -209,7 +178,7 @@ class Keyed:
             chunk.typed_schema,
         )
 
-    def _indexes(self, folder: Path, shelf: str) -> dict[str, _Index]:
+    def _indexes(self, folder: Path, shelf: str) -> dict[str, Index]:
         """By segment the index that has it: the largest that is whole; that is looked at once."""
         found = []
         for path in folder.glob(f"{shelf}-*.keys"):
@@ -219,9 +188,7 @@ class Keyed:
                     if path.stem != f"{shelf}-{hashlib.sha256(content).hexdigest()}":
                         path.unlink()
                         continue
-                    length = int.from_bytes(content[-_LENGTH:], "big")
-                    told = json.loads(content[-_LENGTH - length : -_LENGTH])
-                    self._checked[path] = _Index(path, **told)
+                    self._checked[path] = Index.of(path, content)
                 path.touch()  # was used just now
                 found.append(self._checked[path])
         found.sort(key=lambda index: index.rows)
@@ -237,21 +204,8 @@ class Keyed:
         began = time.perf_counter()
         # Whole segments, also where the slice has a part of one.
         whole = pl.concat(pl.read_parquet(c.typed_path or "", glob=False) for c, _ in batch)
-        hashed = whole.with_columns(whole[self._column].hash().alias(_HASH)).sort(_HASH)
         names = {_name(chunk) for chunk, _ in batch}
-        buffer, places = io.BytesIO(), [0]
-        rows = hashed.drop(_HASH)
-        for piece in rows.iter_slices(PIECE_ROWS) if rows.height else [rows]:
-            piece.write_ipc(buffer, compression="zstd")
-            places.append(buffer.tell())
-        told = {
-            "bounds": hashed[_HASH].gather_every(PIECE_ROWS).to_list(),
-            "places": places,
-            "segments": sorted(names),
-            "rows": rows.height,
-        }
-        text = json.dumps(told).encode()
-        content = buffer.getvalue() + text + len(text).to_bytes(_LENGTH, "big")
+        content = indexed(whole, self._column, names)
         name = f"{self._shelf(batch[0][0])}-{hashlib.sha256(content).hexdigest()}.keys"
         if write_private(folder / name, content):
             for small in [index for _, index in batch if index is not None]:
@@ -259,6 +213,12 @@ class Keyed:
                     small.path.unlink(missing_ok=True)
         self._record_cost = (time.perf_counter() - began) / max(whole.height, 1000)
         return True
+
+
+@cache
+def by_key() -> Keyed:
+    """What all slices of this process look up record keys by."""
+    return Keyed("key")
 
 
 def _batches(

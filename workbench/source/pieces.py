@@ -45,9 +45,9 @@ def together(pieces: Iterable[tuple[Chunk, pl.DataFrame]]) -> Iterator[Chunk]:
 
 
 def cut_rows(chunk: Chunk, rows: int) -> Iterator[Chunk]:
-    """A chunk as pieces of at most `rows` offsets, so that each fits in memory."""
+    """A chunk as pieces of at most `rows` records, so that each fits in memory."""
     bounds = [*range(chunk.start, chunk.end, rows), chunk.end]
-    if len(bounds) <= 2:
+    if len(bounds) <= 2 or (chunk.rows is not None and chunk.rows <= rows):
         yield chunk
         return
     for first, last in pairwise(bounds):

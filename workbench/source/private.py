@@ -8,17 +8,22 @@ else's.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import uuid
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 #: Names the folder to use; `off` for none.
 ENVIRONMENT = "WORKBENCH_CACHE"
 #: How much it may hold, in megabytes; what was used longest ago goes first.
 LIMIT = "WORKBENCH_CACHE_MB"
 DEFAULT_MB = 2048
+
+_ON_DISK = "/var/tmp"
 
 
 def private_folder(*names: str) -> Path | None:
@@ -55,6 +60,26 @@ def private_folder(*names: str) -> Path | None:
     return folder
 
 
+def large_place() -> str | None:
+    """Where large temporary files go: on a disk, as /tmp may be memory; None: where TMPDIR says."""
+    known = "TMPDIR" in os.environ or not os.access(_ON_DISK, os.W_OK)
+    return None if known else _ON_DISK
+
+
+@contextmanager
+def temporary_folder() -> Iterator[str | None]:
+    """A folder of this user alone for large files, inside; None where there is no room for one."""
+    try:
+        folder = mkdtemp(prefix="workbench-", dir=large_place())
+    except OSError:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_private(path: Path, content: bytes) -> bool:
     """Write a file of the private folder whole or not at all, then hold the folder to its limit.
 
@@ -73,9 +98,21 @@ def write_private(path: Path, content: bytes) -> bool:
     return True
 
 
+def _limit_mb() -> int:
+    said = os.environ.get(LIMIT, "").strip()
+    if not said or said.isdecimal():
+        return int(said or DEFAULT_MB)
+    warnings.warn(
+        f"{LIMIT}={said!r} is no number of megabytes; {DEFAULT_MB} are used",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return DEFAULT_MB
+
+
 def _trim(newest: Path) -> None:
     """Delete the files that were used longest ago, until the rest is within the limit."""
-    room = int(os.environ.get(LIMIT, DEFAULT_MB)) * 2**20
+    room = _limit_mb() * 2**20
     root = private_folder()
     if root is None:
         return

@@ -6,7 +6,8 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from workbench.errors import (
 from workbench.log.protocol import LogBackend
 from workbench.positions import Position
 from workbench.records import Chunk
-from workbench.source.columns import decode_chunk, frame_schema
+from workbench.source.columns import decode_chunk, frame_schema, is_text
 from workbench.source.pieces import cut_rows, few_records, joined, together
 from workbench.source.progress import progress
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 #: How many records a batch holds at most, where the caller does not say.
 BATCH_ROWS = 200_000
+
+#: So few keys are looked up in an index, if their records there are no more than so many.
+FEW_KEYS, INDEXED_ROWS = 16, 1_000_000
 
 #: Columns that mostly hold nothing, which takes room all the same.
 _SELDOM = ("decode_error", "_rest")
@@ -82,7 +86,8 @@ class SliceSource:
             self.address.decoding, self.address.topics, raw=raw, rest=rest, marks=marks
         )
         frames = [
-            self.decode(chunk, raw=raw, rest=rest, marks=marks) for chunk in joined(self.chunks())
+            self.decode(chunk, raw=raw, rest=rest, marks=marks)
+            for chunk in joined(self.looked_up(raw=raw))
         ]
         if not frames:
             return pl.LazyFrame(schema=schema)
@@ -99,7 +104,7 @@ class SliceSource:
         if rows < 1:
             raise InvalidRange(f"a batch holds at least one record, not {rows}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=rest)
-        for chunk in self.chunks():
+        for chunk in self.looked_up(raw=raw):
             for window in cut_rows(chunk, rows):
                 frame = self.decode(window, raw=raw, rest=rest).collect()
                 if frame.height:
@@ -144,10 +149,10 @@ class SliceSource:
             return frame
 
         pieces: dict[tuple[int, int], tuple[Chunk, pl.DataFrame]] = {}
-        ranges = self._ranges()
-        places = {(topic, partition): n for n, (topic, partition, _, _) in enumerate(ranges)}
-        with progress(most, "offsets") as bar:
-            for chunk, made in self.backend.read_each(ranges, use, self.address.isolation):
+        parts = enumerate(self._ranges())
+        places = {(topic, partition): n for n, (topic, partition, _, _) in parts}
+        with progress(most, "offsets") as bar, self._used(use, raw=raw) as used:
+            for chunk, made in used:
                 place = places[chunk.topic, chunk.partition], chunk.start
                 pieces[place] = chunk, made if _is_raw(made) else counted(made)
                 bar.update(chunk.end - chunk.start)
@@ -229,6 +234,42 @@ class SliceSource:
     def chunks(self) -> Iterator[Chunk]:
         """What the log hands out for the ranges, in order, after checking the topics' ids."""
         yield from self.backend.read_all(self._ranges(), self.address.isolation)
+
+    def looked_up(self, *, raw: bool = False) -> Iterator[Chunk]:
+        """The chunks to be decoded: of a few keys no more than their records.
+
+        That is where an index has them; it has no raw bytes.
+        """
+        keys = None if raw else self._few_keys()
+        if keys is None:
+            return self.chunks()
+        from workbench.source.keyed import by_key
+
+        return by_key().chunks(self, keys, INDEXED_ROWS)
+
+    @contextmanager
+    def _used(
+        self, use: Callable[[Chunk], pl.DataFrame], *, raw: bool
+    ) -> Iterator[Iterator[tuple[Chunk, pl.DataFrame]]]:
+        """The chunks with what is made of each, in any order."""
+        keys = None if raw else self._few_keys()
+        if keys is None:
+            yield self.backend.read_each(self._ranges(), use, self.address.isolation)
+            return
+        from workbench.source.keyed import by_key
+
+        with by_key().looking(self, keys, INDEXED_ROWS) as chunks:
+            yield ((chunk, use(chunk)) for chunk in chunks)
+
+    def _few_keys(self) -> pl.Series | None:
+        """The keys that are kept, where there are few and the log may have an index of them."""
+        keys = self.address.keys
+        if keys is None or len(keys) > FEW_KEYS or self.backend.kind != "embedded":
+            return None
+        if self.schema["key"] != pl.String:
+            return None
+        texts = [key.decode() for key in keys if is_text(key)]
+        return pl.Series(texts, dtype=pl.String) if texts else None
 
     def _ranges(self) -> list[tuple[str, int, int, int]]:
         """What is to be read of which partition, after checking the topics' ids."""

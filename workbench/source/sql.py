@@ -14,6 +14,7 @@ from workbench.errors import DefinitionError
 from workbench.records import TIMESTAMP, Chunk
 from workbench.source.columns import frame_schema, is_stored
 from workbench.source.pieces import joined
+from workbench.source.private import temporary_folder
 from workbench.source.slice import SliceSource
 
 Relation = SliceSource | pl.DataFrame | pl.LazyFrame
@@ -28,13 +29,15 @@ def query(sql: str, relations: Mapping[str, Relation], *, raw: bool = False) -> 
     A slice's `offset` is there as `record_offset` too, since OFFSET is a keyword.  Stored decoded
     segments are read by DuckDB itself, so only the columns and row groups that the query needs
     are.  With `raw`, slices have the columns of raw records as well, and are held in memory as
-    frames are.  Times come back as UTC.
+    frames are.  Times come back as UTC.  What does not fit into memory goes on in temporary files.
 
     Raises DefinitionError with DuckDB's message when the query cannot be run, and with `raw`
     ReadLimitExceeded for a slice that is larger than frames may be.
     """
-    with duckdb.connect() as con:
+    with temporary_folder() as folder, duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
+        if folder is not None:  # else DuckDB's is below the working directory
+            con.execute(f"SET temp_directory = {_text(folder)}")
         try:
             for name, relation in relations.items():
                 _register(con, name, _with_raw(relation) if raw else relation)
@@ -101,7 +104,7 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> 
     # Companions keep keys as text or as bytes, segment by segment: one scan holds one kind.
     stored: dict[tuple[str, int, bool], list[Chunk]] = {}
     frames = [pl.DataFrame(schema=schema)]
-    for chunk in joined(relation.chunks()):
+    for chunk in joined(relation.looked_up()):
         if chunk.typed_path is not None and is_stored(chunk, relation.address.decoding):
             as_text = chunk.typed is not None and chunk.typed.collect_schema()["key"] == pl.String
             stored.setdefault((chunk.topic, chunk.partition, as_text), []).append(chunk)

@@ -15,25 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from workbench.errors import DefinitionError
 from workbench.table.definition import Definition
-from workbench.table.memory import check_room
-from workbench.table.nodes import Pick, Picked
+from workbench.table.grouping import Coordinates, Pull, coordinates, group, newer
+from workbench.table.memory import fits
+from workbench.table.nodes import Picked
 from workbench.table.reading import ORDER
+from workbench.table.spill import Spill, Spilled
 
 #: How many partial rows wait at most, beside as many as the state has, before they are merged.
 WAITING_ROWS = 500_000
 
-#: From how many rows on grouping them goes by the streaming engine.
-STREAMING_ROWS = 50_000
-
 Reread = Callable[[pl.DataFrame], Iterable[pl.DataFrame]]
-Coordinates = tuple[str, str, str]
 GRAVE: Coordinates = ("_grave.at", "_grave.lane", "_grave.offset")
 
 
@@ -86,7 +83,7 @@ class Aggregation:
         graves = self._graves(frame, self._no_graves if graves is None else graves)
         if graves.height:
             records = records.join(graves, on=self.by, how="left").filter(
-                pl.col("_grave.offset").is_null() | _newer(ORDER, GRAVE)
+                pl.col("_grave.offset").is_null() | newer(ORDER, GRAVE)
             )
         return Partial(self._part(records, self.by), graves, graves.select(self.by).clear())
 
@@ -98,54 +95,84 @@ class Aggregation:
         if graves.height:
             rows = rows.join(graves, on=self.by, how="left")
             buried = pl.col("_grave.offset").is_not_null()
-            older, newer = (f"__{which}" for which in ("oldest", "newest"))
-            alive = _newer(_coordinates(newer), GRAVE)
-            whole = _newer(_coordinates(older), GRAVE)
+            alive = newer(coordinates("__newest"), GRAVE)
+            whole = newer(coordinates("__oldest"), GRAVE)
             torn = pl.concat([torn, rows.filter(buried & alive & ~whole).select(self.by)]).unique()
             rows = rows.filter(~buried | alive).drop(GRAVE)
         return Partial(self._join(rows, self.by), graves, torn)
 
     def fold(
-        self, state: Partial, frames: Iterable[pl.DataFrame | pl.LazyFrame], reread: Reread
-    ) -> Partial:
+        self,
+        state: Partial | Spilled,
+        frames: Iterable[pl.DataFrame | pl.LazyFrame],
+        reread: Reread,
+    ) -> Partial | Spilled:
         """The state with more records.
 
         `reread(keys)` gives all records of some keys, those behind `state` and in `frames`.
-        Raises ReadLimitExceeded where the state outgrows the memory.
+        What outgrows the memory goes on in files.  Raises ReadLimitExceeded where these do too.
         """
+        spill = Spill(self, state) if isinstance(state, Spilled) else None
+        held = self._nothing if isinstance(state, Spilled) else state
         waiting: list[Partial] = []
+
+        def join() -> None:
+            nonlocal spill, held, waiting
+            if not waiting:
+                return
+            size = sum(self.size(part)[1] for part in (held, *waiting))
+            if spill is None and not fits(size):
+                spill = Spill(self, given_back=size)
+                waiting.append(held)
+                held = self._nothing
+            if spill is None:
+                held = self._add(held, waiting)
+            else:
+                spill.add(waiting)
+            waiting = []
+
         for frame in frames:
             if isinstance(frame, pl.LazyFrame):
                 waiting.append(replace(self._nothing, rows=self._planned(frame)))
             else:
                 waiting.append(self.partial(frame))
-            if sum(p.rows.height for p in waiting) > WAITING_ROWS + state.rows.height:
-                check_room(*self.size(state))
-                state, waiting = self._add(state, waiting), []
-        return self._ordered(self._settle(self._add(state, waiting), reread))
+            most = WAITING_ROWS + (held.rows.height if spill is None else 0)
+            if sum(part.rows.height for part in waiting) > most:
+                join()
+        join()
+        if spill is not None:
+            return spill.whole(reread)
+        return self._ordered(self.settle(held, reread))
 
-    def pack(self, state: Partial) -> pl.DataFrame:
-        """Rows and graves as one frame; no key is torn between folds."""
+    def pack(self, state: Partial | Spilled) -> pl.DataFrame | None:
+        """Rows and graves as one frame, no key is torn between folds; None of what is in files."""
+        if isinstance(state, Spilled):
+            return None
         parts = [state.rows.with_columns(_grave=False), state.graves.with_columns(_grave=True)]
         return pl.concat(parts, how="diagonal")
 
     def unpack(self, frame: pl.DataFrame) -> Partial:
         """What `pack` made the frame of.  Raises ValueError for another frame."""
-        empty = self.empty()
-        if frame.schema != self.pack(empty).schema:
+        empty = self._nothing
+        packed = self.pack(empty)
+        if packed is None or frame.schema != packed.schema:
             raise ValueError(f"its columns are {frame.schema}")
         rows, graves = (frame.filter(pl.col("_grave") == which) for which in (False, True))
         return Partial(
             rows.select(empty.rows.columns), graves.select(empty.graves.columns), empty.torn, True
         )
 
-    def size(self, state: Partial) -> tuple[int, int]:
+    def size(self, state: Partial | Spilled) -> tuple[int, int]:
         """Rows, and bytes."""
+        if isinstance(state, Spilled):
+            return state.rows, state.size
         frames = (state.rows, state.graves)
         return sum(f.height for f in frames), sum(int(f.estimated_size()) for f in frames)
 
-    def finalise(self, state: Partial) -> pl.DataFrame:
+    def finalise(self, state: Partial | Spilled) -> pl.DataFrame:
         """The table: key columns, then aggregates; sorted by key, nulls last."""
+        if isinstance(state, Spilled):
+            return state.table(self)
         rows = self._ordered(state).rows
         return rows.select(*self.by, *self._values(rows))
 
@@ -264,7 +291,7 @@ class Aggregation:
             return state
         return replace(state, rows=state.rows.sort(self.by, nulls_last=True), ordered=True)
 
-    def _settle(self, state: Partial, reread: Reread) -> Partial:
+    def settle(self, state: Partial, reread: Reread) -> Partial:
         """Fold torn keys once more; with their graves known, nothing tears them again."""
         if state.torn.is_empty():
             return state
@@ -290,10 +317,10 @@ class Aggregation:
         """Rows of partial columns from records."""
         nodes = self.definition.nodes
         pulls = [
-            _Pull(pick, ORDER, pick.where, [n.input.alias(n.name) for n in self._pulled[pick.name]])
+            Pull(pick, ORDER, pick.where, [n.input.alias(n.name) for n in self._pulled[pick.name]])
             for pick in self.definition.picks
         ]
-        return _group(records, keys, [expr for node in nodes for expr in node.partial()], pulls)
+        return group(records, keys, [expr for node in nodes for expr in node.partial()], pulls)
 
     def _planned(self, records: pl.LazyFrame) -> pl.DataFrame:
         """Rows of partial columns from records that all count and are not looked up."""
@@ -304,71 +331,12 @@ class Aggregation:
         """Rows of partial columns from such rows, one per key."""
         nodes = self.definition.nodes
         pulls = [
-            _Pull(
+            Pull(
                 pick,
-                _coordinates(pick.name),
-                pl.col(_coordinates(pick.name)[2]).is_not_null(),
+                coordinates(pick.name),
+                pl.col(coordinates(pick.name)[2]).is_not_null(),
                 [pl.col(n.name) for n in self._pulled[pick.name]],
             )
             for pick in self.definition.picks
         ]
-        return _group(rows, keys, [expr for node in nodes for expr in node.merge()], pulls)
-
-
-@dataclass(frozen=True)
-class _Pull:
-    """One row to be picked per group: by which coordinates, of which rows, taking what."""
-
-    pick: Pick
-    order: Coordinates
-    where: pl.Expr | None
-    values: list[pl.Expr]
-
-
-def _group(
-    frame: pl.DataFrame, keys: Sequence[str], plain: list[pl.Expr], pulls: list[_Pull]
-) -> pl.DataFrame:
-    """Group, aggregate, and look up the picked rows by their rank in the one order."""
-    orders = {pull.order: f"_rank{i}" for i, pull in enumerate(pulls)}
-    places = {order: _places(frame, order) for order in orders}
-    ranked = frame.with_columns(
-        (pl.int_range(pl.len()) if place is None else place.arg_sort()).alias(orders[order])
-        for order, place in places.items()
-    )
-    picked = []
-    for pull in pulls:
-        rank = pl.col(orders[pull.order])
-        rank = rank if pull.where is None else rank.filter(pull.where)
-        picked.append((rank.max() if pull.pick.newest else rank.min()).alias(pull.pick.name))
-    # On many rows the streaming engine takes half as long, on few it takes longer to start.
-    engine: Literal["streaming", "in-memory"]
-    engine = "streaming" if frame.height >= STREAMING_ROWS else "in-memory"
-    rows = ranked.lazy().group_by(keys).agg(*plain, *picked).collect(engine=engine)
-    for pull in pulls:
-        place = places[pull.order]
-        found = rows[pull.pick.name] if place is None else place.gather(rows[pull.pick.name])
-        coordinates = zip(pull.order, _coordinates(pull.pick.name), strict=True)
-        values = frame.select(*(pl.col(n).alias(c) for n, c in coordinates), *pull.values)
-        rows = rows.drop(pull.pick.name).hstack(values.select(pl.all().gather(found)))
-    return rows
-
-
-def _places(frame: pl.DataFrame, order: Coordinates) -> pl.Series | None:
-    """The rows' numbers in order; None where they are in order already."""
-    # A join may have moved rows, so that equal times in one lane do not imply ascending offsets.
-    if order == ORDER and frame["_lane"].n_unique() <= 1:
-        at, _, offset = (frame[name] for name in ORDER)
-        if at.is_sorted() and offset.is_sorted():
-            return None
-    return frame.select(pl.arg_sort_by(order)).to_series()
-
-
-def _coordinates(pick: str) -> Coordinates:
-    return f"{pick}.at", f"{pick}.lane", f"{pick}.offset"
-
-
-def _newer(left: Coordinates, right: Coordinates) -> pl.Expr:
-    """Whether one record comes after another in the one order."""
-    (at, lane, offset), (at2, lane2, offset2) = map(pl.col, left), map(pl.col, right)
-    same_time = (lane > lane2) | ((lane == lane2) & (offset > offset2))
-    return (at > at2) | ((at == at2) & same_time)
+        return group(rows, keys, [expr for node in nodes for expr in node.merge()], pulls)

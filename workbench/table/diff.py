@@ -56,15 +56,18 @@ def compare(old: State, new: State) -> Diff:
     by = list(old.by)
     # The states of a fold may differ in columns and types; together they have one schema.
     both = pl.concat(
-        [old.frame.with_columns(_new=False), new.frame.with_columns(_new=True)],
+        [
+            frame.with_columns(_new=pl.lit(which))
+            for which, frame in enumerate(_touched(old.frame, new.frame, by))
+        ],
         how="diagonal_relaxed",
     )
     names = [name for name in both.columns if name not in (*by, "_new")]
     sides = [
-        both.filter(pl.col("_new") == which)
+        both.filter(pl.col("_new") == number)
         .select(*by, *(pl.col(name).alias(f"{side}_{name}") for name in names))
         .with_columns(pl.lit(True).alias(f"_{side}"))
-        for which, side in ((False, "old"), (True, "new"))
+        for number, side in enumerate(("old", "new"))
     ]
     joined = sides[0].join(sides[1], on=by, how="full", nulls_equal=True, coalesce=True)
     same = [pl.col(f"old_{name}").eq_missing(pl.col(f"new_{name}")) for name in names]
@@ -87,3 +90,15 @@ def compare(old: State, new: State) -> Diff:
         )
     )
     return Diff(frame, old, new)
+
+
+def _touched(
+    old: pl.DataFrame, new: pl.DataFrame, by: list[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The frames without rows that are the same; all of them where keys came or went."""
+    if old.schema != new.schema or not old.select(by).equals(new.select(by)):
+        return old, new
+    differs = pl.repeat(False, old.height, dtype=pl.Boolean, eager=True)
+    for name in old.columns:
+        differs |= old[name].ne_missing(new[name])
+    return old.filter(differs), new.filter(differs)

@@ -49,7 +49,7 @@ class Engine(Protocol):
         """How many rows a state has, and about how many bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Held:
     """An engine's state, its counts, and the position they are at."""
 

@@ -36,7 +36,7 @@ def enrich(
         offset).  Offsets of different topics and partitions know no order, so time it is; a
         record of the table that came late counts from the time it is stamped with.  Records
         without a timestamp come before all others.  Any other moment, as in `Table.at`: all
-        records meet the rows of that moment.
+        records meet the rows of that moment.  A table of a compacted topic has `"now"` alone.
 
     Returns
     -------
@@ -49,6 +49,8 @@ def enrich(
     ------
     DefinitionError
         When `on` does not fit the table's key in number, name or type.
+    CompactedTopic
+        When the table's topic is compacted and `as_of` is not `"now"`.
     ReadLimitExceeded, OffsetOutOfRange
         As the slice's frame and the table do.
     """
@@ -58,7 +60,9 @@ def enrich(
     if as_of == "record":
         rows = table.changes(keys)
     else:
-        at = table.at(as_of).frame.with_columns(_at=pl.lit(NO_TIME))
+        # What a compacted topic has now is known, though not what it had.
+        state = table.now() if as_of in ("now", "latest") else table.at(as_of)
+        at = state.frame.with_columns(_at=pl.lit(NO_TIME))
         rows = at.join(keys, on=table.by, how="semi", nulls_equal=True)
     # Nulls are keys like others, and a join by time has no way to say that they are equal.
     numbered = keys.with_row_index("_key")
@@ -87,6 +91,11 @@ def enrich(
 
 def _check(schema: pl.Schema, table: Table, on: tuple[str, ...]) -> dict[str, str]:
     """Column of the slice to key column of the table."""
+    if not isinstance(table, Table):
+        raise DefinitionError(
+            f"records are enriched by a table, not by a {type(table).__name__}",
+            hint="give the table itself; as_of= says of which moment its rows are",
+        )
     if len(on) != len(table.by) or len(set(on)) != len(on):
         raise DefinitionError(
             f"on={list(on)} does not name the table's key, which is {', '.join(table.by)}"

@@ -8,16 +8,13 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from workbench.errors import DefinitionError
+from workbench.errors import DefinitionError, ReadLimitExceeded
 from workbench.source.keyed import Keyed
-from workbench.source.slice import SliceSource
+from workbench.source.slice import FEW_KEYS, SliceSource
 from workbench.source.stream import StreamSource
 from workbench.table.definition import HIDDEN
 from workbench.table.engine import Engine
-from workbench.table.reading import marked
-
-#: The events of so many keys are looked up one by one; those of more are found in one scan.
-LOOKED_UP = 16
+from workbench.table.reading import TRUNCATIONS, is_changes, marked
 
 
 class Events:
@@ -45,25 +42,52 @@ class Events:
             raise DefinitionError(f"{key!r} is no key by {', '.join(by)}")
         return pl.DataFrame([self._value(name, values[name]) for name in by])
 
-    def of(self, keys: pl.DataFrame, source: SliceSource) -> pl.DataFrame:
-        """The events of some keys in a slice of the stream, those of a key together, in order."""
-        by = self._engine.by
-        firsts = keys.to_series(0).unique()
-        if len(firsts) <= LOOKED_UP:
-            found = [
-                self._keyed.find(source, firsts.slice(i, 1)).lazy() for i in range(len(firsts))
-            ]
-            records = pl.concat(found) if found else source.lazy(marks=True).clear()
-        else:
-            records = source.lazy(marks=True)
-        dead = pl.col("_tombstone") & self._engine.deletes & pl.col(by[0]).is_not_null()
-        return (
-            marked(records, self._stream.topics, self.fields)
+    def of(
+        self, keys: pl.DataFrame, source: SliceSource, *, whole: bool
+    ) -> tuple[pl.DataFrame, int]:
+        """The events of some keys in a slice of the stream, those of a key together, in order.
+
+        `whole` is with all fields, and of no more events than `max_read`: else ReadLimitExceeded.
+        And how many truncations are among the slice's records: these are of all keys.
+        """
+        by, engine = self._engine.by, self._engine
+        changes = is_changes(source)
+        records = self._records(keys.to_series(0), source, changes)
+        dead = pl.col("_tombstone") & engine.deletes & pl.col(by[0]).is_not_null()
+        fields = self.fields if whole else [*by, *engine.columns, "offset"]
+        events = (
+            marked(records, self._stream.topics, fields)
             .filter(pl.col("_counts") | dead)
             .join(keys.lazy(), on=by, how="semi", nulls_equal=True)
-            .collect()
-            .sort(*by, *self._engine.order, nulls_last=True)
         )
+        if whole:
+            self._check(events, source.address.most_records)
+        emptied = records.select(TRUNCATIONS if changes else pl.lit(0))
+        found, number = pl.collect_all([events, emptied])
+        return found.sort(*by, *engine.order, nulls_last=True), number.item()
+
+    def _check(self, events: pl.LazyFrame, at_most: int) -> None:
+        """Raise ReadLimitExceeded for more events than may be read; they are counted if need be."""
+        most = self._stream.max_read
+        if most is None or at_most <= most:
+            return
+        number = events.select(pl.len()).collect().item()
+        if number > most:
+            raise ReadLimitExceeded(
+                f"{number:,} events made these rows, max_read is {most:,}",
+                hint="ask for fewer rows, or for an earlier moment",
+            )
+
+    def _records(self, keys: pl.Series, source: SliceSource, changes: bool) -> pl.LazyFrame:
+        """At least the records with one of some values of the first key column."""
+        wanted = keys.unique()
+        if wanted.is_empty():
+            return source.lazy(marks=True).clear()
+        if len(wanted) > FEW_KEYS:
+            return source.lazy(marks=True)
+        if changes:  # a truncation is of no row, so it has none of its columns, and no key
+            wanted = wanted.extend_constant(None, 1)
+        return self._keyed.find(source, wanted).lazy()
 
     def _value(self, name: str, value: Any) -> pl.Series:
         """A part of a key as the column has it."""

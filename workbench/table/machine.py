@@ -12,6 +12,7 @@ import polars as pl
 from workbench.errors import DefinitionError
 from workbench.table import plain
 from workbench.table.definition import HIDDEN
+from workbench.table.memory import check_room, taken
 from workbench.table.reading import unlane
 
 Step = Callable[[Any, dict[str, Any]], Any]
@@ -22,6 +23,14 @@ Key = tuple[Any, ...]
 States = dict[Key, dict[int, Any]]
 
 _STATE_BYTES = 1_000
+
+#: After so many records it is asked whether there is memory for more.
+_BETWEEN_LOOKS = 20_000
+
+_HINT = (
+    "keep less in the state of a key; or let a table of aggregates do it, which goes on in files "
+    "where the memory ends"
+)
 
 _MARKS = ("_at", "_lane", "_counts", "_tombstone")
 
@@ -57,12 +66,20 @@ class StateMachine:
         return {}
 
     def fold(self, state: States, frames: Iterable[pl.DataFrame], reread: object = None) -> States:
-        """The state with more records; `state` stays as it is."""
+        """The state with more records; `state` stays as it is.
+
+        Raises ReadLimitExceeded where the memory that is free would not hold a copy.
+        """
         states = {key: dict(lanes) for key, lanes in state.items()}
         own: set[tuple[Key, int]] = set()
+        before = taken()
         for frame in frames:
-            for row in frame.iter_rows(named=True):
-                self._take(states, row, own)
+            for part in frame.iter_slices(_BETWEEN_LOOKS):
+                for row in part.iter_rows(named=True):
+                    self._take(states, row, own)
+                # To be shown, each state is copied.
+                needed = max(taken() - before, len(states) * _STATE_BYTES)
+                check_room(len(states), needed, _HINT)
         return states
 
     def finalise(self, state: States) -> pl.DataFrame:

@@ -13,16 +13,30 @@ WHILE_JOINING = 3
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_room(keys: int, size: int) -> None:
-    """Raise ReadLimitExceeded where a state of so many bytes leaves no room to join more to it."""
-    room = available()
-    if size * WHILE_JOINING > room:
+def fits(size: int) -> bool:
+    """Whether states of so many bytes leave room to be joined."""
+    return size * WHILE_JOINING <= available()
+
+
+def check_room(keys: int, needed: int, hint: str, given_back: int = 0) -> None:
+    """Raise ReadLimitExceeded where a table of so many keys needs more bytes than are free.
+
+    What was given back before is free too, though the process may hold it for a while.
+    """
+    room = max(available(), given_back)
+    if needed > room:
         raise ReadLimitExceeded(
-            f"the table has {keys:,} keys so far, which take {size / 2**20:,.0f} MB; to go on "
-            f"takes about {WHILE_JOINING} times that, and {room / 2**20:,.0f} MB are free",
-            hint="ask for fewer aggregates (n_unique keeps every value), add up a part of the keys "
-            "at a time, or use log.sql(…), which goes to disk",
+            f"the table has {keys:,} keys so far; to go on takes about {needed / 2**20:,.0f} MB, "
+            f"and {room / 2**20:,.0f} MB are free",
+            hint=hint,
         )
+
+
+def taken() -> int:
+    """The bytes that this process holds."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def available() -> int:
@@ -32,5 +46,9 @@ def available() -> int:
     free = [int(psutil.virtual_memory().available)]
     with suppress(OSError, ValueError):  # no container, or one without a limit
         limit = int((_CGROUP / "memory.max").read_text())
-        free.append(limit - int((_CGROUP / "memory.current").read_text()))
+        used = int((_CGROUP / "memory.current").read_text())
+        # Files that were read count as used, and give way.
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        files = sum(int(stat.get(f"{which}_file", 0)) for which in ("inactive", "active"))
+        free.append(limit - used + files)
     return min(free)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from math import ceil
@@ -11,13 +11,14 @@ from typing import Literal
 import polars as pl
 
 from workbench.address import TimeFilter
-from workbench.errors import CompactedTopic, OffsetOutOfRange
+from workbench.errors import CompactedTopic, InvalidRange, OffsetOutOfRange, did_you_mean
 from workbench.positions import Position
 from workbench.source.stream import StreamSource
 from workbench.source.times import When, to_ms
 from workbench.table.reading import Counts
 
 AsOf = Literal["cut", "record", "latest surviving"]
+AS_OF = ("cut", "record", "latest surviving")
 
 #: How far beyond a time late arrivals are looked for where the log has no index of times.
 LATE_MS = 3_600_000
@@ -146,10 +147,24 @@ class Moments:
             return "if nothing was compacted, which the log does not tell, "
         return ""
 
-    def check_compaction(self, as_of: AsOf) -> None:
-        """Raise CompactedTopic for a question about the past that compaction has made void."""
-        if self.compacted and as_of != "latest surviving":
+    def check_as_of(self, as_of: str, known: Sequence[str]) -> None:
+        """Check which question is asked.
+
+        Raises InvalidRange for none of those known, and CompactedTopic for one about the past that
+        compaction has made void.
+        """
+        if as_of not in known:
+            raise InvalidRange(
+                f"as_of={as_of!r} is no question that is answered here",
+                hint=did_you_mean(as_of, known),
+            )
+        if as_of != "latest surviving":
+            self.check_compaction('as_of="latest surviving" answers from the records that are left')
+
+    def check_compaction(self, hint: str) -> None:
+        """Raise CompactedTopic where what was before has gone."""
+        if self.compacted:
             raise CompactedTopic(
                 f"topic {self.compacted[0]!r} is compacted: what its keys were before has gone",
-                hint='as_of="latest surviving" answers from the records that are left',
+                hint=hint,
             )

@@ -17,7 +17,7 @@ from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 from workbench.table import reading
 from workbench.table.engine import Engine
-from workbench.table.reading import NO_TIME, Tally, batches, lane, marked, scan
+from workbench.table.reading import NO_TIME, Tally, batches, is_changes, lane, marked, scan
 
 #: How many records go to the engine as one plan: it takes memory by their keys, not by them.
 PLAN_ROWS = 4_000_000
@@ -34,7 +34,7 @@ class Parts:
     ) -> None:
         self._source, self._topics, self._engine = source, topics, engine
         self.tally = tally
-        self._changes = source.address.decoding.value.startswith("debezium")
+        self._changes = is_changes(source)
         self._columns = [*engine.columns, *(["op"] if self._changes else [])]
 
     def __iter__(self) -> Iterator[pl.DataFrame | pl.LazyFrame]:

@@ -26,6 +26,15 @@ ORDER = ("_at", "_lane", "offset")
 NO_TIME = -(2**63)
 
 
+#: Of a database's changes, how many say that it has emptied the table.
+TRUNCATIONS = (pl.col("_tombstone") & (pl.col("op") == "t")).sum()
+
+
+def is_changes(source: SliceSource) -> bool:
+    """Whether the records are changes of a database's table."""
+    return source.address.decoding.value.startswith("debezium")
+
+
 def unlane(topics: Sequence[str], number: int) -> tuple[str, int]:
     """Topic and partition of a lane: one number that orders by topic, then partition."""
     return sorted(topics)[number >> 32], number & 0xFFFFFFFF
@@ -171,9 +180,7 @@ class Tally:
             tombstones=pl.col("_tombstone").sum(),
             null_keys=(pl.any_horizontal(pl.col(by).is_null()) & pl.col("_counts")).sum(),
             unstamped=(pl.col("_at") == NO_TIME).sum(),
-            truncations=(pl.col("_tombstone") & (pl.col("op") == "t")).sum()
-            if changes
-            else pl.lit(0),
+            truncations=TRUNCATIONS if changes else pl.lit(0),
         ).row(0, named=True)
         unstamped = self.unstamped + found.pop("unstamped")
         sums = {name: getattr(self.counts, name) + number for name, number in found.items()}

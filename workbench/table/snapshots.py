@@ -14,9 +14,11 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,12 +34,13 @@ from workbench.table.reading import Counts, Tally
 #: Changes whenever older snapshots would be misread.
 FORMAT = 2
 
-#: A state is worth a file when to fold it from the nearest file takes so many seconds at least,
-LEAST_SECONDS = 0.02
-#: and so many times what the file takes.
-WORTH = 1.5
+#: States are so far apart that to fold from one to the next takes so many seconds at least,
+LEAST_SECONDS = 0.005
+#: and so many times what it takes to go on from a file: then an answer costs the same however long
+#: the log is, as long as there is room for all files.
+WORTH = 3.0
 #: A long fold stops for files, which costs more than the file, and what goes on with the log has
-#: its state in memory: these leave a file after so many files' worth,
+#: its state in memory: these leave a file after so many times what writing it takes,
 STOP_WORTH = 4.0
 #: and a long fold so many records at least.
 LEAST_STEP = 2_000_000
@@ -46,6 +49,9 @@ LEAST_STEP = 2_000_000
 MEMORY_BYTES = 256 << 20
 
 _METADATA = "workbench"
+
+#: A folder that changed less long ago may change again without a sign of it.
+_TICK_NS = 1_000_000_000
 
 #: What files say of themselves; a file of one name never says anything else.
 _told: dict[str, dict[str, Any]] = {}
@@ -79,9 +85,11 @@ class Snapshots:
         self._recent: list[Held] = []
         # Files whose log was looked at: once for each, as with the states in memory.
         self._witnessed: set[str] = set()
+        self._listed: tuple[int, list[tuple[int, str]]] = (-1, [])
         self._lock = Lock()
-        # What things cost, in seconds: a guess until they have been measured.
-        self._record_cost, self._row_cost, self._load_cost = 1e-7, 1e-6, 1e-6
+        # What things cost, in seconds of a processor, whatever else the machine does: a guess until
+        # they have been measured.
+        self._record_cost, self._row_cost, self._load_cost = 1e-7, 1e-6, 1e-7
 
     def nearest(self, end: Position) -> Held | None:
         """The newest state at or before a position in every partition."""
@@ -104,15 +112,15 @@ class Snapshots:
 
         `follows`: it is the newest of a log, from which the next goes on in memory.
         """
-        self._remember(held)
-        if records >= 100_000 or seconds >= 0.5:  # else it is mostly what any fold costs
+        if records >= 1_000_000:  # else it is mostly what any fold costs
             self._record_cost = seconds / records
+        self._remember(held)
+        before = next(self._files(held.position), None)
+        known = 0 if before is None else _told[before[1]]["tally"]["counts"]["records"]
+        apart = held.tally.counts.records - known
         rows, _ = self._engine.size(held.state)
-        ahead = self._files(held.position)
-        known = _told[ahead[0][1]]["tally"]["counts"]["records"] if ahead else 0
-        worth = STOP_WORTH if follows else WORTH
-        apart = (held.tally.counts.records - known) * self._record_cost
-        if apart >= max(LEAST_SECONDS, worth * rows * self._row_cost):
+        written = STOP_WORTH * rows * self._row_cost / self._record_cost
+        if apart >= self._spacing(rows) and (not follows or apart >= written):
             self._save(held)
 
     def step(self, held: Held) -> int | None:
@@ -122,9 +130,25 @@ class Snapshots:
         rows, _ = self._engine.size(held.state)
         return max(LEAST_STEP, int(STOP_WORTH * rows * self._row_cost / self._record_cost))
 
+    def _spacing(self, rows: int) -> float:
+        """How many records two states of so many rows are apart."""
+        return max(LEAST_SECONDS, WORTH * rows * self._load_cost) / self._record_cost
+
     def _remember(self, held: Held) -> None:
+        """Hold a state in memory, the newest first, and others as there is room.
+
+        One between two others that are near each other goes.
+        """
+        near = self._spacing(self._engine.size(held.state)[0])
         with self._lock:
             recent = [h for h in self._recent if h.position != held.position]
+            ordered = sorted([held, *recent], key=lambda one: _distance(one.position))
+            before = _distance(ordered[0].position)
+            for one, after in pairwise(ordered[1:]):
+                if one is not held and _distance(after.position) - before <= near:
+                    recent.remove(one)
+                else:
+                    before = _distance(one.position)
             room = MEMORY_BYTES
             self._recent = [held]
             for other in recent:
@@ -136,12 +160,23 @@ class Snapshots:
     def _folder(self) -> Path | None:
         return None if self._name is None else private_folder("tables", self._name)
 
-    def _files(self, end: Position) -> list[tuple[int, str]]:
+    def _files(self, end: Position) -> Iterator[tuple[int, str]]:
         """The files at or before a position, the nearest first."""
+        listed = self._list()
+        at = bisect_right(listed, _distance(end), key=lambda one: one[0])
+        for distance, path in reversed(listed[:at]):
+            if _reaches(_told[path]["position"], end):
+                yield distance, path
+
+    def _list(self) -> list[tuple[int, str]]:
+        """All files with how far they are, in that order; listed anew when the folder changes."""
         folder = self._folder()
         if folder is None:
             return []
         try:
+            changed = folder.stat().st_mtime_ns
+            if self._listed[0] == changed:
+                return self._listed[1]
             with os.scandir(folder) as entries:
                 paths = [entry.path for entry in entries if entry.name.endswith(".parquet")]
         except FileNotFoundError:  # deleted just now
@@ -158,13 +193,14 @@ class Snapshots:
                     _ignore(path, str(error))
                     continue
                 _told[path] = told
-            position = _told[path]["position"]
-            if _reaches(position, end):
-                found.append((_distance(position), path))
-        return sorted(found, reverse=True)
+            found.append((_distance(_told[path]["position"]), path))
+        # A folder that changes while it is listed, or within one tick of its clock, is not known.
+        known = changed if time.time_ns() - changed > _TICK_NS else -1
+        self._listed = (known, sorted(found))
+        return self._listed[1]
 
     def _load(self, path: str) -> Held | None:
-        began = time.perf_counter()
+        began = time.process_time()
         file = Path(path)
         try:
             content = file.read_bytes()
@@ -177,7 +213,9 @@ class Snapshots:
         told = _told[path]
         position, tally = told["position"], told["tally"]
         if path not in self._witnessed:
+            looked = time.process_time()
             witness = self._witness(position)
+            began += time.process_time() - looked  # once for a file
             if witness is None:  # nobody can say
                 return None
             if told["witness"] != witness:
@@ -189,7 +227,7 @@ class Snapshots:
         except (PolarsError, ValueError) as error:
             _ignore(path, str(error))
             return None
-        self._load_cost = (time.perf_counter() - began) / max(told["rows"], 1000)
+        self._load_cost = (time.process_time() - began) / max(told["rows"], 1000)
         newest = {int(lane): at for lane, at in tally["newest"].items()}
         return Held(state, Tally(Counts(**tally["counts"]), newest, tally["unstamped"]), position)
 
@@ -198,7 +236,7 @@ class Snapshots:
         frame = None if folder is None else self._engine.pack(held.state)
         if folder is None or frame is None:
             return
-        began = time.perf_counter()
+        began = time.process_time()
         told = {
             "position": held.position.to_dict(),
             "tally": asdict(held.tally),
@@ -214,7 +252,7 @@ class Snapshots:
         file = folder / f"{name}.parquet"
         if write_private(file, content):
             self._witnessed.add(os.fspath(file))
-            self._row_cost = (time.perf_counter() - began) / max(frame.height, 1000)
+            self._row_cost = (time.process_time() - began) / max(frame.height, 1000)
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from workbench.table.definition import HIDDEN, check_by, check_fields, define
 from workbench.table.diff import Diff, compare
 from workbench.table.engine import Engine, Held
 from workbench.table.events import Events
-from workbench.table.moments import AsOf, Moments
+from workbench.table.moments import AS_OF, AsOf, Moments
 from workbench.table.parts import Parts
 from workbench.table.reading import NO_TIME, Counts, Tally, batches, scan
 from workbench.table.snapshots import Snapshots
@@ -76,6 +76,9 @@ class Table:
     earlier ones as snapshots in the user's private cache folder.  `WORKBENCH_CACHE` names another
     folder, or is `off`; `WORKBENCH_CACHE_MB` bounds it.  Without them answers are the same, and
     take longer.
+
+    A table whose keys outgrow the memory goes on in temporary files, below `TMPDIR` where that is
+    set, with a part of the keys at a time; nothing of it is kept as a snapshot.
     """
 
     def __init__(
@@ -179,9 +182,9 @@ class Table:
         DefinitionError
             When a value cannot be computed, as a sum that leaves its type.
         ReadLimitExceeded
-            When the table outgrows the memory that is free.
+            When even the finished rows outgrow the memory that is free, or a `fold` does.
         """
-        self._moments.check_compaction(as_of)
+        self._moments.check_as_of(as_of, AS_OF)
         instant = self._moments.instant(when)
         if as_of == "record":
             if instant is None:
@@ -208,7 +211,7 @@ class Table:
         Both are folded from what they have in common, so a row that no record between them
         touched is the same to the last bit.  Raises as `at` does.
         """
-        self._moments.check_compaction(as_of)
+        self._moments.check_as_of(as_of, ("cut", "latest surviving"))
         ends = [self._moments.position(self._moments.instant(when) or when) for when in (a, b)]
         common = self._read(Position({tp: min(ends[0][tp], ends[1][tp]) for tp in ends[0]}))
         old, new = (self._state(self._fold(common, end), end.describe(), Counts()) for end in ends)
@@ -232,7 +235,14 @@ class Table:
             that of its partition; of several rows, those of one key together.  The columns are
             the coordinates, the fields, with `by="key"` a Boolean `tombstone`, then
             `after_<name>` of each aggregate, null after a tombstone.  Empty for a key that has
-            no events.  Raises as `at` does.
+            no events.
+
+        Raises
+        ------
+        ReadLimitExceeded
+            When these are more events than the connection's `max_read`.
+
+        And as `at` does.
         """
         events, after = self.trace(key, at)
         marks = ["tombstone"] if self._engine.deletes else []
@@ -251,10 +261,10 @@ class Table:
     def trace(self, key: Any, at: When = "now") -> tuple[pl.DataFrame, pl.DataFrame]:
         """What `explain` is made of: the events of a key in order, and its row after each."""
         if at not in ("now", "latest") or isinstance(at, Mapping):
-            self._moments.check_compaction("cut")
+            self._moments.check_compaction('at="now" explains by the records that are left')
         end = self._moments.position(self._moments.instant(at) or at)
         keys = self._kept(key, end) if isinstance(key, pl.Expr) else self._events.keys(key)
-        events = self._behind(keys, end)
+        events = self._behind(keys, end, whole=True)
         return events, self._engine.trace(events)
 
     def changes(self, keys: pl.DataFrame) -> pl.DataFrame:
@@ -263,9 +273,9 @@ class Table:
         A row per event in the order (key, timestamp, topic, partition, offset); `_at` (Int64) is
         in milliseconds.  Null aggregates after a tombstone.
         """
-        self._moments.check_compaction("cut")
+        self._moments.check_compaction('as_of="now" meets the rows of the records that are left')
         end = self._moments.position("now")
-        events = self._behind(keys, end)
+        events = self._behind(keys, end, whole=False)
         after = self._engine.trace(events)
         stamped = events.select(*self.by, "_at").hstack(after)
         # The rows of a fold follow partitions; what is asked is what was true by time.
@@ -295,9 +305,12 @@ class Table:
                 hint=f"their columns are {', '.join(rows.columns)}",
             ) from error
 
-    def _behind(self, keys: pl.DataFrame, end: Position) -> pl.DataFrame:
+    def _behind(self, keys: pl.DataFrame, end: Position, *, whole: bool) -> pl.DataFrame:
         """The events of some keys before a position, those of a key together and in order."""
-        return self._events.of(keys, self._slice(self._moments.starts(end), end))
+        source = self._slice(self._moments.starts(end), end)
+        events, truncations = self._events.of(keys, source, whole=whole)
+        self._tell_of_truncations(truncations)
+        return events
 
     def _read(self, end: Position, *, follows: bool = False) -> Held:
         """The state at a position: from the nearest snapshot, with what came after it."""
@@ -312,9 +325,9 @@ class Table:
         held = replace(held, position=Position({**begin, **held.position}))
         while held.position != end:
             stop = self._moments.toward(held.position, end, self._snapshots.step(held))
-            began, before = time.perf_counter(), held.tally.counts.records
+            began, before = time.process_time(), held.tally.counts.records
             held = self._fold(held, stop)
-            spent, fresh = time.perf_counter() - began, held.tally.counts.records - before
+            spent, fresh = time.process_time() - began, held.tally.counts.records - before
             self._snapshots.keep(held, fresh, spent, follows=follows)
         return held
 
