@@ -85,7 +85,7 @@ class MonitorView(View):
                 "views": [f"panel{number}" for number in range(len(spec["vconcat"]))],
             }
         ]
-        for unneeded in ("$schema", "datasets", "description"):
+        for unneeded in ("$schema", "datasets", "description", "padding"):
             spec.pop(unneeded, None)
         return {
             **changed,

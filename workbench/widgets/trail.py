@@ -36,7 +36,7 @@ class TrailView(View):
         title, *facts = describe(trail).splitlines()
         spec = trail_chart(trail).to_dict()
         datasets = spec.pop("datasets", {})
-        for unneeded in ("$schema", "description", "title"):
+        for unneeded in ("$schema", "description", "padding", "title"):
             spec.pop(unneeded, None)
         listed = readable(trail.frame().head(MOST_EVENTS))
         return {

@@ -22,6 +22,9 @@ import altair as alt
 MOST_POINTS = 3000
 
 WIDTH = 680
+#: Whoever looks at a picture may have wider letters than it was drawn for: what stands at its right
+#: end is then not cut off.
+PADDING = {"left": 5, "top": 5, "right": 40, "bottom": 5}
 BLUE = "#3a6ea5"
 #: How many characters a line of facts above a chart holds.
 _LINE = 118
@@ -87,7 +90,8 @@ def spec_picture(spec: dict[str, Any], description: str) -> str:
     """A Vega-Lite specification as an `<img>` with a description."""
     import vl_convert
 
-    return _image(vl_convert.vegalite_to_svg(_drawable(spec)), description)
+    drawn = _drawable({"padding": PADDING, **spec})
+    return _image(vl_convert.vegalite_to_svg(drawn), description)
 
 
 def _image(svg: str, description: str) -> str:
@@ -110,7 +114,11 @@ def stack(
 ) -> StaticChart:
     """Panels below each other over one time axis, with a title and a line for each fact."""
     chart = StaticChart(
-        vconcat=panels.charts, datasets=panels.datasets, spacing=12, description=description
+        vconcat=panels.charts,
+        datasets=panels.datasets,
+        spacing=12,
+        description=description,
+        padding=PADDING,
     )
     if title is not None:
         lines = [line for fact in facts for line in textwrap.wrap(fact, _LINE) or [""]]

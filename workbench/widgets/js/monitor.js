@@ -201,7 +201,7 @@ export function render({ model, el }) {
   let pause = null;
   const link = new Link(model, el, show);
   pause = pauseButton(link);
-  bar.append(toolbar("Monitor", pause, heading, node("span", { class: "wb-grow" }), spark), facts);
+  bar.append(toolbar("Monitor", pause, heading, spark), facts);
   el.append(bar, node("div", { class: "wb-figures" }, ...Object.values(figures)), waiting, plot, leftOut, chosen, alerts);
   return () => {
     link.close();
