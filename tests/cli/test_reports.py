@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -266,6 +268,40 @@ def until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_stopped_while_it_executes(log: wb.Log, command: Command, tmp_path: Path) -> None:
+    """Ctrl-C and a termination signal leave no traceback, no kernel, and nothing in /tmp."""
+    code = "import os, pathlib, time\npathlib.Path(str(os.getppid())).touch()\ntime.sleep(300)"
+    slow = notebook(tmp_path / "slow.ipynb", "address = None", code, "1")
+    private = tmp_path / "private"
+    private.mkdir()
+    running = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        words = [
+            "report",
+            str(slow),
+            "--stream=log#heat",
+            f"--since-last={number.name}",
+            "--out=out",
+        ]
+        running[number] = subprocess.Popen(
+            [sys.executable, "-m", "workbench", *words, f"--since-last={number.name}"],
+            cwd=tmp_path,
+            env={**os.environ, "TMPDIR": str(private)},
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    for number, process in running.items():
+        until((tmp_path / str(process.pid)).exists)
+        process.send_signal(number)
+    for number, process in running.items():
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 128 + number
+        assert "Traceback" not in said
+        assert series(tmp_path, number.name).position() is None
+    assert list(private.iterdir()) == []
 
 
 def test_killed_while_it_executes(

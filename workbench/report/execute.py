@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import nbformat
@@ -30,6 +34,9 @@ _LONGEST_SOCKET = 95
 #: Kernels that start in one instant share the processors; one that has died is not waited for.
 _START_SECONDS = 600
 
+#: What ends a report before it is done: Ctrl-C, and what `systemctl stop` and others send.
+_ENDINGS = (signal.SIGINT, signal.SIGTERM)
+
 #: What every kernel loads before its first cell.
 _LOADED = ["--IPKernelApp.extra_extensions=workbench.report.pictures"]
 
@@ -43,6 +50,9 @@ class _ThisPython(AsyncKernelManager):
 
     #: Private to this user, and there while the report runs.
     folder: ClassVar[Path]
+    #: The one that has been started, and the signals that came since.
+    started: ClassVar[_ThisPython | None] = None
+    heard: ClassVar[list[int]]
 
     #: Loopback is shared with everybody on the machine, so what goes over it is encrypted where
     #: client and kernel can (before jupyter_client 8.9 this is no setting, and is ignored).
@@ -59,7 +69,44 @@ class _ThisPython(AsyncKernelManager):
             # of reports that start in one instant some would fail.
             self.transport, self.ip = "ipc", str(sockets)
         env = {name: value for name, value in os.environ.items() if name not in _WATCHED}
+        type(self).started = self
         await super().start_kernel(env=env, **options)
+        if self.heard:
+            self.kill()
+
+    @classmethod
+    def kill(cls) -> None:
+        """End the kernel at once, if there is one yet."""
+        process = getattr(getattr(cls.started, "provisioner", None), "process", None)
+        if process is not None:
+            process.kill()
+
+    @classmethod
+    @contextmanager
+    def ended_by_signals(cls) -> Iterator[None]:
+        """Run the body so that Ctrl-C and a termination signal end the kernel, and then the body.
+
+        An exception in the middle of papermill's event loop would leave files, and a traceback of
+        what it could not close; a kernel that has died is something that it bears.
+        """
+        cls.heard = []
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            cls.heard.append(number)
+            cls.kill()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, stop) for number in _ENDINGS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if cls.heard:
+                (first, *_) = cls.heard
+                raise KeyboardInterrupt if first == signal.SIGINT else SystemExit(128 + first)
 
 
 def execute(
@@ -79,17 +126,18 @@ def execute(
         nbformat.write(notebook, source)
         failure = None
         try:
-            execute_notebook(
-                _literal(source),
-                _literal(target),
-                dict(parameters),
-                kernel_name="python3",
-                language="python",
-                kernel_manager_class=Kernel,
-                start_timeout=_START_SECONDS,
-                progress_bar=progress and sys.stderr.isatty(),
-                store_widget_state=False,
-            )
+            with Kernel.ended_by_signals():
+                execute_notebook(
+                    _literal(source),
+                    _literal(target),
+                    dict(parameters),
+                    kernel_name="python3",
+                    language="python",
+                    kernel_manager_class=Kernel,
+                    start_timeout=_START_SECONDS,
+                    progress_bar=progress and sys.stderr.isatty(),
+                    store_widget_state=False,
+                )
         except (PapermillExecutionError, CellControlSignal, RuntimeError) as error:
             failure = error
         executed = remove_error_markers(nbformat.read(target, as_version=4))
