@@ -302,6 +302,13 @@ def test_against_the_source(source: wb.Log, sealed: Path, tmp_path: Path) -> Non
     assert "49 same, 0 vanished, 0 changed" in str(report)
 
 
+def test_a_changed_bag_is_not_compared(source: wb.Log, bag: Path) -> None:
+    (bag / "LIMITS.md").write_text("none")
+    found = wb.verify(bag, against=source)
+    assert found.against is None
+    assert str(found).endswith(f"and so not compared with {source.backend.hint}")
+
+
 def test_against_a_source_that_was_rewritten(
     sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,8 @@ def _verify_bag(bag: Path, against: Log | None) -> BagReport:
     if against is not None and report.ok:
         with closing(sealed_log(bag)) as log, telling("offsets") as tell:
             report.against = compare(log, against.backend, log.readable(), tell)
+    elif against is not None:
+        report.not_against = against.backend.hint
     return report
 
 

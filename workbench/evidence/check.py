@@ -60,7 +60,8 @@ class BagReport:
     `statement` is the one that its records have, "" where that cannot be said; compare it with one
     that you were given on another way.  `withheld` counts the records that a disclosed copy keeps
     back: their number and order are proven, not what is in them.  `gaps` are the offsets without a
-    record, by reason.  At most 100 problems are listed.
+    record, by reason.  `not_against` is the log that a bag was to be compared with, and was not,
+    since it is not what was sealed.  At most 100 problems are listed.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class BagReport:
     signature: str = "not signed"
     problems: list[Problem] = field(default_factory=list)
     against: Comparison | None = None
+    not_against: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -81,6 +83,8 @@ class BagReport:
         lines = [str(problem) for problem in self.problems]
         if self.problems:
             lines.append(f"{self.path}: NOT as it was sealed")
+            if self.not_against is not None:
+                lines.append(f"and so not compared with {self.not_against}")
         else:
             withheld = f", {self.withheld:,} of them withheld" if self.withheld else ""
             lines.append(f"{self.path}: {self.records:,} records{withheld}, {missing(self.gaps)}")
