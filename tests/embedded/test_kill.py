@@ -16,6 +16,7 @@ from workbench.positions import Position
 ROUNDS = count(20, 1_000)
 ROUND_SECONDS = 0.4
 POINTS = list(workers.FAULT_POINTS)
+assert all(hasattr(*point) for point in workers.FAULT_POINTS.values())
 
 
 def test_kill_anything_anywhere(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ FAULT_POINTS = {
     "seal: folder synced": (files, "sync_folder"),
     "seal: rows deleted": (seal, "delete_rows"),
     "recover: file removed": (files, "unlink"),
-    "read: segment checked": (segments, "matches"),
+    "read: segment checked": (segments, "fault"),
     "close: connection": (catalog.Catalog, "_leave_one_file"),
 }
 
