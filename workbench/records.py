@@ -43,8 +43,8 @@ RAW = pl.Schema(
 #: What every decoded frame starts with.
 COORDINATES = ("topic", "partition", "offset", "timestamp", "key")
 
-#: What `raw=True` adds.
-RAW_COLUMNS = ("value", "headers", "timestamp_type", "leader_epoch")
+#: What `raw=True` adds; the last one only where a record has it.
+RAW_COLUMNS = ("value", "headers", "timestamp_type", "leader_epoch", "recorded_at")
 
 #: What is appended to a log: records without offsets.  A null timestamp is stamped by the log.
 APPEND = pl.Schema(

@@ -15,7 +15,11 @@ from workbench.errors import (
     LogExists,
     OffsetOutOfRange,
     ReadOnly,
+    UnknownTopic,
 )
+from workbench.positions import Position
+from workbench.sink import record as recording_module
+from workbench.source.progress import progress
 
 from .conftest import Kind
 from .support import Event, append, columns, minute, places
@@ -39,8 +43,9 @@ def filled(any_log: wb.Log) -> wb.Log:
 
 def raw(log: wb.Log, topic: str = "events") -> pl.DataFrame:
     stream = log.stream(topic, decode="bytes", decode_key="bytes")
-    # Whose leader wrote a record is the log's own affair.
-    return columns(stream.all().frame(raw=True)).drop("leader_epoch")
+    # Whose leader wrote a record, and who recorded it when, is the log's own affair.
+    own = ("leader_epoch", "recorded_at")
+    return columns(stream.all().frame(raw=True)).drop(own, strict=False)
 
 
 def test_a_copy_keeps_everything_but_the_log(filled: wb.Log, other_log: wb.Log) -> None:
@@ -86,9 +91,10 @@ def test_a_recording_is_the_log(filled: wb.Log, tmp_path: Path) -> None:
         assert "recording" in repr(recording)
         # An address of the one opens the same records of the other.
         address = filled.stream("events").all().address
-        assert columns(wb.open_slice(address, log=recording).frame(raw=True)).equals(
-            columns(filled.stream("events").all().frame(raw=True))
-        )
+        again = columns(wb.open_slice(address, log=recording).frame(raw=True))
+        assert again["recorded_at"].null_count() == 0
+        now = columns(filled.stream("events").all().frame(raw=True))
+        assert again.drop("recorded_at").equals(now)
         with pytest.raises(ReadOnly, match="recording"):
             recording.append("events", [{"n": 1}])
         with pytest.raises(ReadOnly, match="recording"):
@@ -106,6 +112,43 @@ def test_a_recording_goes_on_where_it_stopped(filled: wb.Log, tmp_path: Path) ->
     assert filled.record(into, topics=["events"]).records == 1
     with wb.connect(into) as recording:
         assert raw(recording).equals(raw(filled))
+
+
+def test_a_continuous_recording(
+    filled: wb.Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bar has the lag; and when it is interrupted it says what it has done, all of it."""
+    lags: list[int] = []
+
+    class Bar(progress):
+        def update(self, count: int) -> None:
+            super().update(count)
+            lags.append(self.total - self.n)
+
+    def more(streams: object, position: Position) -> None:
+        ends.append(dict(position))
+        if len(ends) == 2:
+            raise KeyboardInterrupt
+        append(filled, "events", [Event(1, 9), Event(1, 10)])
+
+    ends: list[dict[tuple[str, int], int]] = []
+    monkeypatch.setattr(recording_module, "progress", Bar)
+    monkeypatch.setattr(recording_module, "_wait", more)
+    done = filled.record(tmp_path / "recording", follow=True)
+    assert ends[0] == {("events", 0): 2, ("events", 1): 2, ("events", 2): 1}
+    assert ends[1] == {**ends[0], ("events", 1): 4}
+    assert (done.records, dict(done.end)) == (len(EVENTS) + 2, ends[1])
+    assert dict(done.start) == dict.fromkeys(ends[0], 0)
+    assert lags == [3, 1, 0, 0]
+
+
+def test_a_recording_of_nothing(any_log: wb.Log, tmp_path: Path) -> None:
+    for follow in (False, True):
+        with pytest.raises(UnknownTopic, match="it has no topics yet"):
+            any_log.record(tmp_path / "recording", follow=follow)
+    any_log.create("events")
+    with pytest.raises(UnknownTopic, match=r"no topic '\[\]' .*it has: events"):
+        any_log.stream([])
 
 
 def test_a_recording_starts_where_its_slice_does(filled: wb.Log, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def as_plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def as_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "FEW", 0)
+    monkeypatch.setattr(compiled, "WORTH_LOADING", 0)
 
 
 def batch(records: Rows, base: int = 0, *, magic: int = 2, codec: int = 0) -> bytes:

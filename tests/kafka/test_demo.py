@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 from typer.testing import CliRunner
 
 import workbench as wb
@@ -54,6 +55,16 @@ def test_a_topic_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with wb.connect(tmp_path / "log") as log:
         assert log.topics()["topic"].to_list() == ["transactions"]
         assert log.stream("transactions").all().frame().height == 1
+
+
+def test_a_sample_is_made_in_a_cluster(url: str, admin: KafkaAdminClient) -> None:
+    ran = CliRunner().invoke(app, ["sample", "sensors", "--events", "3000", "--into", url])
+    assert ran.exit_code == 0, ran.output
+    assert f"3,000 records appended to {url}: " in ran.output
+    with wb.connect(url) as log:
+        assert log.stream("readings").all().frame()["machine"].n_unique() == 8
+        assert log.stream("readings").all().frame().height == 3000
+    admin.delete_topics(["readings"])
 
 
 def test_one_command_fills_a_cluster(url: str, topic_name: str, tmp_path: Path) -> None:

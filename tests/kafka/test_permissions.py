@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -34,6 +35,8 @@ from workbench.positions import Position
 pytestmark = pytest.mark.kafka
 
 Grant = Callable[..., None]
+
+GUIDE = Path(wb.__file__).parent.parent / "notebooks" / "guides" / "connect-to-a-cluster.md"
 
 
 @pytest.fixture
@@ -163,6 +166,16 @@ def table() -> dict[str, list[tuple[str, str]]]:
 
 def test_the_table_is_what_is_tested() -> None:
     assert set(table()) == {*DOINGS, "create()"}
+
+
+def test_the_guide_has_the_same_table() -> None:
+    text = GUIDE.read_text(encoding="utf-8").split("## What you have to be allowed")[1]
+    rows = re.findall(r"^\| `(.+?)` \| ([A-Z].*?) \|$", text, re.MULTILINE)
+    shown = {
+        done: [(one.split()[0], one.split()[1].upper()) for one in needed.split(", ")]
+        for done, needed in rows
+    }
+    assert shown == table()
 
 
 @pytest.mark.parametrize("doing", DOINGS)

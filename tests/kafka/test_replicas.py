@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaConnectionError
 
 import workbench as wb
@@ -103,6 +103,33 @@ def test_a_leader_that_dies(
         assert state(operator, topic_name)[0] != leader
         replicas.brokers[leader].start()
         eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
+
+
+def test_a_leader_that_hands_over(
+    operator: KafkaAdminClient,
+    log: KafkaLog,
+    topic_name: str,
+    fetches: list[Ask],
+    eventually: Patience,
+) -> None:
+    """Nobody dies: who led says that it does not any more, to readers and to writers."""
+    first, second, third = NODES
+    replicated(operator, topic_name, NODES)
+    written = frame(numbered(RECORDS, size=SIZE))
+    log.append(topic_name, written)
+    chunks = log.read(topic_name, 0, 0, RECORDS)
+    seen = [next(chunks)]
+    place = TopicPartition(topic_name, 0)
+    eventually(lambda: state(operator, topic_name) == (first, set(NODES)))
+    operator.alter_partition_reassignments({place: [second, third, first]})
+    operator.perform_leader_election("PREFERRED", [place])
+    eventually(lambda: state(operator, topic_name)[0] == second)
+    seen.extend(chunks)
+    found, gaps = joined(seen, 0, RECORDS)
+    assert gaps == []
+    assert found["value"].equals(written["value"])
+    assert [ask.leader for ask in fetches if ask.topic == topic_name][-1] == second
+    assert log.append(topic_name, written.head(3)) == {0: (RECORDS, RECORDS + 3)}
 
 
 def test_a_leader_that_joins_later(
@@ -212,6 +239,8 @@ def test_an_unclean_election(
     other = frame(numbered(100, start=5_000, size=SIZE))
     log.append(topic_name, other)
     with wb.connect(f"kafka://{replicas.bootstrap}") as after:
+        with pytest.raises(OffsetOutOfRange, match="offset 600, and is recorded up to 1000"):
+            after.record(tmp_path / "recording", topics=[topic_name])
         found = wb.verify(tmp_path / "recording", against=after)
     assert isinstance(found.against, Comparison)
     assert not found.ok

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from importlib.resources import files
@@ -20,11 +21,14 @@ from workbench.evidence.layout import ENCLOSED, is_bag
 from workbench.log.embedded import Durability, EmbeddedLog
 from workbench.log.protocol import LogBackend
 from workbench.sink.record import SCHEMAS
-from workbench.source.slice import SliceSource
+from workbench.source.slice import SliceSource, callers_level
 from workbench.source.times import zone
 
 #: Where recordings are looked for when an address names a log that is not at its hint.
 RECORDINGS = "recordings"
+
+#: What has been said in this process of packages that are missing.
+_said: set[str] = set()
 
 _Given = ParamSpec("_Given")
 _Opened = TypeVar("_Opened")
@@ -194,9 +198,13 @@ def _cluster(
     cache: str | Path,
 ) -> LogBackend:
     from workbench.log.kafka import KafkaLog
+    from workbench.log.kafka.extras import slower
     from workbench.log.kafka.limits import Limits
     from workbench.log.kafka.settings import environment
 
+    if (missing := slower()) is not None and missing not in _said:
+        _said.add(missing)
+        warnings.warn(missing, RuntimeWarning, stacklevel=callers_level())
     limits = Limits(
         max_rate=rules.limit("max_rate", max_rate, None),
         denied=rules.denied,

@@ -179,9 +179,7 @@ class Log:
         """
         if not (callable(decode) or decode in DECODERS or str(decode).startswith("protobuf:")):
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
-        names = self._matching([topics] if isinstance(topics, str) else topics)
-        if not names:
-            raise UnknownTopic("*", [], log=self._backend.hint)
+        names = self._matching(topics)
         given = schemas_by_topic(schema, names)
         asked = Asked(
             value=name_of(decode) if callable(decode) else decode,
@@ -214,7 +212,7 @@ class Log:
         columns instead, such as `"amount > 1000"`; each topic is decoded by itself, and columns
         that it does not have are null.
         """
-        names = self._matching([topics] if isinstance(topics, str) else topics)
+        names = self._matching(topics, some=False)
         sought = fields(names, by)
         slices = []
         for name in names:
@@ -334,11 +332,11 @@ class Log:
         """Record topics into a folder: same offsets, timestamps, keys, headers, gaps.
 
         A recording that was interrupted goes on where it stopped.  With `follow=True` it goes on
-        until it is interrupted.
+        until it is interrupted.  When each record was received is `recorded_at` in its raw frame.
         """
         from workbench.sink.record import follow_and_record, record
 
-        names = self._matching([topics] if isinstance(topics, str) else topics)
+        names = self._matching(topics)
         streams = [self.stream(name, decode="bytes", decode_key="bytes").source for name in names]
         if follow:
             return follow_and_record(streams, into)
@@ -376,10 +374,10 @@ class Log:
         except LogError:
             return escape(repr(self))
 
-    def _matching(self, patterns: Sequence[str]) -> tuple[str, ...]:
+    def _matching(self, topics: str | Sequence[str], *, some: bool = True) -> tuple[str, ...]:
         """Topics by name or pattern, sorted; a plain name that is not there is an error."""
         found: set[str] = set()
-        for pattern in patterns:
+        for pattern in [topics] if isinstance(topics, str) else topics:
             if any(sign in pattern for sign in "*?["):
                 names = [info.name for info in self._backend.topics()]
                 matches = fnmatch.filter(names, pattern)
@@ -388,6 +386,9 @@ class Log:
                 found.update(matches)
             else:
                 found.add(self._backend.topic(pattern).name)
+        if some and not found:
+            known = [info.name for info in self._backend.topics()]
+            raise UnknownTopic(str(topics), known, log=self._backend.hint)
         return tuple(sorted(found))
 
 
@@ -395,6 +396,4 @@ def _relation(one: Any) -> Any:
     """What DuckDB is given for a slice, a state, or a frame."""
     if isinstance(one, Slice):
         return one.source
-    if isinstance(one, State):
-        return one.frame
-    return one
+    return one.frame if isinstance(one, State) else one

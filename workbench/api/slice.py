@@ -88,7 +88,8 @@ class Slice:
         Parameters
         ----------
         raw
-            Add `value`, `headers`, `timestamp_type` and `leader_epoch`.
+            Add `value`, `headers`, `timestamp_type` and `leader_epoch`, and of a recording
+            `recorded_at`: when the recorder received each record.
         rest
             Add `_rest`: the fields that the schema does not know, as JSON text.
 
@@ -109,7 +110,8 @@ class Slice:
         """The same as a LazyFrame, whatever its size; `decode_error` is always there.
 
         Projections, and filters on partition, offset, timestamp and key, reach the log; other
-        filters are applied exactly.
+        filters are applied exactly.  A cluster is read when the frame is collected: the partitions
+        and offsets that filters on them leave, from the first record that is young enough.
         """
         return self._source.lazy(raw=raw, rest=rest)
 

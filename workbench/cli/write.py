@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -124,12 +124,15 @@ def _ensure(log: Log, topic: str, partitions: int) -> None:
 @word(
     "workbench sample bank --events 20000 --into my-bank",
     "workbench sample host --into my-log",
+    "workbench sample clicks --events 100000 --into kafka://localhost:9092",
 )
 def sample(
     name: Annotated[str, typer.Argument(help="bank, clicks, sensors, weblogs, or host.")],
     into: Annotated[
-        Path | None,
-        typer.Option(help="The folder of the log, made if missing.", show_default="NAME"),
+        str | None,
+        typer.Option(
+            metavar="LOG", help="A folder, made if missing, or a cluster.", show_default="NAME"
+        ),
     ] = None,
     events: Annotated[int | None, typer.Option(min=1, help="How many records.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other events.")] = 1,
@@ -142,27 +145,28 @@ def sample(
     (processors, memory, disk, network) until it is stopped.
     """
     stream = generate(name, events, seed, every=every)
-    into = into or Path(name)
-    with connect(into, create=True) as log:
+    # A path, which no profile's name is taken for.
+    target: Any = Path(name) if into is None else into
+    with connect(target, create=True, write=True) as log:
         if name == "host":
             written = _append_readings(log, stream, seconds)
         else:
             written = _append_made(log, stream)
     topics = ", ".join(topic.name for topic in stream.topics)
-    say(f"{written:,} records appended to {into}: {topics}")
+    say(f"{written:,} records appended to {target}: {topics}")
     for story in stream.stories:
         note(f"  {story.sentence}")
 
 
 def _append_made(log: Log, stream: SampleStream) -> int:
-    """Everything at once, and sealed: a folder as a recording is."""
+    """Everything at once; a folder is then as a recording is, with all of it sealed."""
     for topic in stream.topics:
         log.create(topic.name, partitions=topic.partitions, schema=topic.schema)
     written = sum(
         log.append(topic, frame, encode="bytes").records for topic, frame in stream.batches
     )
-    assert isinstance(log.backend, EmbeddedLog)
-    log.backend.seal(force=True)
+    if isinstance(log.backend, EmbeddedLog):
+        log.backend.seal(force=True)
     return written
 
 

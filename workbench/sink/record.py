@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from workbench.errors import InvalidRange
+from workbench.errors import InvalidRange, OffsetOutOfRange
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import TopicSpec
 from workbench.positions import Position, TopicPartition
@@ -38,12 +38,14 @@ def record(slices: Sequence[SliceSource], into: str | Path) -> Appended:
 
     Raises TopicChanged when a topic was made anew since, LogExists when the folder holds something
     else than a recording of that log, LogBusy when another recorder is at work, InvalidRange when
-    the slice begins before the recording does.
+    the slice begins before the recording does, OffsetOutOfRange when the source ends before the
+    recording does.
     """
+    done = _Done()
     with _opened(slices[0], into) as recording, progress(0, "offsets") as bar:
-        done = _record(slices, recording, bar, Path(into))
+        _record(slices, recording, bar, Path(into), done)
         recording.seal(force=True)
-        return done
+    return done.said()
 
 
 def follow_and_record(streams: Sequence[StreamSource], into: str | Path) -> Appended:
@@ -51,19 +53,35 @@ def follow_and_record(streams: Sequence[StreamSource], into: str | Path) -> Appe
 
     The bar's total is where the source ends, so that what is left of it is the recorder's lag.
     """
+    done = _Done()
     first = _everything(streams[0])
-    with _opened(first, into) as recording, progress(0, "offsets") as bar:
-        total = Appended(0, Position(), Position())
-        with suppress(KeyboardInterrupt):
-            while True:
-                done = _record([_everything(one) for one in streams], recording, bar, Path(into))
-                total = Appended(
-                    total.records + done.records,
-                    done.start.merge(total.start),
-                    total.end.merge(done.end),
-                )
-                _wait(streams, total.end)
-        return total
+    with (
+        _opened(first, into) as recording,
+        progress(0, "offsets") as bar,
+        suppress(KeyboardInterrupt),
+    ):
+        while True:
+            _record([_everything(one) for one in streams], recording, bar, Path(into), done)
+            _wait(streams, Position(done.end))
+    return done.said()
+
+
+@dataclass
+class _Done:
+    """What has been recorded so far; some of it is there when the rest fails or is interrupted."""
+
+    records: int = 0
+    start: dict[TopicPartition, int] = field(default_factory=dict)
+    end: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def add(self, window: Chunk, records: int) -> None:
+        tp = (window.topic, window.partition)
+        self.records += records
+        self.start.setdefault(tp, window.start)
+        self.end[tp] = window.end
+
+    def said(self) -> Appended:
+        return Appended(self.records, Position(self.start), Position(self.end))
 
 
 def _opened(source: SliceSource, into: str | Path) -> EmbeddedLog:
@@ -73,28 +91,26 @@ def _opened(source: SliceSource, into: str | Path) -> EmbeddedLog:
 
 
 def _record(
-    slices: Sequence[SliceSource], recording: EmbeddedLog, bar: Any, folder: Path
-) -> Appended:
+    slices: Sequence[SliceSource], recording: EmbeddedLog, bar: Any, folder: Path, done: _Done
+) -> None:
     """Record what is not recorded yet, and show how much of it is done."""
-    start: dict[tuple[str, int], int] = {}
-    end: dict[tuple[str, int], int] = {}
-    records = 0
-    for source in slices:
-        _make_topics(source, recording)
-        starts = _starts(source, recording)
-        todo = {tp: at for tp, at in starts.items() if at < source.end[tp]}
-        bar.total += sum(source.end[tp] - at for tp, at in todo.items())
-        rest = source.cut(start=Position(todo), end=Position({tp: source.end[tp] for tp in todo}))
-        for chunk in rest.chunks():
+    todo = [_left(source, recording) for source in slices]
+    bar.total = bar.n + sum(source.address.most_records for source in todo)
+    for source in todo:
+        for chunk in source.chunks():
             for window in cut_rows(chunk, BATCH_ROWS):
                 frame = _record_window(window, recording)
-                records += frame.height
                 _keep_schemas(source, window.topic, frame, folder / SCHEMAS)
-                tp = (window.topic, window.partition)
-                start.setdefault(tp, window.start)
-                end[tp] = window.end
+                done.add(window, frame.height)
                 bar.update(window.end - window.start)
-    return Appended(records, Position(start), Position(end))
+
+
+def _left(source: SliceSource, recording: EmbeddedLog) -> SliceSource:
+    """What of a slice is not recorded yet."""
+    _make_topics(source, recording)
+    starts = _starts(source, recording)
+    todo = {tp: at for tp, at in starts.items() if at < source.end[tp]}
+    return source.cut(start=Position(todo), end=Position({tp: source.end[tp] for tp in todo}))
 
 
 def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition, int]:
@@ -103,7 +119,7 @@ def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition,
     starts: dict[TopicPartition, int] = {}
     for topic in source.address.topics:
         first = {(topic, p.partition): p.start for p in recording.partitions(topic)}
-        oldest = {(topic, p.partition): p.start for p in source.backend.partitions(topic)}
+        there = {(topic, p.partition): p for p in source.backend.partitions(topic)}
         for tp in (tp for tp in source.start if tp[0] == topic):
             starts[tp] = source.start[tp]
             if tp not in held:
@@ -114,7 +130,14 @@ def _starts(source: SliceSource, recording: EmbeddedLog) -> dict[TopicPartition,
                     f"{first[tp]}, the slice at {source.start[tp]}",
                     hint="what lies before a recording goes into another folder",
                 )
-            starts[tp] = max(held[tp], oldest[tp])
+            if there[tp].end < held[tp]:
+                raise OffsetOutOfRange(
+                    f"topic {topic}, partition {tp[1]}: it ends at offset {there[tp].end}, and is "
+                    f"recorded up to {held[tp]}: the log was cut back (an unclean election)",
+                    hint="wb.verify(recording, against=log) says which records are not the log's "
+                    "any more; what comes now goes into another folder",
+                )
+            starts[tp] = max(held[tp], there[tp].start)
             if held[tp] < starts[tp]:
                 gap = Gap(*tp, held[tp], starts[tp], "expired")
                 recording.record_batch(*tp, empty_raw(), starts[tp], [gap])

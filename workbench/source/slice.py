@@ -41,9 +41,6 @@ BATCH_ROWS = 200_000
 #: So few keys are looked up in an index, if their records there are no more than so many.
 FEW_KEYS, INDEXED_ROWS = 16, 1_000_000
 
-#: Columns that mostly hold nothing, which takes room all the same.
-_SELDOM = ("decode_error", "_rest")
-
 
 @dataclass(frozen=True)
 class SliceSource:
@@ -78,10 +75,16 @@ class SliceSource:
         """The decoded records as a LazyFrame, ordered by topic, partition, offset.
 
         Projections, and filters on partition, offset, timestamp and key, reach the stored
-        segments.  `decode_error` is always there.  `raw=True` adds `value`, `headers`,
-        `timestamp_type`, `leader_epoch`; `rest=True` adds `_rest`, the fields that the schema
-        does not know, as JSON text; `marks=True` adds `_tombstone`, whether the value is null.
+        segments.  On a cluster nothing is read until the frame is collected, and filters on
+        partition and offset, and on how old records are, decide what is.  `decode_error` is
+        always there.  `raw=True` adds `value`, `headers`, `timestamp_type`, `leader_epoch`,
+        `recorded_at`; `rest=True` adds `_rest`, the fields that the schema does not know, as JSON
+        text; `marks=True` adds `_tombstone`, whether the value is null.
         """
+        if self.backend.kind == "kafka":
+            from workbench.source.scan import scan
+
+            return scan(self, raw=raw, rest=rest, marks=marks)
         schema = frame_schema(
             self.address.decoding, self.address.topics, raw=raw, rest=rest, marks=marks
         )
@@ -113,15 +116,18 @@ class SliceSource:
     def frame(self, *, raw: bool = False, rest: bool = False) -> pl.DataFrame:
         """The decoded records in one DataFrame, with a progress bar when it takes long.
 
-        `decode_error` is there when a record did not decode.  Warns (UnknownFields) when records
-        carry fields that the schema does not know and `rest=True` does not ask for them.  Raises
-        ReadLimitExceeded when the slice holds more than `max_read` records or `max_read_bytes` in
-        memory, OffsetOutOfRange when its start has expired.
+        `decode_error` is there when a record did not decode, and with `raw=True` `recorded_at`
+        when one was recorded.  Warns (UnknownFields) when records carry fields that the schema
+        does not know and `rest=True` does not ask for them.  Raises ReadLimitExceeded when the
+        slice holds more than `max_read` records or `max_read_bytes` in memory, OffsetOutOfRange
+        when its start has expired.
         """
         most = self.address.most_records
         if self.max_read is not None and most > self.max_read and not self.address.filtered:
             raise self._too_large(f"up to {most:,} records", f"max_read is {self.max_read:,}")
         schema = frame_schema(self.address.decoding, self.address.topics, raw=raw, rest=True)
+        # These are in the frame only where a record has something there.
+        seldom = ["decode_error", *(["recorded_at"] if raw else [])]
 
         def use(chunk: Chunk) -> pl.DataFrame:
             """What is large is decoded where it has come, what is small with others later."""
@@ -130,7 +136,9 @@ class SliceSource:
 
         def decoded(chunk: Chunk) -> pl.DataFrame:
             frame = self.decode(chunk, raw=raw, rest=True).collect(engine="in-memory")
-            empty = [name for name in _SELDOM if frame[name].null_count() == frame.height]
+            # What holds nothing takes room all the same.
+            columns = (*seldom, "_rest")
+            empty = [name for name in columns if frame[name].null_count() == frame.height]
             # Columns are cut alike, literals too: otherwise Polars copies the whole frame later.
             return pl.DataFrame([one.rechunk() for one in frame.drop(empty).get_columns()])
 
@@ -166,8 +174,9 @@ class SliceSource:
         if not rest:
             warn_of_unknown_fields(pl.concat(f["_rest"] for f in read if "_rest" in f.columns))
             del schema["_rest"]
-        if not any(f.height and "decode_error" in f.columns for f in read):
-            del schema["decode_error"]
+        for name in seldom:
+            if not any(f.height and name in f.columns for f in read):
+                del schema[name]
         return pl.concat(_fill(frame, schema) for frame in read)
 
     def cut(self, *, start: Position | None = None, end: Position | None = None) -> SliceSource:

@@ -18,7 +18,7 @@ from workbench.errors import AccessDenied, LogError, Unreachable
 from workbench.log.kafka.limits import Limits
 from workbench.log.kafka.pace import Pace, Throttling
 from workbench.log.kafka.security import untrusted
-from workbench.log.kafka.settings import CONNECT_SECONDS, Settings
+from workbench.log.kafka.settings import CONNECT_SECONDS, PATIENCE_SECONDS, Settings
 from workbench.records import Isolation
 
 # The client talks about each failed connection; what matters comes as an error of ours.
@@ -56,7 +56,10 @@ class Client:
         self.pace = Pace(self.limits.max_rate)
         self.throttling = Throttling(settings.hint)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="workbench-kafka")
+        #: Who has never answered is given up sooner than who has.
+        self._patience = CONNECT_SECONDS
         self.admin: Any = self.call("connect", lambda: _connected(settings))
+        self._patience = PATIENCE_SECONDS
 
     def call(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
         """Ask, through failures that pass, with the client's errors turned into ours.
@@ -69,7 +72,7 @@ class Client:
                 return ask()
             except kafka_errors.KafkaError as error:
                 waited = time.monotonic() - began
-                if not passes(error) or waited > CONNECT_SECONDS:
+                if not passes(error) or waited > self._patience:
                     raise translate(error, what, self.settings, waited) from None
             time.sleep(_PAUSE_SECONDS)
 

@@ -7,18 +7,40 @@ from typing import Any
 
 import numpy as np
 
-from workbench.compiled import INSTALLED, compiled, told
+from workbench.compiled import INSTALLED, compiled, ready, told
 from workbench.log.kafka import kernels
 
 Array = Any
 
-#: For fewer records than that, importing numba takes longer than not having it.
+#: A call for fewer records takes longer than going through them in Python.
 FEW = 500
+#: So many are gone through in Python sooner than numba is loaded: what a process reads in small
+#: reads, all together, or one read that is to come.
+WORTH_LOADING = 50_000
+#: How many records were gone through before there were loops.
+_seen = [0]
+
+
+def expect(records: int) -> None:
+    """Be told of at most so many records that are to come, before the first of them."""
+    if records >= WORTH_LOADING:
+        _seen[0] = WORTH_LOADING
+
+
+def _worth(records: int) -> bool:
+    """Whether these records, on top of those before them, are worth the loops."""
+    if not INSTALLED:
+        return False
+    if not ready(kernels):
+        _seen[0] += records  # threads may miss each other's, which puts the loops off a little
+        if _seen[0] < WORTH_LOADING:
+            return False
+    return records >= FEW
 
 
 def run(name: str, records: int, given: Iterable[Any], out: Iterable[Array]) -> int:
     """Run one of the kernels; it writes into the arrays of `out`."""
-    if INSTALLED and records >= FEW:
+    if _worth(records):
         with told(f"{name.partition('_')[0]} Kafka's records"):
             result: int = getattr(compiled(kernels), name)(*given, *out)
         return result

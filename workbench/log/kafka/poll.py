@@ -20,13 +20,8 @@ from kafka import KafkaConsumer, TopicPartition
 from workbench.errors import CorruptData, LogError, OffsetOutOfRange, Unreachable
 from workbench.log.kafka.client import Client, translate
 from workbench.log.kafka.columns import NO_TIME, Plain, frame_of
-from workbench.log.kafka.ranges import (
-    PATIENCE_SECONDS,
-    Piece,
-    Range,
-    check_range,
-    current_topic,
-)
+from workbench.log.kafka.ranges import Piece, Range, check_range, current_topic
+from workbench.log.kafka.settings import PATIENCE_SECONDS
 from workbench.records import Gap, GapReason
 
 _ROWS = 20_000

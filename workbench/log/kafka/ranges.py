@@ -15,9 +15,6 @@ from workbench.errors import OffsetOutOfRange, TopicChanged, UnknownTopic
 from workbench.log.kafka.client import Client
 from workbench.records import Gap, GapReason, Isolation
 
-#: How long a read goes on without any progress, through restarts and elections, in seconds.
-PATIENCE_SECONDS = 60.0
-
 
 class Range(NamedTuple):
     """What is to be read."""

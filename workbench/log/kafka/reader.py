@@ -21,10 +21,12 @@ from workbench.errors import (
     OffsetOutOfRange,
     Unreachable,
 )
+from workbench.log.kafka import compiled
 from workbench.log.kafka.batches import Scan, scan
 from workbench.log.kafka.client import Client, translate
 from workbench.log.kafka.columns import decode
-from workbench.log.kafka.ranges import PATIENCE_SECONDS, Piece, Range, check_range, current_topic
+from workbench.log.kafka.ranges import Piece, Range, check_range, current_topic
+from workbench.log.kafka.settings import PATIENCE_SECONDS
 from workbench.log.kafka.wire import Answer, Ask, Wire
 from workbench.records import Gap
 
@@ -51,6 +53,7 @@ class FetchReader:
 
     def pieces(self, wanted: Range) -> Iterator[Piece]:
         """See `Reader`."""
+        compiled.expect(wanted.end - wanted.start)
         run = _Run(self._client, self._wire, wanted)
         run.check()
         return run.pieces()

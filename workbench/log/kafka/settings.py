@@ -20,6 +20,8 @@ DEFAULT_PORT = 9092
 
 #: How long a cluster may take to answer at all, in seconds.
 CONNECT_SECONDS = 10.0
+#: How long what is under way goes on without an answer, through restarts and elections, in seconds.
+PATIENCE_SECONDS = 60.0
 
 #: Before a setting's name, as an environment variable.
 ENVIRONMENT = "WORKBENCH_KAFKA_"
