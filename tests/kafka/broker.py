@@ -1,8 +1,9 @@
-"""A real Apache Kafka broker, from its Maven artefacts: no container, nothing in the repository.
+"""A real Apache Kafka broker, from its Maven artefacts: nothing in the repository.
 
 The jars are resolved once into a cache folder (`WORKBENCH_KAFKA_CACHE`, else the platform's) and
 run on Java 17 or newer, as broker and controller in one process.  Kafka's own command-line tools
-come in the same jars: they are the independent eyes of the tests.
+come in the same jars: they are the independent eyes of the tests.  Where there is no Java or no
+Maven, and a container engine answers, they are those of Kafka's image (see `container`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-VERSION = "4.1.0"
+from tests.kafka import container
+
+VERSION = container.VERSION
 READY_SECONDS = 120.0
 
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -103,6 +106,8 @@ class Broker:
     host: str = "localhost"
     port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    #: The container that the process runs in, where it does.
+    name: str = ""
 
     @classmethod
     def at(cls, server: str) -> Broker:
@@ -164,8 +169,9 @@ class Broker:
         log = self.folder / "broker.log"
         with log.open("ab") as out:
             begin = out.tell()
+            self.name = new_name()
             self.process = subprocess.Popen(
-                self._java("kafka.Kafka", str(config), heap="-Xmx384m"),
+                self._java("kafka.Kafka", str(config), heap="-Xmx384m", name=self.name),
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
@@ -263,8 +269,8 @@ class Broker:
             stdin=b"".join(line + b"\n" for line in lines),
         )
 
-    def _java(self, main: str, *arguments: str, heap: str) -> list[str]:
-        return [
+    def _java(self, main: str, *arguments: str, heap: str, name: str = "") -> list[str]:
+        command = [
             "java",
             heap,
             "-Xshare:auto",
@@ -276,10 +282,18 @@ class Broker:
             main,
             *arguments,
         ]
+        return container.inside(command, name or new_name()) if self._contained else command
+
+    @property
+    def _contained(self) -> bool:
+        return self.libs == container.LIBS
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None
-        os.kill(self.process.pid, number)
+        if self._contained:
+            container.send(number, self.name)
+        else:
+            os.kill(self.process.pid, number)
 
 
 _LOGGING = """Configuration:
@@ -292,10 +306,21 @@ _LOGGING = """Configuration:
 
 
 def resolve() -> Path:
-    """The folder with Kafka's jars, resolved by Maven when they are not there yet.
+    """The folder with Kafka's jars: from Maven, else in a container.
 
-    Raises BrokerUnavailable where Java or Maven is missing, or Maven cannot reach its repository.
+    Raises BrokerUnavailable where Java or Maven is missing, or Maven cannot reach its repository,
+    and no container engine answers.
     """
+    try:
+        return from_maven()
+    except BrokerUnavailable as reason:
+        if container.engine() is None:
+            raise BrokerUnavailable(f"{reason}, and no container engine answers") from None
+        return container.LIBS
+
+
+def from_maven() -> Path:
+    """The folder with Kafka's jars, resolved by Maven when they are not there yet."""
     if shutil.which("java") is None:
         raise BrokerUnavailable("Java 17 or newer is not installed (apt-get install default-jre)")
     root = Path(os.environ.get("WORKBENCH_KAFKA_CACHE") or user_cache_path("workbench-kafka"))
@@ -334,6 +359,11 @@ def free_ports(count: int) -> list[int]:
             if port not in found:
                 found.append(port)
     return found
+
+
+def new_name() -> str:
+    """A name for a container."""
+    return f"workbench-{uuid.uuid4().hex[:12]}"
 
 
 def new_id() -> str:

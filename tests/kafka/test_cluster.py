@@ -34,6 +34,7 @@ from workbench.log.kafka.poll import PollReader
 from workbench.log.kafka.reader import FetchReader
 from workbench.log.kafka.settings import Settings
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
+from workbench.positions import Position
 
 pytestmark = pytest.mark.kafka
 
@@ -181,6 +182,13 @@ def test_three_hundred_topics_cost_as_much_as_one(
     assert found["last"].drop_nulls().len() == 1
     assert found["cleanup_policy"].unique().to_list() == ["delete"]
     assert len(requests) < 20
+    member = cluster.join(topic_name, Position({(name, 0): 0 for name in names[:50]}))
+    member.commit(member.assignment())
+    member.leave()
+    requests.clear()
+    lag = log.groups().filter(pl.col("group") == topic_name)["lag"]
+    assert lag.to_list() == [3]
+    assert len(requests) < 30
     admin.delete_topics(names)
 
 
