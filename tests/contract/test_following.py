@@ -209,10 +209,13 @@ def test_a_member_is_seen_while_it_works(stream: wb.Stream, any_log: wb.Log) -> 
     assert any_log.group("billing").members.is_empty()
 
 
-def test_what_a_group_has_not_read_is_a_slice(stream: wb.Stream, any_log: wb.Log) -> None:
+def test_what_a_group_has_and_has_not_read(stream: wb.Stream, any_log: wb.Log) -> None:
+    """A slice, and the state of a table that it has seen."""
     numbers(stream, "billing", until={0: 1, 1: 2}, timeout=None)
-    unread = stream.between(any_log.group("billing").position, "now")
-    assert sorted(unread.frame()["n"]) == [2, 4, 5]
+    position = any_log.group("billing").position
+    assert sorted(stream.between(position, "now").frame()["n"]) == [2, 4, 5]
+    seen = stream.table(by="key", n=pl.col("n").sum()).at(position)
+    assert (seen.frame["n"].sum(), seen.position) == (0 + 1 + 3, position)
 
 
 def test_an_unknown_group(any_log: wb.Log, stream: wb.Stream) -> None:

@@ -16,6 +16,7 @@ from workbench.errors import OffsetOutOfRange
 from workbench.log.kafka import KafkaLog
 from workbench.log.kafka.wire import Ask
 from workbench.log.protocol import TopicSpec
+from workbench.source import columns
 
 pytestmark = pytest.mark.kafka
 
@@ -92,6 +93,22 @@ def test_the_first_rows_are_read_and_no_more_than_is_under_way(
     found = stream.all().lazy().head(3).filter(AT >= 1).select("partition", "offset").collect()
     assert found.rows() == [(0, 1), (0, 2)]
     assert all(ask.offset < COUNT for ask in fetches)
+
+
+def test_what_is_not_asked_for_is_not_decoded(
+    stream: wb.Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = stream.all()
+
+    def decoded(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(columns, "decode_records", decoded)
+    assert part.lazy().select(pl.len()).collect().item() == 2 * COUNT
+    late = part.lazy().filter(TIME >= YOUNG, AT % 7 == 0).select(AT.sum()).collect().item()
+    assert late == 2 * sum(n for n in range(350, COUNT) if n % 7 == 0)
+    with pytest.raises(AssertionError):
+        part.lazy().select("value").collect()
 
 
 def test_a_tail_reads_only_the_ends(stream: wb.Stream, fetches: list[Ask]) -> None:

@@ -20,6 +20,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 import workbench as wb
 from tests.conftest import SOAK
 from tests.kafka.broker import Broker
+from tests.kafka.conftest import Patience
 from tests.kafka.several import ProxiedBroker
 from tests.kafka.support import frame, numbered
 from workbench.errors import LogBusy, LogNotFound, TopicChanged, UnknownTopic
@@ -27,6 +28,7 @@ from workbench.evidence.against import Comparison
 from workbench.log.kafka import KafkaLog
 from workbench.log.protocol import Producer, TopicSpec
 from workbench.records import RAW
+from workbench.sink import record as recording_module
 
 pytestmark = pytest.mark.kafka
 
@@ -260,21 +262,55 @@ def test_a_topic_made_again(
     cluster: KafkaLog,
     topic_name: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Patience,
 ) -> None:
+    """Neither the recorder that is at work goes on with it, nor the next one."""
     cluster.create_topic(TopicSpec(topic_name))
     cluster.append(topic_name, frame(numbered(5)))
     into = tmp_path / "recording"
-    with wb.connect(f"kafka://{kafka.bootstrap}") as log:
-        log.record(into, topics=[topic_name])
+
+    def make_again(*_: object) -> None:
+        """What happens while the recorder waits."""
         admin.delete_topics([topic_name])
-        deadline = time.monotonic() + 30
-        while topic_name in {info.name for info in cluster.topics()}:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: topic_name not in {info.name for info in cluster.topics()})
         cluster.create_topic(TopicSpec(topic_name))
-        cluster.append(topic_name, frame(numbered(9)))
+        cluster.append(topic_name, frame(numbered(3)))
+
+    monkeypatch.setattr(recording_module, "_wait", make_again)
+    with wb.connect(f"kafka://{kafka.bootstrap}") as log:
+        with pytest.raises(TopicChanged, match="deleted and made again"):
+            log.record(into, topics=[topic_name], follow=True)
         with pytest.raises(TopicChanged, match="deleted and made again"):
             log.record(into, topics=[topic_name])
         found = wb.verify(into, against=log)
     assert not found.ok
     assert recorded_end(into, topic_name) == 5
+
+
+def test_partitions_that_are_added(
+    kafka: Broker,
+    admin: KafkaAdminClient,
+    cluster: KafkaLog,
+    topic_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Patience,
+) -> None:
+    """A recorder that is at work goes on with them."""
+    cluster.create_topic(TopicSpec(topic_name))
+    cluster.append(topic_name, frame(numbered(5)))
+    rounds = iter(range(2))
+
+    def grow(*_: object) -> None:
+        if next(rounds):
+            raise KeyboardInterrupt
+        admin.create_partitions({topic_name: 3})
+        eventually(lambda: len(cluster.partitions(topic_name)) == 3)
+        cluster.append(topic_name, frame([*numbered(2, partition=2), *numbered(1)]))
+
+    monkeypatch.setattr(recording_module, "_wait", grow)
+    into = tmp_path / "recording"
+    with wb.connect(f"kafka://{kafka.bootstrap}") as log:
+        assert log.record(into, topics=[topic_name], follow=True).records == 8
+    assert records_of(into, topic_name).equals(records_of(f"kafka://{kafka.bootstrap}", topic_name))

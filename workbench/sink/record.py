@@ -107,6 +107,7 @@ def _record(
 
 def _left(source: SliceSource, recording: EmbeddedLog) -> SliceSource:
     """What of a slice is not recorded yet."""
+    source.check_topics()
     _make_topics(source, recording)
     starts = _starts(source, recording)
     todo = {tp: at for tp, at in starts.items() if at < source.end[tp]}

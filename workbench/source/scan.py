@@ -22,6 +22,9 @@ from workbench.source.columns import TOPIC, frame_schema
 from workbench.source.pieces import joined
 from workbench.source.slice import SliceSource
 
+#: The columns for which no value has to be decoded.
+_UNDECODED = {"topic", "partition", "offset", "timestamp"}
+
 #: What the two sides of `is_between` are, by what it includes.
 _SIDES = {
     "Both": ("GtEq", "LtEq"),
@@ -49,8 +52,11 @@ def scan(source: SliceSource, **columns: bool) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         # The first rows are those before any filter.
         part = source if predicate is None or rows is not None else left_by(source, predicate)
+        used = set(schema if wanted is None else wanted)
+        used.update([] if predicate is None else predicate.meta.root_names())
+        reader = source.as_bytes() if used <= _UNDECODED else source
         for chunk in joined(part.chunks()):
-            frame = source.decode(chunk, **columns).with_columns(lacking[chunk.topic])
+            frame = reader.decode(chunk, **columns).with_columns(lacking[chunk.topic])
             if rows is not None:
                 first = frame.head(rows).collect()
                 rows -= first.height
