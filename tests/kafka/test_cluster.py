@@ -292,7 +292,20 @@ def test_addresses(url: str, servers: tuple[str, ...]) -> None:
     assert Settings.of(url).servers == servers
 
 
-@pytest.mark.parametrize("url", ["kafka://", "kafka://one/topic", "kafka://one?x=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka://",
+        "kafka://one/topic",
+        "kafka://one?x=1",
+        "kafka://one:port",
+        "kafka://one:99999",
+        "kafka://one:",
+        "kafka://:9092",
+        "kafka://one,t wo",
+        "kafka://[::1:9092",
+    ],
+)
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(ProfileError, match="kafka://host:9092"):
         Settings.of(url)
@@ -304,6 +317,23 @@ def test_settings() -> None:
     with pytest.raises(ProfileError, match="no setting 'group_id'"):
         Settings.of("kafka://one", {"group_id": "x"})
     assert str(Settings.of("kafka://one").client()["client_id"]).startswith("workbench-")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"api_version": "x"}, "api_version is a version such as"),
+        ({"proxy_url": "here"}, "proxy_url is a URL such as"),
+        ({"reconnect_backoff_ms": -5}, "reconnect_backoff_ms is a number of milliseconds, not -5"),
+        ({"security_protocol": "SSL", "ssl_cafile": 3}, "3 cannot be used"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM"}, "there are PLAIN, SCRAM-"),
+        ({3: 4}, "named by text"),
+        ("client_id", "options= is a mapping of settings, not str"),
+    ],
+)
+def test_settings_that_cannot_be(options: Any, said: str) -> None:
+    with pytest.raises(ProfileError, match=said):
+        wb.connect("kafka://localhost:1", options=options)
 
 
 @pytest.mark.parametrize(

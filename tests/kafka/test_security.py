@@ -302,6 +302,7 @@ def test_an_url_that_is_not_understood_is_not_repeated() -> None:
         f"kafka://{OWNER}:{PASSWORD}#@host",
         f"kafka:/{OWNER}:{PASSWORD}@host",
         f"kafka://{OWNER}:{PASSWORD}@",
+        f"kafka://{OWNER}:{PASSWORD}",
     ):
         with pytest.raises(ProfileError) as caught:
             wb.connect(url)

@@ -202,6 +202,11 @@ def _cluster(
     from workbench.log.kafka.limits import Limits
     from workbench.log.kafka.settings import environment
 
+    if not isinstance(options, Mapping):
+        raise ProfileError(
+            f"options= is a mapping of settings, not {type(options).__name__}",
+            hint='such as options={"security_protocol": "SSL"}',
+        )
     if (missing := slower()) is not None and missing not in _said:
         _said.add(missing)
         warnings.warn(missing, RuntimeWarning, stacklevel=callers_level())

@@ -110,7 +110,7 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     except FileNotFoundError:
         raise ProfileError(f"{using}: there is no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise ProfileError(
             f"{using} cannot be used: {_why(error)}",
             hint="it has to be PEM, and ssl_password the key's where it has one",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,13 @@ KNOWN = frozenset(
         *OAUTH,
     }
 )
+_HOST = re.compile(r"[^\s\[\]:]+|\[[0-9A-Fa-f:.%\w]+\]")
+#: What a setting looks like that the client would take apart, and how that is said.
+_SHAPES = {
+    "api_version": (re.compile(r"\d+(\.\d+)*"), 'a version such as "3.9"'),
+    "proxy_url": (re.compile(r"\w+://.+"), "a URL such as socks5://host:1080"),
+}
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM")
 _PROTOCOLS = ("PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL")
 _SECURITY = ("sasl_", "ssl_", "security_")
 #: What may hold a secret, or get one.
@@ -80,6 +88,8 @@ class Settings:
         and for a file that cannot be used.
         """
         servers, user, password = _parsed(url)
+        if not all(isinstance(name, str) for name in options or {}):
+            raise ProfileError("the options of a Kafka cluster are named by text")
         given = ours(options or {}, where="the options")
         for name in given:
             if name not in KNOWN:
@@ -99,6 +109,8 @@ class Settings:
                 settings[name] = Secret(value)
             elif name.endswith("_ms"):
                 settings[name] = _milliseconds(name, value)
+            elif name in _SHAPES and isinstance(value, str) and not _shaped(name, value):
+                raise ProfileError(f"{name} is {_SHAPES[name][1]}, not {value!r}")
         hide([settings[name] for name in SECRET if settings.get(name)])
         return cls(servers, settings, _made(settings))
 
@@ -207,7 +219,11 @@ def _made(settings: Mapping[str, Any]) -> dict[str, Any]:
         if mechanism is None:
             raise ProfileError(
                 f"security_protocol {protocol} needs a sasl_mechanism",
-                hint="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI",
+                hint=f"there are {', '.join(_MECHANISMS)}",
+            )
+        if mechanism not in _MECHANISMS:
+            raise ProfileError(
+                f"no sasl_mechanism {mechanism!r}", hint=f"there are {', '.join(_MECHANISMS)}"
             )
         if mechanism == "OAUTHBEARER":
             made["sasl_oauth_token_provider"] = provider_of(settings)
@@ -218,16 +234,26 @@ def _made(settings: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def _shaped(name: str, value: str) -> bool:
+    return _SHAPES[name][0].fullmatch(value) is not None
+
+
 def _milliseconds(name: str, value: Any) -> int:
     try:
-        return int(value)
+        number = int(value)
     except (TypeError, ValueError):
-        raise ProfileError(f"{name} is a number of milliseconds, not {value!r}") from None
+        number = -1
+    if number < 0:
+        raise ProfileError(f"{name} is a number of milliseconds, not {value!r}")
+    return number
 
 
 def _parsed(url: str) -> tuple[tuple[str, ...], str, str]:
     """Servers, user and password.  What is wrong with the URL is said without repeating it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is not closed
+        parts = urlsplit("")
     if parts.scheme != "kafka" or parts.path.strip("/") or parts.query or parts.fragment:
         # A password with a / or # in it, unquoted, would stand in any of the parts.
         shown = "the URL with a password" if "@" in url else url
@@ -240,6 +266,14 @@ def _parsed(url: str) -> tuple[tuple[str, ...], str, str]:
     servers = tuple(_with_port(host) for host in place.split(",") if host)
     if not servers:
         raise ProfileError(f"{SCHEME}{place} names no host", hint="write kafka://host:9092")
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not _HOST.fullmatch(host) or not (port.isdecimal() and 0 < int(port) < 1 << 16):
+            # Where a host was forgotten, what stands for the port is a password.
+            raise ProfileError(
+                f"{host!r} is no host with a port up to 65535 behind it",
+                hint="write kafka://host:9092",
+            )
     user, _, password = login.partition(":")
     return servers, unquote(user), unquote(password)
 
