@@ -336,6 +336,14 @@ def test_settings_that_cannot_be(options: Any, said: str) -> None:
         wb.connect("kafka://localhost:1", options=options)
 
 
+def test_caches_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wrong: Any = 5
+    for cache in (wrong, tmp_path / "file"):
+        with pytest.raises(ProfileError, match=r"a folder, not 5|is no place for a cache: File"):
+            wb.connect("kafka://localhost:1", cache=cache)
+
+
 @pytest.mark.parametrize(
     ("missing", "reader"),
     [("workbench.log.kafka.transport", FetchReader), ("kafka.net.manager", PollReader)],

@@ -320,6 +320,9 @@ def test_rules_hold_above_what_a_user_asks_for(
     for more in ({"max_read": 1001}, {"max_rate": "2MB"}, {"max_read_bytes": "1GB"}):
         with pytest.raises(ProfileError, match=r"is more than the [\d,]+ that .*admin.toml allows"):
             connect(**more)
+    for wrong in (-1, "5", True):
+        with pytest.raises(ProfileError, match="max_read is a number of records, not"):
+            connect(max_read=wrong)
     with pytest.raises(ReadOnly, match=r"admin\.toml lets nobody write"):
         connect(write=True)
     rules("max_reed = 1\n")

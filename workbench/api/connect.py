@@ -207,6 +207,8 @@ def _cluster(
             f"options= is a mapping of settings, not {type(options).__name__}",
             hint='such as options={"security_protocol": "SSL"}',
         )
+    if not isinstance(cache, str | Path):
+        raise ProfileError(f"cache= is 'session', 'off' or a folder, not {cache!r}")
     if (missing := slower()) is not None and missing not in _said:
         _said.add(missing)
         warnings.warn(missing, RuntimeWarning, stacklevel=callers_level())

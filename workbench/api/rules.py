@@ -39,8 +39,10 @@ class Rules:
     by: str = "the administrator"
 
     def limit(self, name: str, asked: _Number | None, default: _Number | None) -> _Number | None:
-        """What holds for one of the limits.  Raises ProfileError when more is asked for."""
+        """What holds for one of the limits.  Raises ProfileError for more, and for no number."""
         most: Any = getattr(self, name)
+        if asked is not None:
+            _CHECKED[name](asked, name)
         if most is not None and asked is not None and asked > most:
             raise ProfileError(f"{name}={asked} is more than the {most:,} that {self.by} allows")
         if asked is not None:

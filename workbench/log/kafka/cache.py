@@ -223,14 +223,17 @@ class CachedReader:
 def open_cache(caching: Caching) -> PieceCache | None:
     """The cache of this process, none, or the one in a folder that stays.
 
-    Raises ProfileError for a folder that others can look into.
+    Raises ProfileError for a folder that cannot be made, or that others can look into.
     """
     if caching == "off":
         return None
     if caching == "session":
         return _session()
     folder = Path(caching).expanduser()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProfileError(f"{folder} is no place for a cache: {error.strerror}") from None
     if os.name == "posix" and folder.stat().st_mode & 0o077:
         raise ProfileError(
             f"{folder} is no place for a cache: others can look into it", hint=f"chmod 700 {folder}"

@@ -50,9 +50,9 @@ _PAUSE_SECONDS = 0.1
 class Client:
     """The cluster's metadata, offsets and groups.  Thread-safe."""
 
-    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
+    def __init__(self, settings: Settings, limits: Limits) -> None:
         self.settings = settings
-        self.limits = limits or Limits()
+        self.limits = limits
         self.pace = Pace(self.limits.max_rate)
         self.throttling = Throttling(settings.hint)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="workbench-kafka")

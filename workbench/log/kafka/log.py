@@ -60,9 +60,9 @@ class KafkaLog:
     ) -> None:
         self._settings = settings
         self._writable = write
-        self._client = Client(settings, limits)
-        self._limits = self._client.limits
+        self._limits = limits or Limits()
         self._cache = open_cache(self._limits.cache)
+        self._client = Client(settings, self._limits)
         self._id: str = self._client.call("connect", self._client.admin.describe_cluster)[
             "cluster_id"
         ]
