@@ -25,6 +25,8 @@ class Proxy:
         How many pieces of answers have passed.
     halved
         How many answers were broken in the middle.
+    target
+        The port that it forwards to.
     """
 
     def __init__(self) -> None:
@@ -32,7 +34,7 @@ class Proxy:
         self.bytes_per_second: float | None = None
         self.pieces = 0
         self.halved = 0
-        self._target = 0
+        self.target = 0
         self._halve = False
         self._open: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
@@ -42,7 +44,7 @@ class Proxy:
 
     def start(self, target: int) -> None:
         """Begin to forward to a port; to another one from now on, if it has begun."""
-        self._target = target
+        self.target = target
         if self._thread.is_alive():
             return
         self._thread.start()
@@ -89,7 +91,7 @@ class Proxy:
 
     async def _serve(self, asking: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         try:
-            answering, there = await asyncio.open_connection("127.0.0.1", self._target)
+            answering, there = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             back.transport.abort()
             return

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import SOAK
-from tests.kafka.broker import Broker
+from tests.kafka.broker import Broker, free_ports
 from tests.kafka.proxy import Proxy
 from tests.kafka.several import ProxiedBroker
 from tests.kafka.support import Record, frame, joined, numbered, values
 from workbench.errors import Unreachable
-from workbench.log.kafka import KafkaLog
+from workbench.log.kafka import KafkaLog, client, settings
 from workbench.log.protocol import Producer, TopicSpec
 
 pytestmark = pytest.mark.kafka
@@ -123,6 +123,25 @@ def test_a_broker_that_hangs(mortal: Broker, log: KafkaLog, topic_name: str) -> 
     woken.join()
     found, _ = joined(seen, 0, RECORDS)
     assert found["value"].equals(written["value"])
+
+
+def test_brokers_that_are_not_where_they_say(
+    mortal: ProxiedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in containers whose broker advertises a name of their own network."""
+    for module in (client, settings):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 1.0)
+    first = Proxy()
+    first.start(mortal.proxy.target)
+    there, mortal.proxy.target = mortal.proxy.target, free_ports(1)[0]
+    mortal.proxy.cut()
+    said = rf"localhost:{first.port} says that its brokers are at {mortal.proxied}, and nobody"
+    try:
+        with pytest.raises(Unreachable, match=said):
+            KafkaLog.connect(f"kafka://localhost:{first.port}")
+    finally:
+        mortal.proxy.target = there
+        first.stop()
 
 
 def _cut(proxy: Proxy) -> None:

@@ -58,7 +58,13 @@ class Client:
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="workbench-kafka")
         #: Who has never answered is given up sooner than who has.
         self._patience = CONNECT_SECONDS
-        self.admin: Any = self.call("connect", lambda: _connected(settings))
+        self.admin: Any = None
+        self.admin = self.call("connect", lambda: _connected(settings))
+        try:
+            self.id: str = self.call("connect", self.admin.describe_cluster)["cluster_id"]
+        except BaseException:
+            self.close()
+            raise
         self._patience = PATIENCE_SECONDS
 
     def call(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
@@ -73,8 +79,17 @@ class Client:
             except kafka_errors.KafkaError as error:
                 waited = time.monotonic() - began
                 if not passes(error) or waited > self._patience:
-                    raise translate(error, what, self.settings, waited) from None
+                    elsewhere = self._elsewhere()
+                    raise translate(error, what, self.settings, waited, elsewhere) from None
             time.sleep(_PAUSE_SECONDS)
+
+    def _elsewhere(self) -> str:
+        """Where the cluster says that its brokers are; "" where that is where they are asked."""
+        if self.admin is None:
+            return ""
+        brokers = self.admin._manager.cluster.brokers()
+        places = {f"{one.host}:{one.port}" for one in brokers}
+        return "" if places & set(self.settings.servers) else ", ".join(sorted(places))
 
     def describe(self, topics: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Metadata of these topics, or of all; never creates one."""
@@ -197,11 +212,16 @@ def passes(error: BaseException) -> bool:
 
 
 def translate(
-    error: BaseException, what: str, settings: Settings, waited: float | None = None
+    error: BaseException,
+    what: str,
+    settings: Settings,
+    waited: float | None = None,
+    elsewhere: str = "",
 ) -> LogError:
     """One of the client's errors as one of ours, without settings in the text.
 
-    `waited` is how long the cluster was given to answer, in seconds.
+    `waited` is how long the cluster was given to answer, in seconds; `elsewhere` the addresses of
+    its brokers where these are others than were given.
     """
     if isinstance(error, _REFUSED):
         return AccessDenied(
@@ -220,6 +240,12 @@ def translate(
         )
     if isinstance(error, _NO_ANSWER):
         patience = "" if waited is None else f", waited {waited:.0f} s"
+        if elsewhere:
+            return Unreachable(
+                f"{settings.hint} says that its brokers are at {elsewhere}, and nobody answers "
+                f"there (asked to {what}{patience})",
+                hint="what it advertises (advertised.listeners) has to be reached from here too",
+            )
         return Unreachable(
             f"{settings.hint} does not answer (asked to {what}{patience})",
             hint="check host and port, and security_protocol",

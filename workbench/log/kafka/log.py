@@ -63,14 +63,11 @@ class KafkaLog:
         self._limits = limits or Limits()
         self._cache = open_cache(self._limits.cache)
         self._client = Client(settings, self._limits)
-        self._id: str = self._client.call("connect", self._client.admin.describe_cluster)[
-            "cluster_id"
-        ]
         self._appender = Appender(self._client)
         self._wire: Wire | None = None
         self._reader: Reader | None = None
         self._opening = Lock()
-        self._schemas = Schemas(self._id)
+        self._schemas = Schemas(self._client.id)
 
     @classmethod
     def connect(
@@ -111,7 +108,7 @@ class KafkaLog:
     @property
     def id(self) -> str:
         """The cluster's id."""
-        return self._id
+        return self._client.id
 
     @property
     def kind(self) -> LogKind:
