@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import workbench as wb
@@ -35,12 +36,14 @@ def test_the_profile_of_the_guide_gets_in(
     with wb.connect("prod", write=True) as log:
         log.create("orders", schema={"id": int})
         log.append("orders", [{"id": 1}])
-    snippet = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert snippet is not None
     space: dict[str, object] = {}
-    exec(snippet[1], space)
+    for snippet in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        exec(snippet, space)
     log = space["log"]
     assert isinstance(log, wb.Log)
     assert log.stream("orders").tail(5)["id"].to_list() == [1]
+    kept = space["kept"]
+    assert isinstance(kept, pl.DataFrame)
+    assert kept["recorded_at"].null_count() == 0
     assert PASSWORD not in repr(log)
     log.close()
