@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -109,16 +110,22 @@ def test_kcat_reads_what_we_write(cluster: KafkaLog, kafka: Broker, topic_name: 
     assert other == b"other partition %d" % (T0 + 4)
 
 
-def test_we_read_what_kcat_writes(cluster: KafkaLog, kafka: Broker, topic_name: str) -> None:
+def test_we_read_what_kcat_writes(
+    cluster: KafkaLog, kafka: Broker, topic_name: str, tmp_path: Path
+) -> None:
     cluster.create_topic(TopicSpec(topic_name))
     target = ("-P", "-t", topic_name, "-p", "0", "-K", ":")
     kcat(kafka, *target, "-H", "a=1", "-H", "a=2", "-H", "n", stdin=b"k:v\n")
     kcat(kafka, *target, "-Z", stdin=b"gone:\n:no key\n")
     kcat(kafka, *target, "-z", "zstd", stdin=b"".join(b"k%d:v%d\n" % (n, n) for n in range(50)))
+    every_byte = tmp_path / "every byte"
+    every_byte.write_bytes(bytes(range(256)) * 9)
+    kcat(kafka, "-P", "-t", topic_name, "-p", "0", str(every_byte))
     found, gaps = read(cluster, topic_name)
     assert gaps == []
-    assert found["key"].to_list() == [b"k", b"gone", None, *(b"k%d" % n for n in range(50))]
-    assert values(found) == [b"v", None, b"no key", *(b"v%d" % n for n in range(50))]
+    assert found["key"].to_list() == [b"k", b"gone", None, *(b"k%d" % n for n in range(50)), None]
+    expected = [b"v", None, b"no key", *(b"v%d" % n for n in range(50)), every_byte.read_bytes()]
+    assert values(found) == expected
     assert [(h["name"], h["value"]) for h in found["headers"][0]] == [
         ("a", b"1"),
         ("a", b"2"),
