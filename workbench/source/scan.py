@@ -10,13 +10,14 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from workbench.positions import Position
+from workbench.log.protocol import LogBackend
+from workbench.positions import Position, TopicPartition
 from workbench.records import TIMESTAMP
 from workbench.source.columns import TOPIC, frame_schema
 from workbench.source.pieces import joined
@@ -78,6 +79,7 @@ def left_by(source: SliceSource, predicate: pl.Expr) -> SliceSource:
     below, for which a look-up of the log is exact.
     """
     ranges = {tp: (first, source.end[tp]) for tp, first in source.start.items()}
+    after_ms: int | None = None
     for tree in _together(_tree(predicate)):
         condition = _expr(tree)
         names = set(condition.meta.root_names())
@@ -94,16 +96,33 @@ def left_by(source: SliceSource, predicate: pl.Expr) -> SliceSource:
                 ranges = {tp: (max(a, low), min(b, high)) for tp, (a, b) in ranges.items()}
             elif name == "timestamp" and sign in ("GtEq", "Gt", "Eq"):
                 at_ms = value.cast(TIMESTAMP).to_physical().item()
-                topics = {topic for topic, _ in ranges}
-                found = {topic: source.backend.offset_for_time(topic, at_ms) for topic in topics}
-                for (topic, partition), (low, high) in ranges.items():
-                    first = found[topic].get(partition)
-                    ranges[topic, partition] = (high if first is None else max(low, first), high)
+                after_ms = at_ms if after_ms is None else max(after_ms, at_ms)
+    if after_ms is not None:
+        ranges = _from_time(source.backend, ranges, after_ms)
     left = {tp: both for tp, both in ranges.items() if both[0] < both[1]}
     return source.cut(
         start=Position({tp: low for tp, (low, _) in left.items()}),
         end=Position({tp: high for tp, (_, high) in left.items()}),
     )
+
+
+def _from_time(
+    backend: LogBackend, ranges: Mapping[TopicPartition, tuple[int, int]], at_ms: int
+) -> dict[TopicPartition, tuple[int, int]]:
+    """The ranges from the first record on that is stamped at or after a time.
+
+    One that begins with what has expired stays: of those records nobody knows their times.
+    """
+    found: dict[TopicPartition, tuple[int, int]] = {}
+    for topic in {topic for topic, _ in ranges}:
+        firsts = backend.offset_for_time(topic, at_ms)
+        for part in backend.partitions(topic):
+            low, high = ranges.get((topic, part.partition), (0, 0))
+            first = firsts.get(part.partition)
+            if low >= part.start:
+                low = high if first is None else max(low, first)
+            found[topic, part.partition] = (low, high)
+    return found
 
 
 def _tree(expr: pl.Expr) -> Any:
