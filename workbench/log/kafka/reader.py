@@ -260,9 +260,9 @@ class _Run:
 
     def _gave_up(self, why: str) -> Unreachable:
         wanted = self._wanted
+        waited = time.monotonic() - self._progress
         return Unreachable(
-            f"{wanted.place}: no progress at offset {self._position} for "
-            f"{PATIENCE_SECONDS:.0f} s ({why})",
+            f"{wanted.place}: no progress at offset {self._position} for {waited:.0f} s ({why})",
             hint=f"is {self._client.settings.hint} up, and has the partition a leader?",
         )
 
