@@ -70,9 +70,13 @@ def test_a_sample_is_made_in_a_cluster(url: str, admin: KafkaAdminClient) -> Non
 def test_one_command_fills_a_cluster(url: str, topic_name: str, tmp_path: Path) -> None:
     with wb.connect(tmp_path / "log", create=True) as log:
         log.create(topic_name, schema={"n": int})
-        headers = [[("via", b"x"), ("via", None)] if n % 2 else [] for n in range(10)]
-        rows = [{"n": n} for n in range(10)]
-        log.append(topic_name, rows, key="n", headers=headers, timestamp=lambda row: row["n"])
+        log.append(
+            topic_name,
+            [{"n": n} for n in range(10)],
+            key="n",
+            headers=lambda row: [("via", b"x"), ("via", None)] if row["n"] % 2 else [],
+            timestamp=lambda row: row["n"],
+        )
         # At the recorded pace, ten times as fast.
         words = ["copy", f"{tmp_path / 'log'}#{topic_name}", url, "--speed", "10"]
         ran = CliRunner().invoke(app, words)

@@ -122,7 +122,7 @@ def test_a_leader_that_hands_over(
     place = TopicPartition(topic_name, 0)
     eventually(lambda: state(operator, topic_name) == (first, set(NODES)))
     operator.alter_partition_reassignments({place: [second, third, first]})
-    operator.perform_leader_election("PREFERRED", [place])
+    operator.elect_leaders(0, {topic_name: [0]})
     eventually(lambda: state(operator, topic_name)[0] == second)
     seen.extend(chunks)
     found, gaps = joined(seen, 0, RECORDS)
