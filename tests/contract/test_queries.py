@@ -58,7 +58,10 @@ def test_raw_columns_are_there_on_request(stream: wb.Stream) -> None:
     part = stream.between(minute(10), minute(70), late="all").key(["k1", "k2"])
     got = part.sql("FROM slice ORDER BY partition, record_offset", raw=True)
     expected = part.frame(raw=True)
-    assert set(got.columns) == {*expected.columns, "record_offset", "decode_error"}
+    assert set(got.columns) == {
+        *expected.columns,
+        *("record_offset", "decode_error", "recorded_at"),
+    }
     for name in ("offset", "key", "n", "value", "headers", "leader_epoch"):
         assert got[name].to_list() == expected[name].to_list(), name
     kinds = part.sql("SELECT DISTINCT timestamp_type::text AS t FROM slice", raw=True)

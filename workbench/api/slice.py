@@ -125,8 +125,8 @@ class Slice:
         """Run a DuckDB query in which this slice is the relation `slice`.
 
         `offset` is there as `record_offset` too, since OFFSET is a keyword.  `raw=True` adds the
-        columns `value`, `headers`, `timestamp_type` and `leader_epoch`, as `frame(raw=True)` does,
-        and is limited as that is.
+        columns `value`, `headers`, `timestamp_type`, `leader_epoch` and `recorded_at`, as
+        `frame(raw=True)` does, and is limited as that is.
         """
         from workbench.source.sql import query as run
 

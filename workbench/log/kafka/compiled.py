@@ -31,7 +31,7 @@ def _worth(records: int) -> bool:
     """Whether these records, on top of those before them, are worth the loops."""
     if not INSTALLED:
         return False
-    if not ready(kernels):
+    if not ready(kernels.__name__):
         _seen[0] += records  # threads may miss each other's, which puts the loops off a little
         if _seen[0] < WORTH_LOADING:
             return False
