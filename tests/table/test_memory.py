@@ -84,7 +84,7 @@ def fold(events: int, keys: int, free_mb: int) -> tuple[int, bool, int, int]:
         (50_000_000, 25_000_000, 3_600, 4_096, True),
     ]
     if SOAK
-    else [(2_000_000, 200_000, 800, 1_024, False), (1_500_000, 1_000_000, 600, 1_024, True)],
+    else [(2_000_000, 200_000, 800, 1_024, False), (1_500_000, 1_000_000, 450, 1_024, True)],
 )
 def test_memory_is_that_of_the_keys_and_no_more_than_there_is(
     events: int, keys: int, free_mb: int, most_mb: int, in_files: bool
