@@ -96,11 +96,8 @@ def test_one_business_id_for_the_topics_that_have_it(log: wb.Log) -> None:
     assert found.rows() == [("orders", "a", 2, ["0:0", "0:1"])]
 
 
-@pytest.mark.parametrize("window", [1, 2, 100])
-def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
-) -> None:
-    stamps = [10, None, 5, None, 11]
+def recorded(into: Path, stamps: list[int | None], keys: list[bytes | None] | None = None) -> None:
+    """A recording of one partition, of records with these timestamps."""
     records = (
         empty_raw()
         .clear(len(stamps))
@@ -109,12 +106,21 @@ def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
             offset=pl.int_range(len(stamps)),
             timestamp=pl.Series(stamps, dtype=pl.Int64).cast(TIMESTAMP),
             timestamp_type=pl.lit("create", dtype=TIMESTAMP_TYPE),
+            key=pl.Series(keys or [None] * len(stamps), dtype=pl.Binary),
             value=pl.lit(b"{}"),
         )
     )
-    with EmbeddedLog.create_recording(tmp_path / "rec", "source", "kafka") as recording:
+    with EmbeddedLog.create_recording(into, "source", "kafka") as recording:
         recording.create_topic(TopicSpec("t", source_log="source", topic_id="t-1"))
-        recording.record_batch("t", 0, records, 5, [], start=0)
+        recording.record_batch("t", 0, records, len(stamps), [], start=0)
+
+
+@pytest.mark.parametrize("window", [1, 2, 100])
+def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    stamps = [10, None, 5, None, 11]
+    recorded(tmp_path / "rec", stamps)
     monkeypatch.setattr(ledger, "WINDOW_ROWS", window)
     with wb.connect(tmp_path / "rec") as log:
         assert log.stream("t", decode="text").all().completeness().late == 1
@@ -123,21 +129,7 @@ def test_what_comes_after_a_record_without_a_timestamp_can_be_late(
 def test_what_a_filter_cannot_judge_is_counted(tmp_path: Path) -> None:
     """A record without a timestamp is neither inside nor outside of a time range."""
     stamps = [10, None, 500, None, 11]
-    records = (
-        empty_raw()
-        .clear(len(stamps))
-        .with_columns(
-            partition=pl.lit(0, pl.Int32),
-            offset=pl.int_range(len(stamps)),
-            timestamp=pl.Series(stamps, dtype=pl.Int64).cast(TIMESTAMP),
-            timestamp_type=pl.lit("create", dtype=TIMESTAMP_TYPE),
-            key=pl.Series([b"a", b"a", b"a", b"b", None]),
-            value=pl.lit(b"{}"),
-        )
-    )
-    with EmbeddedLog.create_recording(tmp_path / "rec", "source", "kafka") as recording:
-        recording.create_topic(TopicSpec("t", source_log="source", topic_id="t-1"))
-        recording.record_batch("t", 0, records, 5, [], start=0)
+    recorded(tmp_path / "rec", stamps, [b"a", b"a", b"a", b"b", None])
     with wb.connect(tmp_path / "rec") as log:
         whole = log.stream("t", decode="text").all()
         part = whole.source.narrow(replace(whole.address, times=TimeFilter(0, 100, None)))
