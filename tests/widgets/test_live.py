@@ -18,6 +18,7 @@ import workbench as wb
 from workbench.errors import DefinitionError
 from workbench.player import PlayedTrail
 from workbench.widgets import assets
+from workbench.widgets.still import Still
 from workbench.widgets.view import LONGEST_S, View, rest_s
 
 LINE = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="n:Q", y="n:Q")
@@ -181,6 +182,24 @@ def test_a_view_that_nobody_looks_at_ends_and_wakes_again(
     assert counter.over == 1
     counter.say(kind="hello", page="a")
     until(lambda: counter.begun == 2)
+
+
+def test_a_page_that_answers_to_the_end_wakes_nothing(counter: Counter) -> None:
+    counter.say(kind="hello", page="a")
+    until(lambda: counter.n > 2)
+    last: list[bool] = []
+
+    def answer() -> dict[str, str]:
+        # As a page does from another thread, while the last picture is being drawn.
+        counter.say(kind="hello", page="a")
+        last.append(counter.running)
+        return {"text/plain": "", "text/html": ""}
+
+    counter.still = Still(answer)
+    counter.still.outdate()
+    counter.close()
+    assert last == [False]
+    assert not counter.running
 
 
 def test_modules_come_with_their_digests_and_after_their_imports() -> None:

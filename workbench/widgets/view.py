@@ -79,6 +79,7 @@ class View(anywidget.AnyWidget):
         self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
         self._wake = threading.Event()
         self._ended = threading.Event()
+        self._closed = False
         self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pages: dict[str, float] = {}
@@ -115,7 +116,8 @@ class View(anywidget.AnyWidget):
     @property
     def running(self) -> bool:
         """Whether its thread is alive."""
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def post(self, kind: str, content: Any, buffers: list[bytes] | None = None) -> None:
         """Tell the pages; the only way out.  Safe to call from any thread."""
@@ -132,6 +134,8 @@ class View(anywidget.AnyWidget):
 
     def close(self, reason: str = CLOSED) -> None:
         """End the view: its thread stops, and the notebook keeps a picture of what it showed."""
+        with self._sending:
+            self._closed = True  # Before anybody is told: a page that answers wakes nothing.
         if self.comm is not None:
             with suppress(Exception):  # A kernel that is shutting down has nobody to tell.
                 self.post("over", {"reason": reason})
@@ -149,7 +153,7 @@ class View(anywidget.AnyWidget):
     def _run(self) -> None:
         """Have a thread.  Idempotent."""
         with self._sending:
-            if self.comm is None or self.running:
+            if self._closed or self.running:
                 return
             self._ended.clear()
             self._thread = threading.Thread(
