@@ -17,6 +17,7 @@ from tests.formats.support import Served, avro_body, framed
 from workbench.decode.avro.nodes import parse_avro
 from workbench.decode.avro.records import decode_one_by_one
 from workbench.decode.decimals import scale_and_bytes
+from workbench.decode.framing import frame_of
 from workbench.errors import SchemaError, Truncated, UnknownFields
 
 
@@ -239,6 +240,46 @@ def test_types_that_json_has_no_form_for(log: wb.Log) -> None:
         assert frame[name].to_list()[:2] == [expected, None], name
     assert frame["list"].to_list()[:2] == [[{"on": date(1970, 1, 2)}, None], None]
     assert frame["decode_error"].is_null().to_list() == [True, True, False, False, False]
+
+
+def test_types_that_json_has_no_form_for_by_json_schema(tmp_path: Path) -> None:
+    """As a converter registers the schema of a table, optional columns and rows in a list too."""
+    shapes: dict[type, Any] = {
+        int: {"type": "integer", "connect.type": "int64"},
+        str: {"type": "string"},
+        dict: {"type": "object", "properties": {"scale": {"type": "integer"}}},
+    }
+    columns: dict[str, Any] = {
+        name: {"oneOf": [{"type": "null"}, {**shapes[type(given)], "title": kind}]}
+        for name, (kind, given, _) in NAMED.items()
+    }
+    decimal = {"type": "number", "title": NAMED["sum"][0], "connect.type": "bytes"}
+    decimal["connect.parameters"] = {"scale": "2", "connect.decimal.precision": "38"}
+    columns["sum"] = columns["plain"] = {"oneOf": [{"type": "null"}, decimal]}
+    columns["list"] = {"type": "array", "items": {"$ref": "#/definitions/item"}}
+    row = {"oneOf": [{"type": "null"}, {"type": "object", "properties": columns}]}
+    schema = {
+        "type": "object",
+        "properties": {"op": {"type": "string"}, "before": row, "after": row},
+        "definitions": {"item": {"type": "object", "properties": {"on": columns["on"]}}},
+    }
+    whole = {name: given for name, (_, given, _) in NAMED.items()}
+    whole |= {"plain": 1.5, "list": [{"on": 1}]}
+    rows = [whole, {**dict.fromkeys(columns), "list": []}, {**whole, "on": "x"}]
+    rows.append({**whole, "sum": "?"})
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "1.schema.json").write_text(json.dumps(schema))
+    with wb.connect(tmp_path / "log", create=True, registry=tmp_path / "schemas") as other:
+        other.create("t")
+        events = [{"op": "c", "before": None, "after": one} for one in rows]
+        values = [frame_of(1) + json.dumps(one).encode() for one in events]
+        other.append("t", [{"value": value} for value in values], encode="bytes")
+        frame = other.stream("t", decode="debezium").all().frame()
+    for name, (_, _, expected) in NAMED.items():
+        assert frame[name].to_list()[:2] == [expected, None], name
+    assert frame["plain"].to_list()[:2] == [Decimal("1.50"), None]
+    assert frame["list"].to_list()[:2] == [[{"on": date(1970, 1, 2)}], []]
+    assert frame["decode_error"].is_null().to_list() == [True, True, False, False]
 
 
 def test_a_decimal_of_any_scale_in_avro(log: wb.Log, tmp_path: Path) -> None:

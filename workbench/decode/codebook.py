@@ -13,7 +13,8 @@ import polars as pl
 from workbench.decode.avro import AvroReader
 from workbench.decode.framing import unframe
 from workbench.decode.headed import headed
-from workbench.decode.jsonschema import json_schema_fields
+from workbench.decode.jsonschema import json_schema_fields, json_schema_rewriting
+from workbench.decode.logical import Plan
 from workbench.decode.protobuf import ProtobufMessages
 from workbench.decode.protocol import Part, Reader
 from workbench.decode.registry import Kind, Registered, Registry, file_name
@@ -91,6 +92,14 @@ class Codebook:
         if found.kind != "JSON":
             raise SchemaError(f"schema {schema_id} is of the type {found.kind}, not JSON")
         return _checker(_Same(found)) or (lambda value: None)
+
+    def rewriting(self, schema_id: int) -> Plan | None:
+        """Where a JSON Schema has types that JSON has no form for; None where it has none.
+
+        None too where there is no such schema.
+        """
+        found = self.known(schema_id)
+        return None if found is None or found.kind != "JSON" else _rewriting(_Same(found))
 
     def unchecked(self, schema_ids: Iterable[int]) -> str | None:
         """Why no records are checked by some of these schemas; None where all are."""
@@ -225,6 +234,14 @@ class _Same:
 def _checker(same: _Same) -> Callable[[bytes], str | None] | None:
     try:
         return checker(same.schema.text, same.schema.references)
+    except SchemaError:
+        return None  # which the choice of the format has said
+
+
+@lru_cache(maxsize=512)
+def _rewriting(same: _Same) -> Plan | None:
+    try:
+        return json_schema_rewriting(same.schema.text, same.schema.references)
     except SchemaError:
         return None  # which the choice of the format has said
 

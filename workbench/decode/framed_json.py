@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from workbench.decode import logical
 from workbench.decode.codebook import SCHEMA_ID, Codebook
 from workbench.decode.fit import merge_fields
 from workbench.decode.framed import lost_schemas
@@ -22,7 +23,7 @@ def framed_json_schema(values: pl.Series, codebook: Codebook) -> Schema:
     A schema's `date-time` and `date` become times where the values are such that a column holds
     them: a `format` is a remark, and those with nanoseconds are not.
     """
-    frames = unframe(values)
+    frames = _rewritten(unframe(values), codebook)
     inferred = {n: t for n, t in (infer_schema(frames.bodies) or {}).items() if n != SCHEMA_ID}
     made: list[Schema] = []
     for times in (True, False):
@@ -50,7 +51,7 @@ def decode_framed_json(values: pl.Series, schema: Schema, codebook: Codebook) ->
     Raises only for a registry that cannot be asked.
     """
     frames = unframe(values)
-    decoded = _typed(frames, schema)
+    decoded = _typed(_rewritten(frames, codebook), schema)
     error = decoded.error.rename("decode_error")
     lost = lost_schemas(frames.ids, codebook)
     error = error.zip_with(lost.is_null(), lost)
@@ -76,6 +77,18 @@ def decode_framed_json(values: pl.Series, schema: Schema, codebook: Codebook) ->
         named = frames.ids.cast(schema[SCHEMA_ID]).alias(SCHEMA_ID)
         fields = pl.DataFrame([named, *fields.get_columns()])
     return Decoded(fields.select(schema.columns.values()), error, rest)
+
+
+def _rewritten(frames: Frames, codebook: Codebook) -> Frames:
+    """With what JSON has no form for written as it is decoded, where a schema says what it is."""
+    bodies = frames.bodies.clone()  # which scatter changes
+    for schema_id in frames.ids.drop_nulls().unique():
+        plan = codebook.rewriting(schema_id)
+        if plan is not None:
+            mine = (frames.ids == schema_id).fill_null(False).arg_true()
+            texts = [logical.typed(body, plan) for body in bodies.gather(mine)]
+            bodies = bodies.scatter(mine, pl.Series(texts, dtype=pl.Binary))
+    return Frames(frames.ids, bodies)
 
 
 def _typed(frames: Frames, schema: Schema) -> Decoded:

@@ -1,8 +1,9 @@
 """JSON Schemas to column types.
 
 Only what says one type is taken: `type`, `properties`, `items`, `$ref`, `enum`, `const`, one branch
-beside null, and what Kafka Connect adds.  A property of which a schema says less has no type here,
-and is inferred from the records.  Whether a record is valid is for `validity` to say.
+beside null, and what Kafka Connect adds: the widths of numbers, and as titles the names of types
+that JSON has no form for.  A property of which a schema says less has no type here, and is inferred
+from the records.  Whether a record is valid is for `validity` to say.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from workbench.decode import logical
 from workbench.decode.document import MAX_DEPTH
+from workbench.decode.fit import struct_fields
+from workbench.decode.logical import Leaf, Plan
 from workbench.errors import SchemaError
 
 #: A schema of more places than this is refused: references can double at each level.
@@ -24,23 +28,23 @@ MAX_SIZE = 50_000
 
 #: References whose target depends on how they were come to.
 _DYNAMIC = {"$dynamicRef", "$recursiveRef"}
-_CONNECT: dict[str, pl.DataType] = {
-    "int8": pl.Int8(),
-    "int16": pl.Int16(),
-    "int32": pl.Int32(),
-    "int64": pl.Int64(),
-    "float32": pl.Float64(),
-    "float64": pl.Float64(),
+_CONNECT = {
+    "int8": Leaf(pl.Int8()),
+    "int16": Leaf(pl.Int16()),
+    "int32": Leaf(pl.Int32()),
+    "int64": Leaf(pl.Int64()),
+    "float32": Leaf(pl.Float64()),
+    "float64": Leaf(pl.Float64()),
 }
-_SCALARS: dict[str, pl.DataType] = {
-    "string": pl.String(),
-    "boolean": pl.Boolean(),
-    "integer": pl.Int64(),
-    "number": pl.Float64(),
+_SCALARS = {
+    "string": Leaf(pl.String()),
+    "boolean": Leaf(pl.Boolean()),
+    "integer": Leaf(pl.Int64()),
+    "number": Leaf(pl.Float64()),
 }
-_FORMATS: dict[str, pl.DataType] = {
-    "date-time": pl.Datetime("us", "UTC"),
-    "date": pl.Date(),
+_FORMATS = {
+    "date-time": Leaf(pl.Datetime("us", "UTC")),
+    "date": Leaf(pl.Date()),
 }
 
 
@@ -89,15 +93,27 @@ def json_schema_fields(
     `times` makes the formats `date-time` and `date` types.  Raises SchemaError for what is no
     schema, or too deep or large.
     """
+    found = _plan(text, references or {}, times)
+    dtype = None if found is None else logical.dtype_of(found)
+    return struct_fields(dtype) if isinstance(dtype, pl.Struct) else {}
+
+
+def json_schema_rewriting(text: str, references: Mapping[str, str]) -> Plan | None:
+    """Where a schema has types that JSON has no form for; None where it has none.
+
+    Raises SchemaError as `json_schema_fields` does.
+    """
+    found = _plan(text, references, times=False)
+    return None if found is None else logical.written_anew(found)
+
+
+def _plan(text: str, references: Mapping[str, str], times: bool) -> Plan | None:
     try:
         root = json.loads(text)
-        others = {name: json.loads(one) for name, one in (references or {}).items()}
-        found = _Tree(root, others, times).dtype(root, root, ())
+        others = {name: json.loads(one) for name, one in references.items()}
+        return _Tree(root, others, times).plan(root, root, ())
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise SchemaError(f"not a JSON Schema: {error}", hint=f"it begins {text[:60]!r}") from error
-    if not isinstance(found, pl.Struct):
-        return {}
-    return {field.name: field.dtype for field in found.fields}  # type: ignore[misc]
 
 
 class _Tree:
@@ -106,7 +122,7 @@ class _Tree:
         self._times = times
         self._count = 0
 
-    def dtype(self, spec: Any, root: Any, within: tuple[int, ...]) -> pl.DataType | None:
+    def plan(self, spec: Any, root: Any, within: tuple[int, ...]) -> Plan | None:
         """The type of a place, None where the schema does not say one."""
         self._count += 1
         if self._count > MAX_NODES or len(within) > MAX_DEPTH:
@@ -116,14 +132,17 @@ class _Tree:
         within = (*within, id(spec))
         if isinstance(spec.get("$ref"), str):
             found, place = self.found(spec["$ref"], root)
-            return self.dtype(found, place, within)
+            return self.plan(found, place, within)
         for name in ("oneOf", "anyOf", "allOf"):
             branches = [one for one in spec.get(name) or () if one != {"type": "null"}]
             if len(branches) == 1 and "properties" not in spec:
-                return self.dtype(branches[0], root, within)
+                return self.plan(branches[0], root, within)
         return self._typed(spec, root, within)
 
-    def _typed(self, spec: Any, root: Any, within: tuple[int, ...]) -> pl.DataType | None:
+    def _typed(self, spec: Any, root: Any, within: tuple[int, ...]) -> Plan | None:
+        named = logical.leaf(str(spec.get("title")), spec.get("connect.parameters") or {})
+        if named is not None:
+            return named
         kinds = spec.get("type")
         given = [one for one in (kinds if isinstance(kinds, list) else [kinds]) if one != "null"]
         if given == [None]:
@@ -139,12 +158,12 @@ class _Tree:
                 members = {
                     str(name): found
                     for name, one in spec["properties"].items()
-                    if (found := self.dtype(one, root, within)) is not None
+                    if (found := self.plan(one, root, within)) is not None
                 }
-                return pl.Struct(members) if members else None
+                return members or None
             case "array":
-                inner = self.dtype(spec.get("items"), root, within)
-                return None if inner is None else pl.List(inner)
+                inner = self.plan(spec.get("items"), root, within)
+                return None if inner is None else (inner,)
             case "integer" | "number" if (connect := spec.get("connect.type")) in _CONNECT:
                 return _CONNECT[connect]
             case "string" if self._times and (form := spec.get("format")) in _FORMATS:

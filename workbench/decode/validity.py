@@ -16,11 +16,15 @@ from typing import Any
 import msgspec
 
 from workbench.decode.jsonschema import MAX_SIZE, Size, json_schema_size
+from workbench.decode.logical import DECIMAL
 from workbench.errors import SchemaError
 
 #: At how many places of an invalid record it is looked for what is wrong: where a schema refers to
 #: itself, these can double at each level.
 _MOST_PLACES = 1_000
+
+#: By title and type, what Kafka Connect says of a decimal.
+_DECIMAL_NUMBER = (DECIMAL, "number")
 
 #: What names of references are relative to.
 _BASE = "registry:///"
@@ -37,14 +41,14 @@ def checker(text: str, references: Mapping[str, str]) -> Callable[[bytes], str |
     def retrieve(uri: str) -> Any:
         for name in (uri, uri.removeprefix(_BASE), uri.rpartition("/")[2]):
             if name in references:
-                return json.loads(references[name])
+                return _with_base64(json.loads(references[name]))
         raise ValueError("it is not among the references")
 
     try:
         size = json_schema_size(text, references)
         if size.places >= MAX_SIZE:
             raise ValueError(f"written out it has more than {MAX_SIZE:,} places")
-        schema = json.loads(text)
+        schema = _with_base64(json.loads(text))
         said = isinstance(schema, dict) and "$schema" in schema
         kind = jsonschema_rs.validator_cls_for(schema) if said else jsonschema_rs.Draft7Validator
         made = partial(kind, schema, validate_formats=False, retriever=retrieve, base_uri=_BASE)
@@ -70,6 +74,19 @@ def checker(text: str, references: Mapping[str, str]) -> Callable[[bytes], str |
         return _said(next(checks.iter_errors(found)))
 
     return problem
+
+
+def _with_base64(schema: Any) -> Any:
+    """A schema by which a decimal may be Base64 too.
+
+    Kafka Connect's converter says of a decimal that it is a number, and writes it so only where its
+    `decimal.format` is NUMERIC, which is not the default.
+    """
+    for part in _inner(schema):
+        _with_base64(part)
+    if isinstance(schema, dict) and (schema.get("title"), schema.get("type")) == _DECIMAL_NUMBER:
+        schema["type"] = ["number", "string"]
+    return schema
 
 
 def _depth(found: Any, size: Size) -> int | None:
