@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partialmethod
 from threading import Thread
 from typing import Any
 
 import polars as pl
 import pytest
-import tqdm.auto
+import tqdm
 
 import workbench as wb
 from workbench.source.progress import progress
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The bars that were made, in a kernel with a page before it."""
-    found: list[Any] = []
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], bool]]:
+    """What a kernel with a page before it was told to show, and whether in place of the last."""
+    found: list[tuple[dict[str, str], bool]] = []
 
-    class Noted(tqdm.std.tqdm):  # type: ignore[type-arg]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            found.append(self)
-            super().__init__(*args, **options)
+    def display(data: dict[str, str], *, update: bool, **_: Any) -> None:
+        found.append((data, update))
 
     monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
-    monkeypatch.setattr(tqdm.auto, "tqdm", Noted)
+    monkeypatch.setitem(sys.modules, "ipykernel", object())
+    monkeypatch.setattr("IPython.display.display", display)
     return found
 
 
@@ -38,15 +39,22 @@ def test_a_short_read_makes_no_bar(log: wb.Log, made: list[Any]) -> None:
     assert made == []
 
 
-def test_a_long_read_shows_one(made: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_read_shows_one_and_leaves_nothing(
+    made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook that was opened again said `Error displaying widget` in its place."""
     monkeypatch.setattr("workbench.source.progress.DELAY_SECONDS", 0)
+    monkeypatch.setattr(tqdm.tqdm, "__init__", partialmethod(tqdm.tqdm.__init__, mininterval=0))
     with progress(10, "records") as bar:
         assert made == []
         bar.update(3)
-        (shown,) = made
         bar.update(7)
-        assert (shown.n, shown.total) == (10, 10)
-    assert made == [shown]
+    told, updates = zip(*made, strict=True)
+    lines = [data["text/plain"] for data in told]
+    assert [" 3/10 " in line for line in lines[:2]] == [False, True]
+    assert " 10/10 " in lines[-2]
+    assert told[-1] == {"text/plain": "", "text/html": ""}
+    assert updates == (False, *[True] * (len(made) - 1))
 
 
 def test_a_long_read_into_a_pipe_shows_none_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

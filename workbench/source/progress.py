@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
+from uuid import uuid4
 
 from workbench.log.protocol import Progress
 
@@ -17,9 +19,12 @@ DELAY_SECONDS = 2
 #: What tells a kernel that somebody looks at its notebook.
 _NOTEBOOKS = ("JPY_SESSION_NAME", "VSCODE_PID", "VOILA_KERNEL_ID")
 
+#: How wide a bar is in a notebook.
+_COLUMNS = 80
+
 
 class progress:  # noqa: N801  (it reads as a function: `with progress(…) as bar`)
-    """A bar over `total` units: a widget in a live notebook, text on a terminal.
+    """A bar over `total` units, in a live notebook or on a terminal, which is gone when it is full.
 
     It is made only when the work has taken a while: a page keeps something of each bar that it was
     ever told of.  What runs beside the cells (a live view, a monitor) shows none, nor does what
@@ -66,11 +71,37 @@ def telling(unit: str) -> Iterator[Progress]:
 
 
 def _tqdm(total: int, unit: str) -> Any:
-    shown: dict[str, Any] = {"total": total, "unit": f" {unit}", "leave": False}
-    if any(name in os.environ for name in _NOTEBOOKS):
-        from tqdm.auto import tqdm as in_notebook
-
-        return in_notebook(**shown)
     from tqdm import tqdm
 
+    shown: dict[str, Any] = {"total": total, "unit": f" {unit}", "leave": False}
+    if "ipykernel" in sys.modules and any(name in os.environ for name in _NOTEBOOKS):
+        return tqdm(file=_Output(), ncols=_COLUMNS, ascii=False, **shown)
     return tqdm(disable=None, **shown)
+
+
+class _Output:
+    """Where a cell shows a line of text that changes, and in the end nothing.
+
+    A widget would be lost where the notebook is opened again, which would say so in its place.
+    """
+
+    def __init__(self) -> None:
+        self._id = uuid4().hex
+        self._said: str | None = None
+
+    def write(self, said: str) -> None:
+        """Show this in place of what was said before."""
+        from IPython.display import display
+
+        line = said.strip()
+        if line == self._said:
+            return
+        shown = {"text/plain": line} if line else {"text/plain": "", "text/html": ""}
+        update = self._said is not None
+        self._said = line
+        display(  # type: ignore[no-untyped-call]
+            shown, raw=True, display_id=self._id, update=update
+        )
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
