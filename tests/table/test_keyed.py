@@ -139,13 +139,13 @@ def test_an_index_that_another_process_has_deleted_is_done_without(
     tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = find(tx, "a")
-    near = index.Index.near
+    read = index.Index.read
 
-    def deleted(index: Any, hashed: int) -> pl.DataFrame:
-        index.path.unlink(missing_ok=True)
-        return near(index, hashed)
+    def deleted(index: Any, pieces: Any) -> bytes:
+        Path(index.path).unlink(missing_ok=True)
+        return read(index, pieces)
 
-    monkeypatch.setattr(index.Index, "near", deleted)
+    monkeypatch.setattr(index.Index, "read", deleted)
     assert find(tx, "a").equals(whole)
     assert indexes(tmp_path) == []
 

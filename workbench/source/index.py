@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import polars as pl
@@ -19,8 +21,10 @@ PIECE_ROWS = 2_048
 
 _HASH = "_hash"
 
-#: An index's file ends with what it says of itself, as JSON, and the length of that.
+#: An index's file is a stream of Arrow's, a message or more for each piece; it ends with what it says
+#: of itself, as JSON, and the length of that.
 _LENGTH = 8
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -28,44 +32,48 @@ class Index:
     """A copy of segments in pieces.
 
     `bounds` is the hash that each piece begins with, good for one version of Polars; `places` is
-    where in the file it does, and where the last one ends.
+    where in the file it does, and where the last one ends; `schema` is what is before the first.
     """
 
-    path: Path
+    path: str
+    schema: bytes
     bounds: list[int]
     places: list[int]
     segments: list[str]
     rows: int
 
-    def pieces(self, hashed: int) -> tuple[int, int]:
-        """From which piece to which, half-open, records of that hash are, if there are any."""
-        first = max(0, bisect_left(self.bounds, hashed) - 1)
-        return first, max(first + 1, bisect_right(self.bounds, hashed))
-
-    def near(self, hashed: int) -> pl.DataFrame:
+    def pieces(self, hashed: int) -> range:
         """The pieces in which records of that hash are, if there are any."""
-        first, last = self.pieces(hashed)
-        start, *ends = self.places[first : last + 1]
-        with self.path.open("rb") as file:
-            file.seek(start)
-            pieces = [file.read(end - begin) for begin, end in pairwise([start, *ends])]
-        return pl.concat(pl.read_ipc(io.BytesIO(piece)) for piece in pieces)
+        first = max(0, bisect_left(self.bounds, hashed) - 1)
+        return range(first, max(first + 1, bisect_right(self.bounds, hashed)))
+
+    def read(self, pieces: Collection[int]) -> bytes:
+        """The messages of some pieces."""
+        messages = []
+        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
+            for piece in pieces:
+                file.seek(self.places[piece])
+                messages.append(file.read(self.places[piece + 1] - self.places[piece]))
+        return b"".join(messages)
 
     @classmethod
     def of(cls, path: Path, content: bytes) -> Index:
         """The index that a file holds."""
         length = int.from_bytes(content[-_LENGTH:], "big")
-        return cls(path, **json.loads(content[-_LENGTH - length : -_LENGTH]))
+        told = json.loads(content[-_LENGTH - length : -_LENGTH])
+        return cls(os.fspath(path), content[: told["places"][0]], **told)
 
 
 def indexed(records: pl.DataFrame, column: str, segments: Collection[str]) -> bytes:
     """The file of an index of some segments' records by a column."""
     hashed = records.with_columns(records[column].hash().alias(_HASH)).sort(_HASH)
-    buffer, places = io.BytesIO(), [0]
     rows = hashed.drop(_HASH)
+    schema = _stream(rows.clear())
+    schema = schema[: _LENGTH + int.from_bytes(schema[4:_LENGTH], "little")]
+    parts, places = [schema], [len(schema)]
     for piece in rows.iter_slices(PIECE_ROWS) if rows.height else [rows]:
-        piece.write_ipc(buffer, compression="zstd")
-        places.append(buffer.tell())
+        parts.append(_stream(piece)[len(schema) : -len(_END_OF_STREAM)])
+        places.append(places[-1] + len(parts[-1]))
     told = {
         "bounds": hashed[_HASH].gather_every(PIECE_ROWS).to_list(),
         "places": places,
@@ -73,24 +81,27 @@ def indexed(records: pl.DataFrame, column: str, segments: Collection[str]) -> by
         "rows": rows.height,
     }
     text = json.dumps(told).encode()
-    return buffer.getvalue() + text + len(text).to_bytes(_LENGTH, "big")
+    return b"".join([*parts, _END_OF_STREAM, text, len(text).to_bytes(_LENGTH, "big")])
+
+
+def _stream(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 @dataclass
 class Run:
-    """Chunks that follow each other and have indexes, with the offsets to be found in each."""
+    """Chunks that follow each other and have indexes: those."""
 
     chunks: list[Chunk]
-    parts: list[tuple[Index, int, int]]
+    indexes: list[Index]
 
     def add(self, chunk: Chunk, index: Index) -> None:
         """With the chunk that follows."""
-        last, start, _ = self.parts[-1]
-        if last is index:
-            self.parts[-1] = (index, start, chunk.end)
-        else:
-            self.parts.append((index, chunk.start, chunk.end))
         self.chunks.append(chunk)
+        if self.indexes[-1] is not index:
+            self.indexes.append(index)
 
     def narrowed(self, column: str, values: pl.Series, most: int | None) -> Chunk | None:
         """The records with one of some values as one chunk.
@@ -98,24 +109,29 @@ class Run:
         None where more than `most` would have to be held, and where an index has gone.
         """
         hashes = values.hash().to_list()
-        spans = [index.pieces(one) for index, _, _ in self.parts for one in hashes]
-        if most is not None and sum(last - first for first, last in spans) * PIECE_ROWS > most:
+        wanted = [
+            (index, sorted({piece for one in hashes for piece in index.pieces(one)}))
+            for index in self.indexes
+        ]
+        if most is not None and sum(len(pieces) for _, pieces in wanted) * PIECE_ROWS > most:
             return None
-        near = []
         try:
-            for index, first, end in self.parts:
-                for place, hashed in enumerate(hashes):
-                    # Of so few rows columns are compared sooner than an expression is planned.
-                    rows = index.near(hashed)
-                    offset = rows["offset"]
-                    same = rows[column].eq_missing(values.slice(place, 1))
-                    near.append(rows.filter(same & (offset >= first) & (offset < end)))
+            messages = [index.read(pieces) for index, pieces in wanted]
         except FileNotFoundError:  # another process joined indexes, or trimmed the folder
             return None
-        found = pl.concat(near).sort("offset")
+        # All indexes of a column are alike, so their pieces are read as one stream.
+        stream = b"".join([self.indexes[0].schema, *messages, _END_OF_STREAM])
+        rows = pl.read_ipc_stream(io.BytesIO(stream))
+        # Of so few rows columns are compared sooner than an expression is planned.
+        held, offset = rows[column], rows["offset"]
+        same = reduce(or_, (held.eq_missing(values.slice(n, 1)) for n in range(len(values))))
+        first, end = self.chunks[0].start, self.chunks[-1].end
+        found = rows.filter(same & (offset >= first) & (offset < end)).sort("offset")
+        if found["offset"].n_unique() < found.height:  # two indexes have a segment
+            found = found.unique("offset", maintain_order=True)
         return replace(
             self.chunks[0],
-            end=self.chunks[-1].end,
+            end=end,
             typed=found.lazy(),
             typed_path=None,
             rows=found.height,

@@ -3,8 +3,8 @@
 Segments are ordered by offset, so that each holds nearly every key and nothing can be left out.
 An index is a copy of the decoded columns of some segments that follow each other, in the order of
 the hash of one column: the records of a key lie together in it, in one small piece, and the hashes
-that pieces begin with say in which.  Pieces are Arrow's, one after another, and their places are at
-the end of the file: of one Parquet file with as many row groups, to read what it says of itself
+that pieces begin with say in which.  Pieces are messages of one Arrow stream, and their places are
+at the end of the file: of one Parquet file with as many row groups, to read what it says of itself
 takes longer than to read a group.  What a look-up costs is the number of indexes, so
 the small ones of new segments are joined as they come to be many.  Indexes are files in the
 private folder; they are made as looking without them has cost as much as making them costs, and
@@ -32,7 +32,7 @@ from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
-FORMAT = 5
+FORMAT = 6
 
 #: An index of so many records is not joined with others: it is sorted in memory.
 FULL_ROWS = 1_500_000
@@ -151,7 +151,7 @@ class Keyed:
             if index is None:
                 yield chunk
             else:
-                run = Run([chunk], [(index, chunk.start, chunk.end)])
+                run = Run([chunk], [index])
         if run is not None:
             yield run
 
@@ -210,7 +210,7 @@ class Keyed:
         if write_private(folder / name, content):
             for small in [index for _, index in batch if index is not None]:
                 if names.issuperset(small.segments):
-                    small.path.unlink(missing_ok=True)
+                    Path(small.path).unlink(missing_ok=True)
         self._record_cost = (time.perf_counter() - began) / max(whole.height, 1000)
         return True
 

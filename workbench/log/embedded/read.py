@@ -7,6 +7,7 @@ rows together; the next piece begins where the last one ended, whatever was seal
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -132,10 +133,18 @@ def _piece(
                 connection, ends.pid, max(start, ends.hot_start), end, TAIL_ROWS, TAIL_BYTES
             )
             bounds = [start, tail.end]
-        cuts = [
-            (cut, _gaps(connection, ends.pid, topic, partition, *cut)) for cut in pairwise(bounds)
-        ]
-    return sealed, tail, cuts
+        known = _gaps(connection, ends.pid, topic, partition, bounds[0], bounds[-1])
+    return sealed, tail, [(cut, _within(known, cut)) for cut in pairwise(bounds)]
+
+
+def _within(gaps: list[Gap], cut: _Cut) -> list[Gap]:
+    """The parts of gaps that lie in a cut."""
+    start, end = cut
+    return [
+        replace(gap, start=max(gap.start, start), end=min(gap.end, end))
+        for gap in gaps
+        if gap.start < end and gap.end > start
+    ]
 
 
 def _chunk(
@@ -159,7 +168,7 @@ def _chunk(
         raw=raw,
         typed=None if companion is None else companion.frame,
         typed_schema=None if companion is None else companion.schema,
-        typed_path=None if companion is None else str(companion.path),
+        typed_path=None if companion is None else companion.path,
         rows=count,
         gaps=tuple(known),
     )
