@@ -21,8 +21,8 @@ PIECE_ROWS = 2_048
 
 _HASH = "_hash"
 
-#: An index's file is a stream of Arrow's, a message or more for each piece; it ends with what it says
-#: of itself, as JSON, and the length of that.
+#: An index's file is a stream of Arrow's, a message or more for each piece; it ends with what it
+#: says of itself, as JSON, and the length of that.
 _LENGTH = 8
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
