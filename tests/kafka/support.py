@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
+import kafka.errors as kafka_errors
 import polars as pl
+import pytest
 from kafka import KafkaAdminClient
 
 from workbench.log.kafka import KafkaLog
+from workbench.log.kafka.wire import Wire
 from workbench.records import APPEND, RAW, Chunk, Gap, Isolation
 
 #: Partition, timestamp in ms, key, value, headers.
@@ -111,3 +115,25 @@ def accounted(frame: pl.DataFrame, gaps: Sequence[Gap], start: int, end: int) ->
             return False
         covered |= inside
     return covered == set(range(start, end))
+
+
+def lose_answers(
+    patch: pytest.MonkeyPatch, is_lost: Callable[[Future[Any]], bool]
+) -> list[Future[Any]]:
+    """Lose the answers to batches of which it is said so; returns those of all batches."""
+    answers: list[Future[Any]] = []
+    send = Wire.send
+
+    def lossy(wire: Wire, request: Any, node: int | None = None) -> Future[Any]:
+        answer = send(wire, request, node)
+        if type(request).__name__ != "ProduceRequest":
+            return answer
+        answers.append(answer)
+        if not is_lost(answer):
+            return answer
+        lost: Future[Any] = Future()
+        lost.set_exception(kafka_errors.KafkaConnectionError("cut"))
+        return lost
+
+    patch.setattr(Wire, "send", lossy)
+    return answers

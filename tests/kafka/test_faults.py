@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
+from kafka.errors import KafkaConnectionError
+from kafka.protocol.producer import ProduceRequest
 
 from tests.conftest import SOAK
 from tests.kafka.broker import Broker, free_ports
 from tests.kafka.proxy import Proxy
 from tests.kafka.several import ProxiedBroker
-from tests.kafka.support import Record, frame, joined, numbered, values
+from tests.kafka.support import Record, frame, joined, lose_answers, numbered, read, values
 from workbench.errors import Unreachable
 from workbench.log.kafka import KafkaLog, client, settings
+from workbench.log.kafka.wire import Wire
 from workbench.log.protocol import Producer, TopicSpec
 
 pytestmark = pytest.mark.kafka
@@ -109,6 +114,54 @@ def test_killed_while_appending(mortal: Broker, log: KafkaLog, topic_name: str) 
     found, gaps = joined(list(log.read(topic_name, 0, 0, end)), 0, end)
     assert gaps == []
     assert values(found) == sent
+
+
+@pytest.mark.parametrize("years", [0, 1])
+def test_killed_after_it_has_written_and_before_it_answers(
+    mortal: Broker, log: KafkaLog, topic_name: str, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    """It comes back without a memory of who wrote records of long ago; they are there once."""
+    now = time.time_ns() // 1_000_000
+    rows = [(0, now - years * 31_556_952_000, *row[2:]) for row in numbered(40)]
+    deaths = iter([mortal.restart])
+
+    def dies(answer: Future[Any]) -> bool:
+        answer.result(timeout=30)
+        for die in deaths:
+            die()
+            return True
+        return False
+
+    log.append(topic_name, frame(rows[:10]), Producer("p"))
+    answers = lose_answers(monkeypatch, dies)
+    assert log.append(topic_name, frame(rows[10:20]), Producer("p", sequence=1)) == {0: (10, 20)}
+    assert len(answers) == 1
+    assert log.append(topic_name, frame(rows[10:20]), Producer("p", sequence=1)) == {0: (10, 20)}
+    assert log.append(topic_name, frame(rows[20:]), Producer("p", sequence=2)) == {0: (20, 40)}
+    assert values(read(log, topic_name)[0]) == [row[3] for row in rows]
+
+
+def test_killed_before_it_has_written(
+    mortal: Broker, log: KafkaLog, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not found is sent again, whatever others have written meanwhile."""
+    mine, theirs = frame(numbered(10)), frame(numbered(5, start=100))
+    with KafkaLog.connect(log.hint, write=True) as other:
+        send = Wire.send
+
+        def unsent(wire: Wire, request: Any, node: int | None = None) -> Future[Any]:
+            if not isinstance(request, ProduceRequest):
+                return send(wire, request, node)
+            monkeypatch.setattr(Wire, "send", send)
+            other.append(topic_name, theirs)
+            mortal.restart()
+            lost: Future[Any] = Future()
+            lost.set_exception(KafkaConnectionError("cut"))
+            return lost
+
+        monkeypatch.setattr(Wire, "send", unsent)
+        assert log.append(topic_name, mine) == {0: (5, 15)}
+        assert values(read(log, topic_name)[0]) == [*values(theirs), *values(mine)]
 
 
 def test_a_broker_that_hangs(mortal: Broker, log: KafkaLog, topic_name: str) -> None:

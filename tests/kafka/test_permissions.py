@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -26,7 +29,7 @@ import workbench as wb
 import workbench.log.kafka as documented
 from tests.kafka.conftest import Patience
 from tests.kafka.secured import GUEST, PASSWORD, SecuredBroker
-from tests.kafka.support import frame, numbered, read
+from tests.kafka.support import frame, lose_answers, numbered, read
 from workbench.errors import AccessDenied, AppendRejected, GroupError, UnknownTopic, WorkbenchError
 from workbench.log.kafka import KafkaLog
 from workbench.log.protocol import TopicSpec
@@ -204,6 +207,47 @@ def test_documented_permissions_are_enough_and_each_is_needed(
         assert topic in said
         assert "\n" not in said
         assert not isinstance(failures[-1], UnknownTopic)
+
+
+def test_a_lost_answer_to_who_may_only_write(
+    guest: KafkaLog,
+    grant: Grant,
+    topic: str,
+    eventually: Patience,
+    monkeypatch: pytest.MonkeyPatch,
+    secured: SecuredBroker,
+) -> None:
+    """Who may not look relies on what the brokers know, and they know of young records alone."""
+    grant(topic, [("WRITE", "TOPIC")])
+    stamped = time.time_ns() // 1_000_000
+    young = frame([(0, stamped, b"k", b"%d" % n, []) for n in range(5)])
+    with pytest.raises(AccessDenied):
+        _read(guest, topic)
+
+    def may() -> bool:
+        try:
+            guest.append(topic, young)
+        except (AccessDenied, AppendRejected, UnknownTopic):
+            return False
+        return True
+
+    eventually(may)
+    lost = iter((True, False))
+
+    def first(answer: Future[Any]) -> bool:
+        answer.result(timeout=30)
+        return next(lost)
+
+    answers = lose_answers(monkeypatch, first)
+    assert guest.append(topic, young) == {0: (8, 13)}
+    assert len(answers) == 2
+    lost = iter((True,))
+    said = "5 of 5 records .* whether they were written cannot be seen: .* does not let user 'guest'"
+    with pytest.raises(AppendRejected, match=said):
+        guest.append(topic, frame(numbered(5)))
+    assert len(answers) == 3
+    with KafkaLog.connect(f"kafka://{secured.bootstrap}") as log:
+        assert read(log, topic)[0].height == 3 + 5 + 5 + 5
 
 
 def test_creating(guest: KafkaLog, grant: Grant, topic_name: str, eventually: Patience) -> None:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaConnectionError
+from kafka.protocol.metadata import MetadataRequest
+from kafka.protocol.producer import ProduceRequest
 
 import workbench as wb
 from tests.conftest import SOAK
 from tests.kafka.broker import Broker
 from tests.kafka.conftest import Patience
 from tests.kafka.several import NODES, Cluster
-from tests.kafka.support import frame, joined, numbered
+from tests.kafka.support import frame, joined, lose_answers, numbered
 from workbench.errors import OffsetOutOfRange
 from workbench.evidence.against import Comparison
 from workbench.log.kafka import KafkaLog
-from workbench.log.kafka.wire import Ask
+from workbench.log.kafka.wire import Ask, Wire
 
 pytestmark = pytest.mark.kafka
 
@@ -61,11 +65,14 @@ def log(replicas: Cluster) -> Iterator[KafkaLog]:
 def replicated(
     operator: KafkaAdminClient, name: str, nodes: tuple[int, ...], **configs: str
 ) -> str:
-    """A topic of one partition that these brokers keep; the first one leads."""
-    operator.create_topics(
-        {name: {"assignments": {0: list(nodes)}, "configs": configs}},
-        wait_for_metadata=True,
+    """A topic of one partition that these brokers keep; the first one leads.  All know it."""
+    operator.create_topics({name: {"assignments": {0: list(nodes)}, "configs": configs}})
+    asked = MetadataRequest(
+        topics=[MetadataRequest.MetadataRequestTopic(name=name)], allow_auto_topic_creation=False
     )
+    manager = operator._manager
+    while any(manager.run(manager.send, asked, node).topics[0].error_code for node in NODES):
+        time.sleep(0.05)
     return name
 
 
@@ -103,6 +110,39 @@ def test_a_leader_that_dies(
         assert state(operator, topic_name)[0] != leader
         replicas.brokers[leader].start()
         eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
+
+
+def test_what_is_not_yet_on_all_replicas_is_waited_for(
+    replicas: Cluster,
+    operator: KafkaAdminClient,
+    log: KafkaLog,
+    topic_name: str,
+    eventually: Patience,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch whose answer was lost is neither acknowledged nor sent again until they have it."""
+    first, second, _ = NODES
+    replicated(operator, topic_name, (first, second))
+    assert log.append(topic_name, frame(numbered(3))) == {0: (0, 3)}
+    eventually(lambda: state(operator, topic_name) == (first, {first, second}))
+
+    def unanswered(answer: Future[Any]) -> bool:
+        """Give the leader time to write it, which is all that it can do."""
+        wait([answer], 0.3)
+        return True
+
+    answers = lose_answers(monkeypatch, unanswered)
+    send = Wire.send
+
+    def alone(wire: Wire, request: Any, node: int | None = None) -> Future[Any]:
+        if isinstance(request, ProduceRequest) and not answers:
+            replicas.brokers[second].kill()  # in sync for another moment
+        return send(wire, request, node)
+
+    monkeypatch.setattr(Wire, "send", alone)
+    assert log.append(topic_name, frame(numbered(4))) == {0: (3, 7)}
+    assert len(answers) == 1
+    assert log.partitions(topic_name)[0].end == 7
 
 
 def test_a_leader_that_hands_over(

@@ -12,7 +12,8 @@ as a whole.
     append()                 WRITE topic
     create()                 CREATE topic, DESCRIBE topic
 
-`topics()` and `groups()` list what the user may DESCRIBE.
+`topics()` and `groups()` list what the user may DESCRIBE.  Who appends records of long ago and may
+READ as well has them once, whatever happens to brokers and connections; see `produce.Appender`.
 """
 
 from workbench.log.kafka.log import KafkaLog

@@ -70,6 +70,8 @@ class Batch(NamedTuple):
     leader_epoch: int
     records: int
     magic: int
+    #: Id, epoch and first sequence number of an idempotent producer, else -1.
+    producer: tuple[int, int, int]
 
 
 @dataclass(slots=True)
@@ -156,13 +158,6 @@ def scan(
     return found
 
 
-def timestamps(data: memoryview) -> Iterator[tuple[int, int, int]]:
-    """Offset, first and highest timestamp of each data batch, from the headers alone."""
-    for header, _ in _headers(data):
-        if not header.attributes & _CONTROL and header.records:
-            yield header.base_offset, header.first_timestamp, header.max_timestamp
-
-
 def _batch(header: Header, place: tuple[Buffer, int, int]) -> Batch:
     return Batch(
         *place,
@@ -174,6 +169,7 @@ def _batch(header: Header, place: tuple[Buffer, int, int]) -> Batch:
         header.leader_epoch,
         header.records,
         header.magic,
+        (header.producer_id, header.producer_epoch, header.base_sequence),
     )
 
 

@@ -36,14 +36,16 @@ class Session(NamedTuple):
 class Batch:
     """Some rows of one partition; `base_offset` is None until they are acknowledged.
 
-    `records` are the rows themselves, for a batch that has to be made smaller.
+    `producer` is the producer's id, epoch and the number of the first row; `records` are the rows
+    themselves, for a batch that has to be made smaller.  What was `sent` may be in the log.
     """
 
     partition: int
     rows: list[int]
-    sequence: int
+    producer: tuple[int, int, int]
     records: pl.DataFrame | None
     data: bytes | None
+    sent: bool = False
     base_offset: int | None = None
 
     def acknowledge(self, base_offset: int) -> None:
@@ -74,8 +76,8 @@ def encoded(
     """Rows of one partition as batches of about `limit` bytes, from this sequence number on."""
     for first, last, data in encode(records, (session.id, session.epoch), sequence, limit):
         held = records.slice(first, last - first)
-        number = (sequence + first) % SEQUENCES
-        yield Batch(partition, rows[first:last], number, held, data)
+        producer = (session.id, session.epoch, (sequence + first) % SEQUENCES)
+        yield Batch(partition, rows[first:last], producer, held, data)
 
 
 def ranges(rows: list[int]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from threading import Lock
@@ -18,14 +19,16 @@ import polars as pl
 from kafka.protocol.producer import InitProducerIdRequest
 
 from workbench.errors import (
+    AccessDenied,
     AppendRejected,
     LogError,
+    OffsetOutOfRange,
     OutOfSequence,
     UnknownTopic,
     Unreachable,
     WorkbenchError,
 )
-from workbench.log.kafka.client import Client, passes, translate
+from workbench.log.kafka.client import LATEST, Client, passes, translate
 from workbench.log.kafka.outgoing import (
     DELIVERY_SECONDS,
     Batch,
@@ -37,6 +40,7 @@ from workbench.log.kafka.outgoing import (
 )
 from workbench.log.kafka.topics import largest_batch
 from workbench.log.kafka.wire import Wire, open_wire
+from workbench.log.kafka.written import written
 from workbench.log.protocol import Producer
 from workbench.records import APPEND, TopicInfo
 
@@ -49,12 +53,16 @@ Offsets = dict[int, tuple[int, int]]
 
 @dataclass(slots=True)
 class _Newest:
-    """A producer's newest call to append: enough to send what is missing again, as the same."""
+    """A producer's newest call to append: enough to send what is missing again, as the same.
+
+    `ends` is where the partitions ended before: what it has written lies beyond.
+    """
 
     epoch: int
     sequence: int
     counts: Counter[int]
     session: Session | None = None
+    ends: dict[int, int] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
 
     @property
@@ -76,9 +84,12 @@ class _Newest:
 class Appender:
     """Writes to the topics of one cluster.  Thread-safe.
 
-    Retries never write twice (KIP-98): the brokers know a batch by producer and sequence.  A call
-    that is repeated under the same `Producer` sends only what was not acknowledged, as the same
-    batches; it is known for as long as this object lives.
+    Retries never write twice: a batch whose acknowledgement did not come is looked for in the log
+    before it is sent again, and beside that the brokers know it by producer and sequence (KIP-98),
+    as long as its records are young (see `written`).  A call that is repeated under the same
+    `Producer` sends only what was not acknowledged, as the same batches; it is known for as long
+    as this object lives.  Who may write but not read has the brokers' memory alone; older records
+    are then not sent again, and the error says so.
 
     Unlike an append to the embedded log, a call is not atomic: it is cut into batches per
     partition, each of which is written whole or not at all, and readers may see the first while
@@ -110,6 +121,7 @@ class Appender:
         with self._lock:
             newest = self._call_of(info.id, counts, producer)
             if not newest.batches:
+                newest.ends = self._ends(info, counts)
                 session = self._session(producer)
                 newest.batches = list(cut(records, info, session))
                 newest.session = session
@@ -160,6 +172,10 @@ class Appender:
             self._sessions[name] = Session(answer.producer_id, answer.producer_epoch, {})
         return self._sessions[name]
 
+    def _ends(self, info: TopicInfo, partitions: Iterable[int]) -> dict[int, int]:
+        found = self._client.offsets({(info.name, number): LATEST for number in partitions})
+        return {number: answer.offset for (_, number), answer in found.items()}
+
     def _check_sizes(self, info: TopicInfo, newest: _Newest) -> None:
         """Refuse what the topic would, before megabytes of it are sent."""
         largest = max(newest.missing, key=lambda one: len(one.data or b""), default=None)
@@ -179,13 +195,13 @@ class Appender:
                 heads.setdefault(batch.partition, batch)
             failure: Exception | None
             try:
-                failure = self._send(info, list(heads.values()))
-            except Unreachable as down:
-                failure = down
+                failure = self._send(info, newest, list(heads.values()))
+            except _PASSING as error:
+                failure = error
             if failure is None or self._smaller(newest, failure):
                 deadline = time.monotonic() + DELIVERY_SECONDS
                 continue
-            may_pass = passes(failure) or isinstance(failure, Unreachable)
+            may_pass = passes(failure) or isinstance(failure, _PASSING)
             if not may_pass or time.monotonic() > deadline:
                 # Which sequence the cluster expects next is not known any more.
                 self._sessions.clear()
@@ -201,25 +217,43 @@ class Appender:
         assert batch.records is not None
         at = newest.batches.index(batch)
         limit = len(batch.data or b"") // 2
-        parts = encoded(batch.records, batch.partition, batch.rows, session, batch.sequence, limit)
+        parts = encoded(
+            batch.records, batch.partition, batch.rows, session, batch.producer[2], limit
+        )
         newest.batches[at : at + 1] = parts
         return True
 
-    def _send(self, info: TopicInfo, batches: list[Batch]) -> Exception | None:
-        """Send one batch of each partition; note what was acknowledged, return what failed."""
+    def _send(self, info: TopicInfo, newest: _Newest, batches: list[Batch]) -> Exception | None:
+        """Send one batch of each partition; note what was acknowledged, return what failed.
+
+        What was sent before is looked for in the log, and sent again when it is not there.
+        """
         [found] = self._client.describe([info.name])
         if str(found["topic_id"]) != info.id:
             return kafka_errors.UnknownTopicOrPartitionError()
-        leaders = {p["partition_index"]: p["leader_id"] for p in found["partitions"]}
-        shares: dict[int, list[Batch]] = defaultdict(list)
-        for batch in batches:
-            shares[leaders[batch.partition]].append(batch)
+        leaders = {
+            p["partition_index"]: (p["leader_id"], p["leader_epoch"]) for p in found["partitions"]
+        }
         wire = self._open()
+        ends = newest.ends | {number: high for number, (_, high) in newest.taken().items()}
+        shares: dict[int, list[Batch]] = defaultdict(list)
+        failure: Exception | None = None
+        for batch in batches:
+            leader, end = leaders[batch.partition], ends[batch.partition]
+            try:
+                offset = written(self._client, wire, info, batch, end, leader)
+            except _UNKNOWN as error:
+                failure = error
+                continue
+            if offset is None:
+                shares[leader[0]].append(batch)
+                batch.sent = True
+            else:
+                batch.acknowledge(offset)
         sent = [
             (share, wire.send(produce_request(info.name, share), leader))
             for leader, share in shares.items()
         ]
-        failure: Exception | None = None
         for share, future in sent:
             try:
                 response = future.result(timeout=DELIVERY_SECONDS)
@@ -253,7 +287,7 @@ class Appender:
             f"partition {partition} [{first}, {last})"
             for partition, (first, last) in sorted(newest.taken().items())
         )
-        if isinstance(error, _TooLargeError | Unreachable):
+        if isinstance(error, _TooLargeError | WorkbenchError):
             why = str(error)
         else:
             why = str(translate(error, "append", self._client.settings))
@@ -291,4 +325,7 @@ class _TooLargeError(Exception):
         self.batch = batch
 
 
+_PASSING = (Unreachable, OffsetOutOfRange)
+#: What leaves open whether a batch is in the log; other batches go on.
+_UNKNOWN = (kafka_errors.KafkaError, FutureTimeout, AccessDenied, *_PASSING)
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)

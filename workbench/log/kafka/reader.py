@@ -22,7 +22,7 @@ from workbench.errors import (
     Unreachable,
 )
 from workbench.log.kafka import compiled
-from workbench.log.kafka.batches import Scan, scan
+from workbench.log.kafka.batches import Batch, Scan, scan
 from workbench.log.kafka.client import Client, translate
 from workbench.log.kafka.columns import decode
 from workbench.log.kafka.ranges import Piece, Range, check_range, current_topic
@@ -58,6 +58,11 @@ class FetchReader:
         run.check()
         return run.pieces()
 
+    def batches(self, wanted: Range) -> Iterator[Batch]:
+        """The batches of records in a range, as they lie in the log."""
+        for _, found in _Run(self._client, self._wire, wanted).scans():
+            yield from found.batches
+
 
 class _Run:
     """One read of one partition: its leader, its pending fetch, its patience."""
@@ -84,6 +89,11 @@ class _Run:
         self._answered = self._answer()
 
     def pieces(self) -> Iterator[Piece]:
+        for start, found in self.scans():
+            yield self._piece(found, start)
+
+    def scans(self) -> Iterator[tuple[int, Scan]]:
+        """What each fetch covers, and from which offset on."""
         wanted = self._wanted
         empty = 0
         while self._position < wanted.end:
@@ -110,9 +120,8 @@ class _Run:
                 self._growth = max(found.size / len(answer.records), 1.0)
             if self._position < wanted.end:
                 self._pending = self._ask()
-            piece = self._piece(found, start)
             self._check_topic()
-            yield piece
+            yield start, found
 
     def _scan(self, answer: Answer) -> Scan:
         wanted = self._wanted
