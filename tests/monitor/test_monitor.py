@@ -17,7 +17,7 @@ START = datetime(2026, 11, 3, tzinfo=UTC)
 KINDS = ("card", "deposit", "transfer")
 VOLUME = pl.col("amount").sum()
 #: Long enough for a slow machine; nothing waits for it to pass.
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def event(number: int) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Follower:
         self._left_out: frozenset[TopicPartition] = frozenset()
         self._stop = threading.Event()
         self._one = threading.Lock()
+        self._changing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -95,23 +96,25 @@ class Follower:
 
     def start(self, start: When | None) -> None:
         """Follow in a daemon thread.  Does nothing when one is running already."""
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._stop.clear()
-        self.error = None
-        self._thread = threading.Thread(
-            target=self._run, args=(start,), name="workbench-monitor", daemon=True
-        )
-        self._thread.start()
+        with self._changing:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._stop.clear()
+            self.error = None
+            self._thread = threading.Thread(
+                target=self._run, args=(start,), name="workbench-monitor", daemon=True
+            )
+            self._thread.start()
 
     def stop(self) -> None:
         """End the run that is under way, in any thread, and wait for it.  Idempotent."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        with self._one:
-            self._stop.clear()
+        with self._changing:
+            self._stop.set()
+            if self._thread is not None:
+                self._thread.join()
+                self._thread = None
+            with self._one:
+                self._stop.clear()
 
     def _run(self, start: When | None) -> None:
         try:

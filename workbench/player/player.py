@@ -139,7 +139,7 @@ class Player(Shown):
             self.error = None
             if self._since_s is None:
                 self._since_s = self._clock()
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._stop = threading.Event()
                 self._thread = threading.Thread(
                     target=self._run, args=(self._stop,), name="workbench-player", daemon=True
@@ -256,19 +256,24 @@ class Player(Shown):
 
     def _run(self, stop: threading.Event) -> None:
         try:
-            while not stop.is_set():
+            while not self._left(stop):
                 self.advance()
-                if self.finished:
-                    with self._lock:
-                        if not stop.is_set():
-                            self._set_time()
-                            self._since_s = None
-                    return
                 if self._speed is not None:
                     stop.wait(TICK_S)
         except Exception as error:
-            self.error = error
-            self._since_s = None
+            self._left(stop, error=error)
+
+    def _left(self, stop: threading.Event, *, error: Exception | None = None) -> bool:
+        """Whether the thread ends; who plays after that has another, and before that this one."""
+        with self._lock:
+            if stop.is_set():
+                return True
+            if error is None and not self.finished:
+                return False
+            if error is None:
+                self._set_time()
+            self.error, self._since_s, self._thread = error, None, None
+            return True
 
     def _go(self, number: int) -> None:
         """Play up to a number of records, or go back to it."""

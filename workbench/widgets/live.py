@@ -17,7 +17,7 @@ from workbench.widgets import frontend
 from workbench.widgets.charts.base import spec_picture
 from workbench.widgets.rows import plain_rows
 from workbench.widgets.shown import beside, close_view, view_of
-from workbench.widgets.view import PERIOD_S, View
+from workbench.widgets.view import CLOSED, PERIOD_S, View
 
 #: What adds rows to a chart: a stream, frames or dicts as they come, or a function that is asked.
 Feed = Any
@@ -58,7 +58,7 @@ class LiveChart:
         self.points = points
         self.spec, self.name, first = _named(chart)
         self._rows: deque[dict[str, Any]] = deque(first, maxlen=points)
-        self._fresh: list[deque[dict[str, Any]]] = []
+        self._views: list[_LiveView] = []
         self._lock = threading.Lock()
         self._feed = feed
         self._batches: Iterator[Any] | None = None
@@ -81,14 +81,15 @@ class LiveChart:
         plain = plain_rows(rows)
         with self._lock:
             self._rows.extend(plain)
-            for waiting in self._fresh:
-                waiting.extend(plain)
+            for view in self._views:
+                view.waiting.extend(plain)
+                view.nudge()
 
     def start(self) -> None:
         """Read the feed in a daemon thread.  Idempotent."""
         with self._lock:
             self._stop.clear()
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self.error = None
                 self._thread = threading.Thread(
                     target=self._read, name="workbench-feed", daemon=True
@@ -111,18 +112,20 @@ class LiveChart:
             for rows in self._batches:
                 if rows is not None:
                     self.add(rows)
-                if self._stop.is_set():
+                if self._left():
                     return
+            self._left(over=True)
         except Exception as error:
-            self.error = error
             self._batches = None
+            self._left(over=True, error=error)
 
-    def _subscribe(self) -> deque[dict[str, Any]]:
-        """What a view takes new rows from."""
-        waiting: deque[dict[str, Any]] = deque(maxlen=self.points)
+    def _left(self, *, over: bool = False, error: Exception | None = None) -> bool:
+        """Whether the thread ends; who starts after that has another, and before that this one."""
         with self._lock:
-            self._fresh.append(waiting)
-        return waiting
+            if not (over or self._stop.is_set()):
+                return False
+            self._thread, self.error = None, error
+            return True
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if not frontend.watched():
@@ -147,8 +150,10 @@ class _LiveView(View):
 
     def __init__(self, chart: LiveChart) -> None:
         self._chart = chart
-        self._waiting = chart._subscribe()
+        self.waiting: deque[dict[str, Any]] = deque(maxlen=chart.points)
         super().__init__(f"Live chart of {chart.name}")
+        with chart._lock:
+            chart._views.append(self)
 
     def begin(self) -> None:
         self._chart.start()
@@ -156,20 +161,22 @@ class _LiveView(View):
     def end(self) -> None:
         self._chart.stop()
 
+    def close(self, reason: str = CLOSED) -> None:
+        super().close(reason)
+        with self._chart._lock:
+            self._chart._views = [view for view in self._chart._views if view is not self]
+
     def picture(self) -> Mapping[str, Any]:
-        self._waiting.clear()
         chart = self._chart
-        return {
-            "spec": chart.spec,
-            "name": chart.name,
-            "most": chart.points,
-            "rows": chart.rows(),
-        }
+        with chart._lock:
+            self.waiting.clear()
+            rows = list(chart._rows)
+        return {"spec": chart.spec, "name": chart.name, "most": chart.points, "rows": rows}
 
     def news(self) -> Mapping[str, Any] | None:
         if self._chart.error is not None:
             raise self._chart.error
-        rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        rows = [self.waiting.popleft() for _ in range(len(self.waiting))]
         return {"rows": rows} if rows else None
 
 

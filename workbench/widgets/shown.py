@@ -21,24 +21,27 @@ _views: dict[int, View] = {}
 
 def view_of(shown: Any, kind: Callable[[Any], View]) -> View:
     """The view of an object: the one that is open, or a new one."""
-    view = _views.get(id(shown))
-    if view is None:
-        view = _views[id(shown)] = kind(shown)
-    return view
+    with _guard:
+        view = _views.get(id(shown))
+        if view is None:
+            view = _views[id(shown)] = kind(shown)
+        return view
 
 
 def shown_elsewhere(shown: Any) -> bool:
     """Whether another cell than the one that runs shows an object."""
-    view, place = _views.get(id(shown)), frontend.cell()
-    if view is None:
-        return False
+    place = frontend.cell()
     with _guard:
+        view = _views.get(id(shown))
+        if view is None:
+            return False
         return place is None or view not in _made.get(place[0], ("", []))[1]
 
 
 def close_view(shown: Any) -> None:
     """Close the view of an object, if there is one."""
-    view = _views.pop(id(shown), None)
+    with _guard:
+        view = _views.pop(id(shown), None)
     if view is not None:
         view.close()
 
@@ -46,8 +49,9 @@ def close_view(shown: Any) -> None:
 def beside(view: View, draw: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
     """Show a live view, and before it the picture that is seen where there is no kernel."""
     _replace_earlier(view)
-    view.still = Still(draw)
-    view.still.show()
+    still = Still(draw)
+    still.show()
+    view.still = still  # Only now: its thread tells nothing of what is not there yet.
     bundle = view._repr_mimebundle_()
     assert bundle is not None
     shown = bundle[0] if isinstance(bundle, tuple) else bundle
@@ -65,9 +69,9 @@ def _replace_earlier(view: View) -> None:
         others = [other for other in views if other is not view]
         replaced = [] if earlier_run == run else others
         _made[cell] = (run, [view] if earlier_run != run else [*others, view])
-    for old in replaced:
-        for key in [key for key, one in _views.items() if one is old]:
+        for key in [key for key, one in _views.items() if one in replaced]:
             del _views[key]
+    for old in replaced:
         old.close("its cell was run again")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ _STYLE = """<style>
 class Still:
     """A picture and tables in the notebook, drawn again now and then while the view goes on.
 
-    Used by the thread of its view, or before that has one.
+    Safe to share between threads.
 
     Parameters
     ----------
@@ -36,6 +37,7 @@ class Still:
     def __init__(self, draw: Callable[[], Mapping[str, str]]) -> None:
         self._draw = draw
         self._id = uuid4().hex
+        self._drawing = threading.Lock()
         self._due_s = time.monotonic() + FIRST_S
         self._drawn: Mapping[str, str] | None = None
         self._old = False
@@ -54,17 +56,18 @@ class Still:
 
         What cannot be drawn leaves the one before: the view itself tells what is wrong.
         """
-        began_s = time.monotonic()
-        if not self._old or (began_s < self._due_s and not at_once):
-            return
-        self._old = False
-        with suppress(Exception):
-            drawn = self._draw()
-            if drawn != self._drawn:
-                self._drawn = drawn
-                self._display(drawn, update=True)
-        took_s = time.monotonic() - began_s
-        self._due_s = began_s + max(AGAIN_S, took_s / SHARE)
+        with self._drawing:  # What was looked at first is not shown last.
+            began_s = time.monotonic()
+            if not self._old or (began_s < self._due_s and not at_once):
+                return
+            self._old = False
+            with suppress(Exception):
+                drawn = self._draw()
+                if drawn != self._drawn:
+                    self._drawn = drawn
+                    self._display(drawn, update=True)
+            took_s = time.monotonic() - began_s
+            self._due_s = began_s + max(AGAIN_S, took_s / SHARE)
 
     def _display(self, drawn: Mapping[str, str], *, update: bool) -> None:
         from IPython.display import display

@@ -74,12 +74,12 @@ class View(anywidget.AnyWidget):
     def __init__(self, title: str) -> None:
         self._sending = threading.RLock()
         self._sent = 0
-        self._sent_s = 0.0
+        self._sent_s = self._pace_s = 0.0
         self._round_s: float | None = None
         self._said: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
         self._wake = threading.Event()
-        self._ended = threading.Event()
-        self._closed = False
+        self._nudged = False
+        self._awake = self._closed = False
         self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pages: dict[str, float] = {}
@@ -132,13 +132,22 @@ class View(anywidget.AnyWidget):
         """Tell what a command has led to: like news, but also while the picture is held."""
         self.post("answer", content)
 
+    def nudge(self) -> None:
+        """Have the news told as soon as the pace allows.  Safe to call from any thread."""
+        self._nudged = True
+        self._wake.set()
+
     def close(self, reason: str = CLOSED) -> None:
-        """End the view: its thread stops, and the notebook keeps a picture of what it showed."""
+        """End the view: its thread stops, and the notebook keeps a picture of what it showed.
+
+        Idempotent, and safe to call from any thread.
+        """
         with self._sending:
-            self._closed = True  # Before anybody is told: a page that answers wakes nothing.
-        if self.comm is not None:
-            with suppress(Exception):  # A kernel that is shutting down has nobody to tell.
-                self.post("over", {"reason": reason})
+            again, self._closed = self._closed, True  # Before a page is told, which may answer.
+        if again:
+            return
+        with suppress(Exception):  # A kernel that is shutting down has nobody to tell.
+            self.post("over", {"reason": reason})
         self.stop()
         if self.still is not None and reason == CLOSED:
             self.still.refresh(at_once=True)
@@ -153,39 +162,45 @@ class View(anywidget.AnyWidget):
     def _run(self) -> None:
         """Have a thread.  Idempotent."""
         with self._sending:
-            if self._closed or self.running:
+            if self._closed or self._awake:
                 return
-            self._ended.clear()
+            self._awake = True
             self._thread = threading.Thread(
                 target=self._live, name=f"workbench-view-{self.entry}", daemon=True
             )
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it; a page that speaks starts another.  Idempotent."""
-        self._ended.set()
+        """End the thread for good, and wait for it.  Idempotent."""
+        with self._sending:
+            self._closed = True
         self._wake.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=10)
 
     def _live(self) -> None:
-        with self._turn, self._beating():
-            self._round_s = due_s = time.monotonic()
+        self._round_s = self._pace_s = look_s = time.monotonic()
+        with self._beating(), self._turn:
             self._try(self.begin)
             while not self._finished():
                 self._round_s = None
-                self._wake.wait(max(due_s - time.monotonic(), 0.001))
+                self._wake.wait(max(self._next_s(look_s) - time.monotonic(), 0.001))
                 self._wake.clear()
                 self._round_s = time.monotonic()
-                self._listen()
+                self._try(self._listen)
                 now_s = time.monotonic()
-                if now_s < due_s:
+                if now_s < self._next_s(look_s):
                     continue
-                due_s = max(due_s + PERIOD_S, now_s)
+                look_s = max(look_s + PERIOD_S, now_s)
+                self._nudged = False
                 if self.error is None and not self.paused:
                     self._try(self._tell)
             self._try(self.end)
+
+    def _next_s(self, look_s: float) -> float:
+        """When news are looked for: at the next look, or sooner where some are known to be."""
+        return min(look_s, self._pace_s) if self._nudged else look_s
 
     @contextmanager
     def _beating(self) -> Iterator[None]:
@@ -209,18 +224,18 @@ class View(anywidget.AnyWidget):
             thread.join()
 
     def _finished(self) -> bool:
-        """Whether the thread ends; who speaks after that starts another."""
+        """Whether the thread ends; who speaks after that starts another, which waits for it."""
         with self._sending:
-            if self._ended.is_set() or (self._said.empty() and self._forgotten()):
-                self._thread = None
-                return True
-            return False
+            self._awake = not (self._closed or (self._said.empty() and self._forgotten()))
+            return not self._awake
 
     def _tell(self) -> None:
         """Post the news, if there are any."""
         found = self.news()
         if found is not None:
             self.post("news", found)
+            # A pace that was fallen behind is caught up with, by one update at most.
+            self._pace_s = max(self._pace_s + PERIOD_S, time.monotonic())
             self._outdate()
         if self.still is not None:
             self.still.refresh()
