@@ -137,6 +137,7 @@ RECORD_CHANGES: dict[str, tuple[Change, str]] = {
     "a short salt": (with_record(0, salt="AAAA"), f"{RECORDS}, line 1:"),
     "another offset": (with_record(0, offset="4"), f"{RECORDS}, line 1, orders 0:4:"),
     "an offset with a zero": (with_record(0, offset="05"), f"{RECORDS}, line 1:"),
+    "an offset with a space": (with_record(0, offset=" 5"), f"{RECORDS}, line 1:"),
     "an offset as a number": (with_record(0, offset=5), f"{RECORDS}, line 1:"),
     "an offset beyond 64 bits": (with_record(0, offset=str(2**63)), f"{RECORDS}, line 1:"),
     "another partition": (with_record(0, partition=1), f"{RECORDS}, line 1, orders 1:5:"),

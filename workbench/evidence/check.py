@@ -191,7 +191,7 @@ def _take(runs: list[Run], parts: _Parts, ahead: _Ahead) -> bool:
     taken: dict[TopicPartition, int] = {}
     for run in runs:
         count = len(run.offsets)
-        if run.place in taken or ahead[run.place].peek(count) != run.offsets.tolist():
+        if run.place in taken or ahead[run.place].peek(count) != run.offsets:
             return False
         if any(
             left.beyond(taken.get(before, 0))

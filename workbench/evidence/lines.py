@@ -26,7 +26,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     timestamp_type: TimestampType
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes | None]]
+    headers: tuple[tuple[str, bytes | None], ...]
     leader_epoch: Annotated[int, Meta(ge=-(2**31), lt=2**31)] | None
     salt: bytes | None
     leaf: str

@@ -133,7 +133,7 @@ class PartitionWriter:
         headers = (
             [[(h["name"], h["value"]) for h in held] for held in frame["headers"].to_list()]
             if frame["headers"].list.len().sum()
-            else [[]] * frame.height
+            else [()] * frame.height
         )
         salts = [os.urandom(SALT_BYTES) for _ in offsets] if self._salted else [None] * frame.height
         kinds = [KINDS[kind] for kind in types]
