@@ -125,8 +125,10 @@ class Slice:
         """Run a DuckDB query in which this slice is the relation `slice`.
 
         `offset` is there as `record_offset` too, since OFFSET is a keyword.  `raw=True` adds the
-        columns `value`, `headers`, `timestamp_type`, `leader_epoch` and `recorded_at`, as
-        `frame(raw=True)` does, and is limited as that is.
+        columns `value`, `headers`, `timestamp_type`, `leader_epoch` and `recorded_at`.
+
+        On a cluster the query reads the slice in batches, all of it: its own conditions do not
+        limit what is.  `log.sql("…", part=day.lazy().filter(…))` reads what a filter leaves.
         """
         from workbench.source.sql import query as run
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import duckdb
 import polars as pl
 from duckdb.sqltypes import DuckDBPyType
 
-from workbench.arrow import ArrowStream
+from workbench.arrow import ArrowBatches, ArrowStream
 from workbench.errors import DefinitionError
 from workbench.records import TIMESTAMP, Chunk
 from workbench.source.columns import frame_schema, is_stored
@@ -28,23 +31,31 @@ def query(sql: str, relations: Mapping[str, Relation], *, raw: bool = False) -> 
 
     A slice's `offset` is there as `record_offset` too, since OFFSET is a keyword.  Stored decoded
     segments are read by DuckDB itself, so only the columns and row groups that the query needs
-    are.  With `raw`, slices have the columns of raw records as well, and are held in memory as
-    frames are.  Times come back as UTC.  What does not fit into memory goes on in temporary files.
+    are.  With `raw`, slices have the columns of raw records as well; these, and the records of a
+    cluster, come a batch at a time, all of them, once for each time that the query names the
+    slice.  Times come back as UTC.  What does not fit into memory goes on in temporary files.
 
-    Raises DefinitionError with DuckDB's message when the query cannot be run, and with `raw`
-    ReadLimitExceeded for a slice that is larger than frames may be.
+    Raises DefinitionError with DuckDB's message when the query cannot be run, and what reading
+    raises.
     """
     with temporary_folder() as folder, duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'; SET autoinstall_known_extensions = false")
         if folder is not None:  # else DuckDB's is below the working directory
             con.execute(f"SET temp_directory = {_text(folder)}")
+        streams: list[ArrowBatches] = []
         try:
             for name, relation in relations.items():
-                _register(con, name, _with_raw(relation) if raw else relation)
+                if isinstance(relation, SliceSource) and (raw or relation.backend.kind == "kafka"):
+                    streams.append(_stream(con, name, relation, raw=raw))
+                else:
+                    _register(con, name, relation)
             result = con.sql(sql)
             _check_result(result)
-            return _in_utc(pl.DataFrame(ArrowStream(result)))
+            return _in_utc(pl.DataFrame(ArrowStream(_executed(con, result))))
         except duckdb.Error as error:
+            for failure in (stream.failure for stream in streams):
+                if failure is not None:
+                    raise failure from None
             message = " ".join(str(error).split())
             raise DefinitionError(
                 f"the query cannot be run: {message}",
@@ -78,16 +89,30 @@ def _is_foreign(kind: DuckDBPyType) -> bool:
     return kind.id in _FOREIGN
 
 
-def _with_raw(relation: Relation) -> Relation:
-    """A slice as a frame with its raw columns; whatever else it is, as it is."""
-    if not isinstance(relation, SliceSource):
-        return relation
-    schema = frame_schema(relation.address.decoding, relation.address.topics, raw=True)
+def _executed(con: duckdb.DuckDBPyConnection, query: Any) -> Any:
+    """The rows of a query, as a relation.
+
+    In a thread of its own: asked for by Polars, DuckDB could not ask Polars for batches.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(query.materialize)
+        try:
+            return rows.result()
+        except BaseException:  # as Ctrl-C, for which the query would not end
+            con.interrupt()
+            raise
+
+
+def _stream(
+    con: duckdb.DuckDBPyConnection, name: str, relation: SliceSource, *, raw: bool
+) -> ArrowBatches:
+    schema = frame_schema(relation.address.decoding, relation.address.topics, raw=raw)
     check_names(schema)
-    read = pl.concat(
-        [pl.DataFrame(schema=schema), relation.frame(raw=True, rest=True)], how="diagonal"
-    )
-    return read.select(*schema.names(), pl.col("offset").alias("record_offset"))
+    stream = ArrowBatches(schema, partial(relation.batches, raw=raw))
+    batches = f"{name} (in batches)"
+    con.register(batches, stream)
+    _view(con, name, f"FROM {_quoted(batches)}")
+    return stream
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
@@ -115,9 +140,12 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> 
     columns = ", ".join(_quoted(column) for column in schema)
     parts = [f"SELECT {columns} FROM {_quoted(loose)}"]
     parts += [_scan(relation, schema, topic, chunks) for (topic, _, _), chunks in stored.items()]
+    _view(con, name, " UNION ALL BY NAME ".join(parts))
+
+
+def _view(con: duckdb.DuckDBPyConnection, name: str, records: str) -> None:
     con.execute(
-        f'CREATE TEMP VIEW {_quoted(name)} AS SELECT *, "offset" AS record_offset '
-        f"FROM ({' UNION ALL BY NAME '.join(parts)})"
+        f'CREATE TEMP VIEW {_quoted(name)} AS SELECT *, "offset" AS record_offset FROM ({records})'
     )
 
 
