@@ -112,6 +112,11 @@ class Slice:
         Projections, and filters on partition, offset, timestamp and key, reach the log; other
         filters are applied exactly.  A cluster is read when the frame is collected: the partitions
         and offsets that filters on them leave, from the first record that is young enough.
+
+        Two filters read no less of a cluster.  One on how young records may be: times do not
+        ascend with offsets, those that brokers stamp not surely either, so any later record may
+        be older; `between` has a rule for where to stop, `late=`.  And one on keys: who wrote a
+        record chose its partition, and partitions may have been added since.
         """
         return self._source.lazy(raw=raw, rest=rest)
 

@@ -76,7 +76,10 @@ def left_by(source: SliceSource, predicate: pl.Expr) -> SliceSource:
 
     Of conditions that have to hold together three kinds are understood: those on topic and
     partition alone, comparisons of the offset with a number, and what bounds the timestamp from
-    below, for which a look-up of the log is exact.
+    below, for which a look-up of the log is exact.  From above it is not: a cluster knows the
+    highest time of a piece of its log and not the lowest, and times do not ascend with offsets,
+    nor do those of brokers surely, whose clocks step and differ.  A key's partition is not known,
+    since its producer chose it, of the partitions that there were then.
     """
     ranges = {tp: (first, source.end[tp]) for tp, first in source.start.items()}
     after_ms: int | None = None
