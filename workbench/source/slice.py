@@ -77,9 +77,9 @@ class SliceSource:
         Projections, and filters on partition, offset, timestamp and key, reach the stored
         segments.  On a cluster nothing is read until the frame is collected, and filters on
         partition and offset, and from which time on, decide what is; see `left_by` in `scan`.
-        `decode_error` is always there.  `raw=True` adds `value`, `headers`, `timestamp_type`, `leader_epoch`,
-        `recorded_at`; `rest=True` adds `_rest`, the fields that the schema does not know, as JSON
-        text; `marks=True` adds `_tombstone`, whether the value is null.
+        `decode_error` is always there.  `raw=True` adds `value`, `headers`, `timestamp_type`,
+        `leader_epoch`, `recorded_at`; `rest=True` adds `_rest`, the fields that the schema does
+        not know, as JSON text; `marks=True` adds `_tombstone`, whether the value is null.
         """
         if self.backend.kind == "kafka":
             from workbench.source.scan import scan
