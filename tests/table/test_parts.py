@@ -72,6 +72,7 @@ class Plans:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.made = 0
         patch.setattr(reading, "BATCH_ROWS", 1)
+        patch.setattr(parts, "LEAST_ROWS", 1)
         patch.setattr(parts, "PLAN_ROWS", 6)
         patch.setattr(aggregation, "WAITING_ROWS", 3)
         make = Parts._plan

@@ -577,6 +577,6 @@ def test_states_near_each_other_are_held_once(
         held = balances(tx)
         for end in range(4, 44, 4):
             held.at({0: end, 1: end})
-        ends = [sum(one.position.values()) for one in held._snapshots._recent]
+        ends = [one.distance for one, _ in held._snapshots._recent]
         assert sorted(ends) == kept
         assert held.at({0: 21, 1: 20}).counts.records == 41

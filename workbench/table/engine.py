@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import polars as pl
@@ -56,3 +57,8 @@ class Held:
     state: Any
     tally: Tally
     position: Position
+
+    @cached_property
+    def distance(self) -> int:
+        """How many offsets are before its position."""
+        return sum(self.position.values())

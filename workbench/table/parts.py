@@ -13,11 +13,14 @@ import polars as pl
 from workbench.log.facts import Facts, told
 from workbench.records import Chunk
 from workbench.source.columns import is_stored
+from workbench.source.pieces import joined
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
-from workbench.table import reading
 from workbench.table.engine import Engine
 from workbench.table.reading import NO_TIME, Tally, batches, is_changes, lane, marked, scan
+
+#: Of fewer records than this, to look at them costs less than to ask segments about them.
+LEAST_ROWS = 50_000
 
 #: How many records go to the engine as one plan: it takes memory by their keys, not by them.
 PLAN_ROWS = 4_000_000
@@ -46,7 +49,7 @@ class Parts:
 
     def _parts(self, most: int) -> Iterator[tuple[pl.DataFrame | pl.LazyFrame, int]]:
         address, engine = self._source.address, self._engine
-        if not engine.takes_plans or most <= reading.BATCH_ROWS or address.filtered:
+        if not engine.takes_plans or most <= LEAST_ROWS or address.filtered:
             records = scan(self._source, self._topics, self._columns)
             yield from self._looked_at(records, most)
             return
@@ -87,7 +90,7 @@ class Parts:
 
     def _pending(self, chunks: list[Chunk]) -> Iterator[tuple[pl.DataFrame, int]]:
         if chunks:
-            frames = [self._source.decode(chunk, marks=True) for chunk in chunks]
+            frames = [self._source.decode(chunk, marks=True) for chunk in joined(chunks)]
             whole = pl.concat(frames, how="diagonal")
             most = sum(chunk.end - chunk.start for chunk in chunks)
             yield from self._looked_at(marked(whole, self._topics, self._columns), most)

@@ -82,7 +82,8 @@ class Snapshots:
         self._engine = engine
         self._witness = witness
         self._name = None if recipe is None else fingerprint(recipe)
-        self._recent: list[Held] = []
+        # States in memory, the newest first, each with how many bytes it takes.
+        self._recent: list[tuple[Held, int]] = []
         # Files whose log was looked at: once for each, as with the states in memory.
         self._witnessed: set[str] = set()
         self._listed: tuple[int, list[tuple[int, str]]] = (-1, [])
@@ -94,9 +95,9 @@ class Snapshots:
     def nearest(self, end: Position) -> Held | None:
         """The newest state at or before a position in every partition."""
         with self._lock:
-            recent = [held for held in self._recent if _reaches(held.position, end)]
-        best = max(recent, key=lambda held: _distance(held.position), default=None)
-        near = 0 if best is None else _distance(best.position)
+            recent = [held for held, _ in self._recent if _reaches(held.position, end)]
+        best = max(recent, key=lambda held: held.distance, default=None)
+        near = 0 if best is None else best.distance
         for ahead, path in self._files(end):
             rows = _told[path]["rows"]
             if (ahead - near) * self._record_cost <= rows * self._load_cost and best is not None:
@@ -139,20 +140,21 @@ class Snapshots:
 
         One between two others that are near each other goes.
         """
-        near = self._spacing(self._engine.size(held.state)[0])
+        rows, size = self._engine.size(held.state)
+        near = self._spacing(rows)
         with self._lock:
-            recent = [h for h in self._recent if h.position != held.position]
-            ordered = sorted([held, *recent], key=lambda one: _distance(one.position))
-            before = _distance(ordered[0].position)
-            for one, after in pairwise(ordered[1:]):
-                if one is not held and _distance(after.position) - before <= near:
+            recent = [one for one in self._recent if one[0].position != held.position]
+            ordered = sorted([(held, size), *recent], key=lambda one: one[0].distance)
+            before = ordered[0][0].distance
+            for one, (after, _) in pairwise(ordered[1:]):
+                if one[0] is not held and after.distance - before <= near:
                     recent.remove(one)
                 else:
-                    before = _distance(one.position)
+                    before = one[0].distance
             room = MEMORY_BYTES
-            self._recent = [held]
+            self._recent = [(held, size)]
             for other in recent:
-                room -= self._engine.size(other.state)[1]
+                room -= other[1]
                 if room < 0:
                     break
                 self._recent.append(other)
