@@ -168,7 +168,7 @@ def _doubtful(
         if runs is not None and _take(runs, parts, ahead):
             count += sum(len(run.offsets) for run in runs)
         else:
-            for block in blocks(path, verify.LIMIT, start, end):
+            for block in blocks(path, start, end):
                 runs = judge(block, names)
                 if runs is not None and _take(runs, parts, ahead):
                     count += sum(len(run.offsets) for run in runs)

@@ -18,7 +18,7 @@ from workbench.evidence.log import SealedLog
 from workbench.evidence.packing import Packing, custody_line, place, said
 from workbench.evidence.results import write as write_results
 from workbench.evidence.seal import QUERY, RESULTS, SCHEMAS, Sealed, add_query
-from workbench.evidence.verify import CUSTODY, LIMIT, RECORDS, SLICES
+from workbench.evidence.verify import CUSTODY, RECORDS, SLICES
 from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 
@@ -164,7 +164,7 @@ def _places(source: SliceSource, where: pl.Expr) -> Iterator[Place]:
 def _lines(path: Path, chosen: Iterator[Place]) -> Iterator[tuple[bytes, int]]:
     """Blocks of the copy's lines, each with how many records in it can be read."""
     next_one = next(chosen, None)
-    for block in blocks(path, LIMIT):
+    for block in blocks(path):
         lines = []
         shown = 0
         for content in block.removesuffix(b"\n").split(b"\n"):

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from workbench.evidence.format import leaves
 from workbench.evidence.lines import Line, blocks, decode
-from workbench.evidence.verify import KINDS, LIMIT
+from workbench.evidence.verify import KINDS
 from workbench.positions import TopicPartition
 
 _SALT_BYTES = 32
@@ -71,7 +71,7 @@ def judge(block: bytes, names: Names) -> list[Run] | None:
 def judge_part(path: Path, start: int, end: int, names: Names) -> list[Run] | None:
     """The lines of a file from one byte to another, as `judge` does it."""
     runs: list[Run] = []
-    for block in blocks(path, LIMIT, start, end):
+    for block in blocks(path, start, end):
         judged = judge(block, names)
         if judged is None:
             return None

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from workbench.evidence.verify import LIMIT
 from workbench.records import TimestampType
 
 #: How many bytes of lines are taken at a time.
@@ -75,25 +76,13 @@ def decode_line(line: bytes) -> Line | Withheld:
         return _withheld.decode(line)
 
 
-def blocks(path: Path, limit: int, start: int = 0, stop: int = sys.maxsize) -> Iterator[bytes]:
-    """Bytes of a file as blocks of whole lines; a line longer than `limit` comes in such blocks.
+def blocks(path: Path, start: int = 0, stop: int = sys.maxsize) -> Iterator[bytes]:
+    """Bytes of a file as blocks of whole lines; the last one may not end with a line.
 
-    The last block may not end with a line.
+    A line that is too long comes in pieces, each at the end of a block.
     """
-    held: list[bytes] = []
-    size = 0
     with path.open("rb") as file:
         file.seek(start)
-        while data := file.read(min(BLOCK_BYTES, stop - file.tell())):
-            end = data.rfind(b"\n") + 1
-            if end:
-                yield b"".join([*held, data[:end]])
-                held, size = [], 0
-            held.append(data[end:])
-            size += len(data) - end
-            if size >= limit:
-                rest = b"".join(held)
-                yield rest[:limit]
-                held, size = [rest[limit:]], len(rest) - limit
-    if size:
-        yield b"".join(held)
+        while block := file.read(min(BLOCK_BYTES, stop - file.tell())):
+            begun = len(block) - block.rfind(b"\n") - 1
+            yield block + file.readline(LIMIT - begun) if begun else block

@@ -20,7 +20,7 @@ from workbench.evidence.check import check
 from workbench.evidence.facts import PartitionFact, SlicesFact, no_log
 from workbench.evidence.lines import Line, Withheld, blocks, decode, decode_line
 from workbench.evidence.seal import SCHEMAS
-from workbench.evidence.verify import LIMIT, RECORDS
+from workbench.evidence.verify import RECORDS
 from workbench.evidence.writing import NO_TIME
 from workbench.log.embedded import EmbeddedLog
 from workbench.log.protocol import Progress, TopicSpec
@@ -179,7 +179,7 @@ class _Waiting:
 
 def _runs(path: Path) -> Iterator[tuple[TopicPartition, list[Line | Withheld]]]:
     """The lines of neighbouring records of one partition."""
-    for block in blocks(path, LIMIT):
+    for block in blocks(path):
         lines: Sequence[Line | Withheld] = decode(block) or [
             decode_line(line) for line in block.split(b"\n") if line
         ]
