@@ -95,8 +95,10 @@ def test_a_recording_is_the_log(filled: wb.Log, tmp_path: Path) -> None:
         assert again["recorded_at"].null_count() == 0
         now = columns(filled.stream("events").all().frame(raw=True))
         assert again.drop("recorded_at").equals(now)
-        with pytest.raises(ReadOnly, match="recording"):
+        with pytest.raises(ReadOnly, match=r"recording.*work on a copy"):
             recording.append("events", [{"n": 1}])
+        with pytest.raises(ReadOnly, match=r"recording.*work on a copy"):
+            next(recording.stream("events").follow(group="mine", timeout=0))
         with pytest.raises(ReadOnly, match="recording"):
             recording.create("more")
     with pytest.raises(ReadOnly, match="recording"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -407,3 +408,14 @@ def test_json_text_is_what_googles_library_says() -> None:
     category = message_of("shop.Category")(name="a", parent={"name": "b", "parent": {"name": "c"}})
     frame = read(messages().message("shop.Category"), [category.SerializeToString()] * 300)
     assert json.loads(frame["parent"][299]) == MessageToDict(category.parent)
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("google.protobuf", "protobuf"), ("grpc_tools", "grpcio-tools")]
+)
+def test_what_is_not_installed_is_told_by_the_name_it_is_installed_by(
+    monkeypatch: pytest.MonkeyPatch, module: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SchemaError, match=rf"needs {package} \(pip install"):
+        ProtobufSchema(SHOP)

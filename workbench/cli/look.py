@@ -26,6 +26,7 @@ from workbench.cli.show import note, show, show_csv, show_object
 from workbench.positions import Position
 from workbench.source.export import write
 from workbench.source.times import readable
+from workbench.words import counted
 
 
 @word(
@@ -174,7 +175,7 @@ def query(
         result = cut(stream.stream(log), start, end, key).sql(sql, raw=raw)
     if out is not None:
         write(result, out)
-        note(f"{result.height:,} rows in {out}")
+        note(f"{counted(result.height, 'row')} in {out}")
     elif as_csv:
         show_csv(result)
     else:

@@ -20,6 +20,7 @@ from workbench.cli.reports import Out, tell
 from workbench.cli.show import complain, note, say
 from workbench.errors import LogNotFound, ReportError, TopicExists, did_you_mean
 from workbench.report import run
+from workbench.words import counted
 
 #: What the demo runs, and over which week of the bank.
 DEMO = ("01-monitor", "02-current-state", "03-audit")
@@ -96,7 +97,7 @@ def _bank(place: str | None) -> Iterator[Log]:
             for topic in topics:
                 if topic not in there:
                     done = recording.stream(topic).all().copy_to(log)
-                    note(f"made topic {topic!r} with {done.records:,} records in {place}")
+                    note(f"made topic {topic!r} with {counted(done.records, 'record')} in {place}")
             yield log
 
 

@@ -29,6 +29,7 @@ from workbench.errors import AppendRejected, UnknownTopic
 from workbench.log.embedded import EmbeddedLog
 from workbench.samples import SampleStream, generate
 from workbench.sink.append import Appended
+from workbench.words import counted
 
 _CHUNK_BYTES = 1 << 20
 
@@ -73,7 +74,7 @@ def append(
         log.backend.topic(topic)
         if lines is None:
             reader = LineReader(log.tz, key, timestamp)
-            say(f"{_append_objects(log, topic, source, reader):,} records appended")
+            say(f"{counted(_append_objects(log, topic, source, reader), 'record')} appended")
             return
         reader = LineReader(log.tz, key, timestamp, file=str(lines))
         growing = GrowingFile(log, topic, lines, reader.frame, note)
@@ -153,7 +154,7 @@ def sample(
         else:
             written = _append_made(log, stream)
     topics = ", ".join(topic.name for topic in stream.topics)
-    say(f"{written:,} records appended to {target}: {topics}")
+    say(f"{counted(written, 'record')} appended to {target}: {topics}")
     for story in stream.stories:
         note(f"  {story.sentence}")
 
@@ -246,4 +247,4 @@ def copy(
 def _summary(done: Appended, into: object) -> str:
     if not done.records:
         return f"nothing new for {into}"
-    return f"{done.records:,} records in {into}, now at {done.end.describe()}"
+    return f"{counted(done.records, 'record')} in {into}, now at {done.end.describe()}"

@@ -13,6 +13,7 @@ from workbench.log.protocol import LogBackend, Progress
 from workbench.positions import TopicPartition
 from workbench.records import RAW, Chunk, GapReason, TopicInfo
 from workbench.source.pieces import cut_rows
+from workbench.words import counted
 
 Outcome = Literal["vanished", "changed"]
 
@@ -46,7 +47,7 @@ class Difference:
 
     def __str__(self) -> str:
         place = f"{self.topic} {self.partition}:[{self.start}, {self.end})"
-        return f"{self.outcome}: {place}, {self.records:,} records: {self.why}"
+        return f"{self.outcome}: {place}, {counted(self.records, 'record')}: {self.why}"
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from workbench.evidence.layout import is_bag
 from workbench.evidence.lines import blocks
 from workbench.log.protocol import Progress
 from workbench.positions import TopicPartition
+from workbench.words import counted
 
 _Parts = Mapping[TopicPartition, verify.Partition]
 _Ahead = dict[TopicPartition, "_Expected"]
@@ -87,7 +88,9 @@ class BagReport:
                 lines.append(f"and so not compared with {self.not_against}")
         else:
             withheld = f", {self.withheld:,} of them withheld" if self.withheld else ""
-            lines.append(f"{self.path}: {self.records:,} records{withheld}, {missing(self.gaps)}")
+            lines.append(
+                f"{self.path}: {counted(self.records, 'record')}{withheld}, {missing(self.gaps)}"
+            )
             lines.append(self.signature)
             lines.append(f"statement {self.statement}")
         if self.against is not None:

@@ -15,6 +15,7 @@ from workbench.errors import EvidenceError
 from workbench.evidence.verify import SLICES
 from workbench.log.embedded.layout import OFFSET_MASK
 from workbench.records import Gap, GapReason, TimestampType
+from workbench.words import counted
 
 
 class GapFact(msgspec.Struct):
@@ -89,7 +90,7 @@ def missing(gaps: Mapping[str, int]) -> str:
     """`12 offsets without a record (8 compacted, 4 unexplained)`."""
     total = sum(gaps.values())
     listed = ", ".join(f"{count:,} {reason}" for reason, count in gaps.items())
-    return f"{total:,} offset{'s' * (total != 1)} without a record" + (f" ({listed})" * bool(total))
+    return f"{counted(total, 'offset')} without a record" + (f" ({listed})" * bool(total))
 
 
 def no_log(bag: Path, why: object) -> EvidenceError:

@@ -25,6 +25,7 @@ from workbench.positions import TopicPartition
 from workbench.records import PartitionInfo
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
+from workbench.words import counted
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -58,8 +59,9 @@ class Sealed:
 
     def __repr__(self) -> str:
         withheld = f"{self.withheld:,} withheld, " if self.withheld else ""
+        records = counted(self.records, "record")
         return (
-            f"Sealed {self.path}: {self.records:,} records, {withheld}{missing(self.gaps)}, "
+            f"Sealed {self.path}: {records}, {withheld}{missing(self.gaps)}, "
             f"{self.signature}\nstatement {self.spoken}"
         )
 

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
+from workbench.words import counted
+
 #: Over how many seconds the rate of a live run is measured.
 RATE_SECONDS = 10.0
 
@@ -35,9 +37,9 @@ class Status:
     error: str | None
 
     def __str__(self) -> str:
-        parts = [f"{self.events:,} events"]
+        parts = [counted(self.events, "event")]
         parts += [f"{self.rate:,.1f}/s"] if self.rate is not None else []
-        parts += [f"lag {self.lag:,} offsets"] if self.lag else []
+        parts += [f"lag {counted(self.lag, 'offset')}"] if self.lag else []
         if self.lag and self.lag_seconds is not None:
             parts[-1] += f", {self.lag_seconds:,.1f} s"
         parts += [f"{self.late:,} late"] if self.late else []

@@ -11,6 +11,8 @@ import re
 
 import bs4
 
+from workbench.words import counted
+
 _SHAPE = re.compile(r"shape: \(([\d_,]+), ([\d_,]+)\)")
 _NUMBER = re.compile(r"[iuf]\d+$|decimal\[")
 _TEXT = ("str", "cat", "enum")
@@ -27,14 +29,16 @@ def tidy(html: str) -> str:
             _tidy(table, heads[0], heads[1])
     for small in soup.find_all("small"):
         if shape := _SHAPE.fullmatch(small.get_text()):
-            small.string = f"{_counted(shape[1], 'row')}, {_counted(shape[2], 'column')}"
+            small.string = ", ".join(
+                counted(_number(digits), noun)
+                for digits, noun in zip(shape.groups(), ("row", "column"), strict=True)
+            )
     return str(soup)
 
 
-def _counted(digits: str, noun: str) -> str:
-    """`1 row`, `1,240 rows`."""
-    number = int(re.sub(r"\D", "", digits))
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _number(digits: str) -> int:
+    """`1_240` is 1240."""
+    return int(re.sub(r"\D", "", digits))
 
 
 def _tidy(table: bs4.Tag, names: bs4.Tag, types: bs4.Tag) -> None:

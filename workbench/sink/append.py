@@ -11,6 +11,7 @@ from workbench.errors import AppendRejected
 from workbench.log.protocol import LogBackend, Producer
 from workbench.positions import Position
 from workbench.sink.rows import Rows, records
+from workbench.words import counted
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Appended:
     end: Position
 
     def __repr__(self) -> str:
-        return f"Appended({self.records:,} records, now at {self.end.describe() or 'nothing'})"
+        records = counted(self.records, "record")
+        return f"Appended({records}, now at {self.end.describe() or 'nothing'})"
 
 
 def new_producer() -> Producer:

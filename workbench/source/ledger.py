@@ -20,6 +20,7 @@ from workbench.source.holes import Holes
 from workbench.source.pieces import cut_rows
 from workbench.source.slice import SliceSource, unknown_fields
 from workbench.source.times import literal
+from workbench.words import counted
 
 #: How many offsets are accounted for at a time.
 WINDOW_ROWS = 500_000
@@ -123,8 +124,10 @@ class Ledger:
         for gap in self.gaps:
             reasons[gap.reason] += gap.end - gap.start
         listed = ", ".join(f"{n:,} {reason}" for reason, n in sorted(reasons.items()))
-        missing = f"{listed} offsets missing" if listed else "no offset missing"
-        text = f"{word}: {ranges}: {self.records:,} records in {span:,} offsets, {missing}"
+        plural = "" if reasons.total() == 1 else "s"
+        missing = f"{listed} offset{plural} missing" if listed else "no offset missing"
+        held = f"{counted(self.records, 'record')} in {counted(span, 'offset')}"
+        text = f"{word}: {ranges}: {held}, {missing}"
         filters = [f"{self.matches:,} match the filter"] if self.matches != self.records else []
         filters += [f"{self.unjudged:,} the filter cannot judge"] if self.unjudged else []
         if self.address.times is not None and self.address.times.late_ms is not None:

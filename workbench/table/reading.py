@@ -9,6 +9,7 @@ from typing import cast
 import polars as pl
 
 from workbench.source.slice import SliceSource
+from workbench.words import counted
 
 #: How many records are aggregated at a time: enough to keep the cores busy, few enough to hold.
 BATCH_ROWS = 1_000_000
@@ -135,7 +136,7 @@ class Counts:
         return replace(self, late_arrivals=other.late_arrivals, late_within_ms=other.late_within_ms)
 
     def __str__(self) -> str:
-        parts = [f"{self.records:,} records"]
+        parts = [counted(self.records, "record")]
         named = ("undecodable", "tombstones", "null_keys", "late", "truncations")
         numbers = ((name.replace("_", " "), getattr(self, name)) for name in named)
         parts += [f"{number:,} {name}" for name, number in numbers if number]

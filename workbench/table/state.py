@@ -13,6 +13,7 @@ from workbench.address import Address
 from workbench.positions import Position
 from workbench.source.display import bundle, html_block, html_table
 from workbench.table.reading import Counts
+from workbench.words import counted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,9 +51,8 @@ class State:
         """One line: rows, key, moment, position."""
         position = self.position.describe()
         at = "" if position in self.as_of else f", at {position}"
-        return (
-            f"State of {self.frame.height:,} rows by {', '.join(self.by)}, as of {self.as_of}{at}"
-        )
+        rows = counted(self.frame.height, "row")
+        return f"State of {rows} by {', '.join(self.by)}, as of {self.as_of}{at}"
 
     @property
     def made_from(self) -> str:

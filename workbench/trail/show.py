@@ -19,6 +19,7 @@ from workbench.source.display import (
     text,
 )
 from workbench.source.times import readable
+from workbench.words import counted
 
 if TYPE_CHECKING:
     from workbench.trail.trail import Trail
@@ -31,7 +32,7 @@ def describe(trail: Trail) -> str:
     counts = trail.counts
     span = _span(trail)
     lines = [
-        f"Trail of {trail.by} {text(trail.entity)}: {counts.match:,} events{span}",
+        f"Trail of {trail.by} {text(trail.entity)}: {counted(counts.match, 'event')}{span}",
         f"{counts.no_match:,} records are about something else, "
         f"{counts.error:,} did not decode" + (" and may be about it" if counts.error else ""),
     ]

@@ -54,8 +54,8 @@ class ProtobufSchema:
     def __init__(self, text: str, references: Mapping[str, str] | None = None) -> None:
         try:
             from google.protobuf import descriptor_pool
-        except ModuleNotFoundError as error:
-            raise _missing(error) from None
+        except ModuleNotFoundError:
+            raise _missing("protobuf") from None
         self.files = _files(text, references or {})
         pool: Any = descriptor_pool.DescriptorPool()
         try:
@@ -96,9 +96,9 @@ class ProtobufSchema:
             ) from None
 
 
-def _missing(error: ModuleNotFoundError) -> SchemaError:
+def _missing(package: str) -> SchemaError:
     return SchemaError(
-        f"reading Protobuf needs {error.name}", hint='pip install "stream-workbench[formats]"'
+        f"reading Protobuf needs {package}", hint='pip install "stream-workbench[formats]"'
     )
 
 
@@ -179,8 +179,8 @@ def _compiled(text: str, references: Mapping[str, str]) -> FileDescriptorSet:
 
     try:
         import grpc_tools
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
+    except ModuleNotFoundError:
+        raise _missing("grpcio-tools") from None
     with tempfile.TemporaryDirectory(prefix="workbench-") as place:
         folder = Path(place)
         for name, one in {**_KNOWN, **references, _ROOT: text}.items():

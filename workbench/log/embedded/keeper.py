@@ -126,5 +126,9 @@ class Keeper:
 
     def _check_open_for_writing(self) -> None:
         if not self._catalog.writable:
-            what = "is open for reading" if self.live else "is a recording, which is read-only"
-            raise ReadOnly(f"{self._catalog.root} {what}")
+            if self.live:
+                raise ReadOnly(f"{self._catalog.root} is open for reading")
+            raise ReadOnly(
+                f"{self._catalog.root} is a recording, which is read-only",
+                hint="work on a copy: a slice's copy_to(connect(FOLDER, create=True)) makes one",
+            )

@@ -334,6 +334,7 @@ class EmbeddedLog(Keeper):
         A member keeps its partitions while its process runs, however long it is at work on a
         batch; when the process has ended, or was stopped for `lease_seconds`, others get them.
         """
+        self._check_open_for_writing()
         return groups.join(
             self._catalog,
             self._leases,

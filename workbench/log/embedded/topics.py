@@ -132,7 +132,10 @@ def create(
         )
     with catalog.write() as connection:
         if fetch(connection, "SELECT 1 FROM topic WHERE name = ?", (spec.name,)):
-            raise TopicExists(f"{catalog.root} has a topic {spec.name!r} already")
+            raise TopicExists(
+                f"{catalog.root} has a topic {spec.name!r} already",
+                hint=f"log.stream({spec.name!r}) is the one that is there",
+            )
         connection.execute(
             "INSERT INTO topic (name, uuid, partitions, retention_ms, retention_bytes, "
             "timestamp_type, schema, source_log, segment_rows, segment_bytes) "

@@ -17,6 +17,7 @@ from workbench.log.embedded.layout import CATALOG
 from workbench.log.embedded.segments import Segment, live
 from workbench.log.embedded.topics import Topic, find
 from workbench.log.protocol import Progress
+from workbench.words import counted
 
 _RECORDS = 50_000
 _BYTES = 64 << 20
@@ -80,8 +81,9 @@ class VerifyReport:
 
     def __str__(self) -> str:
         checked = (
-            f"{self.topics} topics, {self.records:,} records, {self.segments} segments, "
-            f"{self.companions} companions, {self.bytes:,} bytes checked"
+            f"{counted(self.topics, 'topic')}, {counted(self.records, 'record')}, "
+            f"{counted(self.segments, 'segment')}, {counted(self.companions, 'companion')}, "
+            f"{counted(self.bytes, 'byte')} checked"
         )
         return "\n".join(
             [

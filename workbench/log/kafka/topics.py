@@ -114,7 +114,10 @@ def create(client: Client, spec: TopicSpec) -> None:
     [made] = answer["topics"]
     error = kafka_errors.for_code(made["error_code"])
     if error is kafka_errors.TopicAlreadyExistsError:
-        raise TopicExists(f"topic {spec.name!r} is there already in {client.settings.hint}")
+        raise TopicExists(
+            f"topic {spec.name!r} is there already in {client.settings.hint}",
+            hint=f"log.stream({spec.name!r}) is the one that is there",
+        )
     if error is kafka_errors.InvalidTopicError:
         raise InvalidTopicName(f"{spec.name!r} cannot be a topic: {made['error_message']}")
     if error is kafka_errors.TopicAuthorizationFailedError:
