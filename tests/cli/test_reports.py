@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import bs4
 import nbformat
+import psutil
 import pytest
 
 import workbench as wb
@@ -272,35 +273,40 @@ def until(condition: Any) -> None:
 
 def test_stopped_while_it_executes(log: wb.Log, command: Command, tmp_path: Path) -> None:
     """Ctrl-C and a termination signal leave no traceback, no kernel, and nothing in /tmp."""
-    code = "import os, pathlib, time\npathlib.Path(str(os.getppid())).touch()\ntime.sleep(300)"
+    code = (
+        "import os, pathlib, time\n"
+        "pathlib.Path(f'{os.getppid()}-{os.getpid()}').touch()\n"
+        "time.sleep(300)"
+    )
     slow = notebook(tmp_path / "slow.ipynb", "address = None", code, "1")
     private = tmp_path / "private"
     private.mkdir()
+    days = ["--every=1d", "--from=2026-11-03", "--to=2026-11-07", "--jobs=2"]
     running = {}
     for number in (signal.SIGINT, signal.SIGTERM):
-        words = [
-            "report",
-            str(slow),
-            "--stream=log#heat",
-            f"--since-last={number.name}",
-            "--out=out",
-        ]
-        running[number] = subprocess.Popen(
-            [sys.executable, "-m", "workbench", *words, f"--since-last={number.name}"],
-            cwd=tmp_path,
-            env={**os.environ, "TMPDIR": str(private)},
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-    for number, process in running.items():
-        until((tmp_path / str(process.pid)).exists)
+        for name, how in (("since", ["--since-last"]), ("days", [*days, "--series"])):
+            words = ["report", str(slow), "--stream=log#heat", "--out=out", *how]
+            running[number, name] = subprocess.Popen(
+                [sys.executable, "-m", "workbench", *words, f"{name}-{number}"],
+                cwd=tmp_path,
+                env={**os.environ, "TMPDIR": str(private)},
+                stderr=subprocess.PIPE,
+                text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+    for (number, name), process in running.items():
+        kernels = 1 if name == "since" else 2
+        until(lambda at=process.pid, n=kernels: len(list(tmp_path.glob(f"{at}-*"))) == n)
         process.send_signal(number)
-    for number, process in running.items():
+    for (number, name), process in running.items():
         _, said = process.communicate(timeout=120)
         assert process.returncode == 128 + number
         assert "Traceback" not in said
-        assert series(tmp_path, number.name).position() is None
+        for kernel in tmp_path.glob(f"{process.pid}-*"):
+            assert not psutil.pid_exists(int(kernel.name.partition("-")[2]))
+        left = series(tmp_path, f"{name}-{number}")
+        assert (left.position(), left.reports()) == (None, [])
+        assert not list(left.folder.glob(".*"))
     assert list(private.iterdir()) == []
 
 

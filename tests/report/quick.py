@@ -16,7 +16,7 @@ _PRINTING = Lock()
 
 
 def execute(
-    notebook: Any, parameters: Mapping[str, Any], *, progress: bool
+    notebook: Any, parameters: Mapping[str, Any], *, progress: bool, ending: Any
 ) -> tuple[Any, str | None]:
     """What `workbench.report.execute.execute` does, for cells that only print."""
     executed = deepcopy(notebook)

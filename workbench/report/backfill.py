@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from workbench.api.stream import Stream
 from workbench.errors import InvalidRange
+from workbench.report.ending import Ending
 from workbench.report.runner import Recipe, Report, stamp
 from workbench.report.series import Series
 from workbench.source.slice import SliceSource
@@ -81,14 +82,17 @@ class Backfill:
 
         The series' lock has to be held.  `done` counts the windows that have their report.  A
         report that failed is yielded too, and made again the next time.
+
+        Whoever stops it (a signal, an error, `close`) ends what runs, and leaves nothing of it.
         """
         self._series.sweep()
         missing = [(start, self._slice(start, end)) for start, end in self._windows]
         missing = [(start, source) for start, source in missing if not self._is_done(start, source)]
         self.done = self.total - len(missing)
-        with ThreadPoolExecutor(jobs) as pool:
+        ending = Ending()
+        with ending.by_signals(), ThreadPoolExecutor(jobs) as pool:
             running: list[Future[Report]] = [
-                pool.submit(self._make, start, source, progress=jobs == 1)
+                pool.submit(self._make, start, source, ending, progress=jobs == 1)
                 for start, source in missing
             ]
             try:
@@ -97,7 +101,8 @@ class Backfill:
                     self.done += report.summary.failure is None
                     yield report
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                ending.end()
+                pool.shutdown(cancel_futures=True)
 
     def _slice(self, start: datetime, end: datetime) -> SliceSource:
         whole = self._stream.between(start, end)
@@ -120,12 +125,14 @@ class Backfill:
             == (address.times.start_ms, address.times.end_ms)
         )
 
-    def _make(self, start: datetime, source: SliceSource, *, progress: bool) -> Report:
+    def _make(
+        self, start: datetime, source: SliceSource, ending: Ending, *, progress: bool
+    ) -> Report:
         from workbench.report.execute import close_loop
 
         ledger = source.ledger()
         try:
-            made = self._recipe.make(ledger, at=start, progress=progress)
+            made = self._recipe.make(ledger, at=start, progress=progress, ending=ending)
         finally:
             close_loop()
         return self._series.publish(made)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 import nbformat
@@ -21,6 +17,8 @@ from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellControlSignal
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
+
+from workbench.report.ending import Ending
 
 #: What tells a kernel that somebody is watching, and results that they may be live.
 _WATCHED = ("JPY_SESSION_NAME", "VOILA_KERNEL_ID", "VSCODE_PID")
@@ -33,9 +31,6 @@ _LONGEST_SOCKET = 95
 
 #: Kernels that start in one instant share the processors; one that has died is not waited for.
 _START_SECONDS = 600
-
-#: What ends a report before it is done: Ctrl-C, and what `systemctl stop` and others send.
-_ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 #: What every kernel loads before its first cell.
 _LOADED = ["--IPKernelApp.extra_extensions=workbench.report.pictures"]
@@ -50,9 +45,10 @@ class _ThisPython(AsyncKernelManager):
 
     #: Private to this user, and there while the report runs.
     folder: ClassVar[Path]
-    #: The one that has been started, and the signals that came since.
+    #: What may end it.
+    ending: ClassVar[Ending]
+    #: The one that has been started.
     started: ClassVar[_ThisPython | None] = None
-    heard: ClassVar[list[int]]
 
     #: Loopback is shared with everybody on the machine, so what goes over it is encrypted where
     #: client and kernel can (before jupyter_client 8.9 this is no setting, and is ignored).
@@ -71,7 +67,7 @@ class _ThisPython(AsyncKernelManager):
         env = {name: value for name, value in os.environ.items() if name not in _WATCHED}
         type(self).started = self
         await super().start_kernel(env=env, **options)
-        if self.heard:
+        if self.ending.told:
             self.kill()
 
     @classmethod
@@ -81,41 +77,14 @@ class _ThisPython(AsyncKernelManager):
         if process is not None:
             process.kill()
 
-    @classmethod
-    @contextmanager
-    def ended_by_signals(cls) -> Iterator[None]:
-        """Run the body so that Ctrl-C and a termination signal end the kernel, and then the body.
-
-        An exception in the middle of papermill's event loop would leave files, and a traceback of
-        what it could not close; a kernel that has died is something that it bears.
-        """
-        cls.heard = []
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            cls.heard.append(number)
-            cls.kill()
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, stop) for number in _ENDINGS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
-            if cls.heard:
-                (first, *_) = cls.heard
-                raise KeyboardInterrupt if first == signal.SIGINT else SystemExit(128 + first)
-
 
 def execute(
-    notebook: Any, parameters: Mapping[str, Any], *, progress: bool
+    notebook: Any, parameters: Mapping[str, Any], *, progress: bool, ending: Ending
 ) -> tuple[Any, str | None]:
     """Run the notebook; return it executed, and what failed: `cell 4: ValueError: …`.
 
     After a failure the notebook holds what came before it.  With `progress`, a terminal shows a
-    bar.  Thread-safe: each call has its own kernel.
+    bar.  Raises CancelledError when `ending` ended it.  Thread-safe: each call has its own kernel.
     """
     with tempfile.TemporaryDirectory(prefix="workbench-report-") as made:
         source, target = Path(made) / "source.ipynb", Path(made) / "executed.ipynb"
@@ -123,10 +92,11 @@ def execute(
         class Kernel(_ThisPython):
             folder = Path(made)
 
+        Kernel.ending = ending
         nbformat.write(notebook, source)
         failure = None
-        try:
-            with Kernel.ended_by_signals():
+        with ending.by_signals(), ending.ends(Kernel.kill):
+            try:
                 execute_notebook(
                     _literal(source),
                     _literal(target),
@@ -138,8 +108,8 @@ def execute(
                     progress_bar=progress and sys.stderr.isatty(),
                     store_widget_state=False,
                 )
-        except (PapermillExecutionError, CellControlSignal, RuntimeError) as error:
-            failure = error
+            except (PapermillExecutionError, CellControlSignal, RuntimeError) as error:
+                failure = error
         executed = remove_error_markers(nbformat.read(target, as_version=4))
     executed.metadata.pop("widgets", None)
     return executed, None if failure is None else _describe(failure, executed)

@@ -13,6 +13,7 @@ from typing import Any, Self
 from workbench.address import Address
 from workbench.api.connect import open_slice
 from workbench.errors import ReportError, did_you_mean
+from workbench.report.ending import Ending
 from workbench.report.expired import Expired, OnExpired, what_is_left
 from workbench.report.parameters import checked
 from workbench.report.summary import Counts, Summary
@@ -110,14 +111,20 @@ class Recipe:
         at: datetime | None = None,
         expired: Expired | None = None,
         progress: bool = True,
+        ending: Ending | None = None,
     ) -> Made:
-        """Execute it on the slice that was accounted for.  A failure is in the summary."""
+        """Execute it on the slice that was accounted for.  A failure is in the summary.
+
+        Raises CancelledError when `ending` ended it.
+        """
         from workbench.report.execute import execute
 
         address = None if ledger is None else ledger.address
         values = self.values(address)
         began = datetime.now(UTC)
-        executed, failure = execute(self.notebook, values, progress=progress)
+        executed, failure = execute(
+            self.notebook, values, progress=progress, ending=ending or Ending()
+        )
         executed.metadata["papermill"] |= {"input_path": str(self.path), "output_path": None}
         alerts = _printed(executed, "alerts")
         code = FAILED if failure else ALERTED if alerts and self.fail_on_alert else 0
