@@ -186,6 +186,8 @@ def test_records_that_expired_before_they_were_reported(
     ran = command("report", source, *SINCE, "--on-expired", "report", "--json")
     (done,) = ran.rows
     assert (ran.code, done["findings"]) == (0, ["1 records: 7"])
+    assert done["complete"] is False
+    assert done["statement"].startswith("NOT complete, since records expired. What is left is comp")
     assert sum(int(b) - int(a) for a, b in done["expired"]["heat"].values()) == 3
     assert "had expired before they could be reported: heat" in Path(done["html"]).read_text()
     assert "expired before they were reported" in (tmp_path / "out/hourly/index.html").read_text()
@@ -435,6 +437,35 @@ def test_a_report_per_day(source: Path, log: wb.Log, command: Command, tmp_path:
     assert (ran.code, "identical to the report of 2026-11-04" in ran.err) == (0, True)
     ran = command("report", source, "--out=out", "--at=2026-11-01")
     assert (ran.code, "the oldest one is of 2026-11-03" in ran.err) == (1, True)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_day_that_is_not_whole_any_more(
+    source: Path, log: wb.Log, command: Command, tmp_path: Path
+) -> None:
+    """Nobody knows the times of what has expired; days within the retention have all they had."""
+    first = datetime.now(UTC).replace(microsecond=0) - timedelta(days=10)
+    log.create("cold", retention="180h", schema={"n": int})
+    for days in (1.25, 2.25, 2.75, 3.5):
+        log.append("cold", [{"n": 1}], timestamp=lambda _, at=first + timedelta(days=days): at)
+    log.backend.enforce_retention()  # type: ignore[attr-defined]
+    words = ("report", source, "--stream=log#cold", "--out=out", "--every=1d")
+    ends = (f"--from={first.isoformat()}", f"--to={first + timedelta(days=5)}")
+    ran = command(*words, *ends)
+    assert (ran.code, said(tmp_path, "heat")) == (6, [])
+    assert "may have expired: what came before cold 0:2 has" in ran.err
+
+    assert command(*words, *ends, "--on-expired=report").code == 0
+    reports = series(tmp_path, "heat").reports()[::-1]
+    told = [report.summary for report in reports]
+    assert [one.complete for one in told] == [False, False, False, True, True]
+    assert [one.counts and one.counts.matches for one in told] == [0, 0, 1, 1, 0]
+    assert told[2].expired_before == {"cold": {"0": "2"}}
+    assert (told[2].statement or "").startswith("NOT complete, since records expired.")
+    for page in (reports[2].html, tmp_path / "out/heat/index.html"):
+        assert "has expired, and may have been of this time" in page.read_text()
+    # What has its report needs none.
+    assert command(*words, *ends).code == 0
 
 
 def test_days_follow_the_calendar_of_the_zone(

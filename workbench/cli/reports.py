@@ -277,7 +277,9 @@ def _backfill(
         source = stream.source
         end = from_ms(source.base_ms()) if last == "now" else source.instant(last)
         bounds = windows(source.instant(first), end, every, stream)
-        work = Backfill(series, recipe, stream, bounds, keys=asked.keys)
+        work = Backfill(
+            series, recipe, stream, bounds, keys=asked.keys, on_expired=asked.on_expired
+        )
         try:
             for done in work.run(jobs):
                 failed += done.summary.failure is not None

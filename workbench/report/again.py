@@ -57,7 +57,11 @@ def again(series: Series, old: Report) -> Report:
     else:
         found = open_slice(old.address)
         with found.log:
-            made = recipe.make(found.completeness(), expired=old.summary.expired)
+            made = recipe.make(
+                found.completeness(),
+                expired=old.summary.expired,
+                expired_before=old.summary.expired_before,
+            )
     rerun = Rerun(old.summary.at, list(differences(recorded, made.executed)))
     code = made.summary.exit or (DIFFERENT if rerun.differences else 0)
     summary = msgspec.structs.replace(made.summary, rerun=rerun, exit=code)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from workbench.api.stream import Stream
 from workbench.errors import InvalidRange
 from workbench.report.ending import Ending
+from workbench.report.expired import OnExpired, gone_before, what_is_left
 from workbench.report.runner import Recipe, Report, stamp
 from workbench.report.series import Series
 from workbench.source.slice import SliceSource
@@ -58,6 +59,8 @@ class Backfill:
         The starts of the windows and the end of the last one, ascending.
     keys
         Report these keys alone.
+    on_expired
+        `"report"` reports what retention has left of a window, and says so.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class Backfill:
         bounds: list[datetime],
         *,
         keys: list[str] | None = None,
+        on_expired: OnExpired = "fail",
     ) -> None:
         self._series = series
         self._recipe = recipe
         self._stream = stream
         self._keys = keys
+        self._on_expired: OnExpired = on_expired
         self._windows = list(pairwise(bounds))
         self.total = len(self._windows)
         self.done = 0
@@ -84,10 +89,15 @@ class Backfill:
         report that failed is yielded too, and made again the next time.
 
         Whoever stops it (a signal, an error, `close`) ends what runs, and leaves nothing of it.
+
+        Raises OffsetOutOfRange when records of a window that is missing may have expired, before
+        the first one runs; those that expire meanwhile end it.
         """
         self._series.sweep()
         missing = [(start, self._slice(start, end)) for start, end in self._windows]
         missing = [(start, source) for start, source in missing if not self._is_done(start, source)]
+        for _, source in missing:
+            gone_before(source, self._on_expired)
         self.done = self.total - len(missing)
         ending = Ending()
         with ending.by_signals(), ThreadPoolExecutor(jobs) as pool:
@@ -130,9 +140,16 @@ class Backfill:
     ) -> Report:
         from workbench.report.execute import close_loop
 
-        ledger = source.ledger()
+        left, expired = what_is_left(source, self._on_expired)
         try:
-            made = self._recipe.make(ledger, at=start, progress=progress, ending=ending)
+            made = self._recipe.make(
+                left.ledger(),
+                at=start,
+                expired=expired,
+                expired_before=gone_before(left),
+                progress=progress,
+                ending=ending,
+            )
         finally:
             close_loop()
         return self._series.publish(made)

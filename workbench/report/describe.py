@@ -28,3 +28,11 @@ def describe_expired(expired: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
         f"{topic} " + " ".join(f"{p}:[{start}, {end})" for p, (start, end) in parts.items())
         for topic, parts in expired.items()
     )
+
+
+def describe_before(before: Mapping[str, Mapping[str, str]]) -> str:
+    """Offsets: `bank 0:512 1:498, orders 3:9`."""
+    return ", ".join(
+        f"{topic} " + " ".join(f"{p}:{offset}" for p, offset in parts.items())
+        for topic, parts in before.items()
+    )

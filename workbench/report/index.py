@@ -10,7 +10,7 @@ from urllib.parse import quote
 from jinja2 import Environment
 from markupsafe import Markup
 
-from workbench.report.describe import describe_expired, describe_slice
+from workbench.report.describe import describe_before, describe_expired, describe_slice
 from workbench.report.runner import Report
 
 
@@ -33,6 +33,7 @@ def index(name: str, reports: list[Report]) -> str:
                 "summary": report.summary,
                 "slice": describe_slice(report.address) if report.address else "",
                 "expired": describe_expired(report.summary.expired),
+                "before": describe_before(report.summary.expired_before),
             }
             for report in reports
         ],

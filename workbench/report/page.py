@@ -15,7 +15,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from workbench.address import Address
-from workbench.report.describe import describe_expired, describe_slice
+from workbench.report.describe import describe_before, describe_expired, describe_slice
 from workbench.report.parameters import defaults_of
 from workbench.report.summary import Summary
 from workbench.report.tables import tidy
@@ -61,6 +61,7 @@ def page(executed: Any, summary: Summary, *, show_code: bool) -> str:
             n: text for n, text in defaults_of(executed).items() if n not in summary.parameters
         },
         "expired": describe_expired(summary.expired),
+        "expired_before": describe_before(summary.expired_before),
         "code_shown": show_code,
     }
     config = Config()

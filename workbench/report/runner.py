@@ -14,7 +14,13 @@ from workbench.address import Address
 from workbench.api.connect import open_slice
 from workbench.errors import ReportError, did_you_mean
 from workbench.report.ending import Ending
-from workbench.report.expired import Expired, OnExpired, what_is_left
+from workbench.report.expired import (
+    Expired,
+    ExpiredBefore,
+    OnExpired,
+    gone_before,
+    what_is_left,
+)
 from workbench.report.parameters import checked
 from workbench.report.summary import Counts, Summary
 from workbench.report.versions import versions
@@ -110,6 +116,7 @@ class Recipe:
         *,
         at: datetime | None = None,
         expired: Expired | None = None,
+        expired_before: ExpiredBefore | None = None,
         progress: bool = True,
         ending: Ending | None = None,
     ) -> Made:
@@ -127,6 +134,7 @@ class Recipe:
         )
         executed.metadata["papermill"] |= {"input_path": str(self.path), "output_path": None}
         alerts = _printed(executed, "alerts")
+        gone = bool(expired or expired_before)
         code = FAILED if failure else ALERTED if alerts and self.fail_on_alert else 0
         summary = Summary(
             at=stamp(began if at is None else at),
@@ -137,9 +145,10 @@ class Recipe:
             parameters={name: value for name, value in values.items() if name != "address"},
             address=None if address is None else address.to_dict(),
             counts=None if ledger is None else Counts.of(ledger),
-            complete=None if ledger is None else ledger.complete,
-            statement=None if ledger is None else ledger.statement,
+            complete=None if ledger is None else ledger.complete and not gone,
+            statement=None if ledger is None else _statement(ledger, gone),
             expired=expired or {},
+            expired_before=expired_before or {},
             alerts=alerts,
             findings=_printed(executed, "findings"),
             versions=versions(),
@@ -197,9 +206,11 @@ def run(
     ipynb, html = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.html"
     if ipynb.resolve() == source.resolve():
         raise ReportError(f"the report would replace its notebook {source}", hint="give other out=")
-    ledger, expired = (None, None) if address is None else _account(address, on_expired)
+    ledger, expired, before = (
+        (None, None, None) if address is None else _account(address, on_expired)
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    made = recipe.make(ledger, expired=expired)
+    made = recipe.make(ledger, expired=expired, expired_before=before)
     for name, text in made.files().items():
         _write(folder / name, text)
     failure = made.summary.failure
@@ -213,11 +224,17 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _account(address: Address, on_expired: OnExpired) -> tuple[Ledger, Expired]:
+def _account(address: Address, on_expired: OnExpired) -> tuple[Ledger, Expired, ExpiredBefore]:
     found = open_slice(address)
     with found.log:
         left, expired = what_is_left(found.source, on_expired)
-        return left.ledger(), expired
+        return left.ledger(), expired, gone_before(left)
+
+
+def _statement(ledger: Ledger, gone: bool) -> str:
+    if not gone:
+        return ledger.statement
+    return f"NOT complete, since records expired. What is left is {ledger.statement}"
 
 
 def _printed(executed: Any, tag: str) -> list[str]:

@@ -44,7 +44,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     `at` names the report: the time of its run, or the start of its window in a backfill.  `exit`
     is the exit code of its command.  `expired` lists the offsets `[start, end)` per topic and
-    partition that were gone before they could be reported.
+    partition that were gone before they could be reported.  `expired_before` has the offsets where
+    a slice of a time begins because what came before is gone; some of it may have been of that
+    time.
     """
 
     version: int = 1
@@ -62,6 +64,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[str]
     findings: list[str]
     versions: dict[str, str]
+    expired_before: dict[str, dict[str, str]] = {}
     rerun: Rerun | None = None
 
     def to_dict(self) -> dict[str, Any]:
