@@ -94,6 +94,33 @@ def test_a_flipped_byte_in_a_segment_is_found(tmp_path: Path) -> None:
     assert found == FLIPS
 
 
+def test_what_a_check_finds_is_not_read_again(tmp_path: Path) -> None:
+    """Storage can go bad under a file without a change of its size and times."""
+    good = sealed_log(tmp_path / "log")
+    (first, _) = sorted(p for p in tmp_path.rglob("*.parquet") if ".typed" not in p.name)
+    with EmbeddedLog.open(tmp_path / "log") as log:
+        assert values(log) == good
+        before = first.stat()
+        flip(first, random.Random(6))
+        os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))
+        [damage] = log.verify().damage
+        assert str(damage).endswith("offsets [0, 100): the segment does not match its SHA-256")
+        with pytest.raises(CorruptData, match="does not match its SHA-256: topic t, partition 0"):
+            raw(log)
+
+
+def test_a_cut_segment_is_told_with_its_sizes(tmp_path: Path) -> None:
+    sealed_log(tmp_path / "log")
+    (first, _) = sorted(p for p in tmp_path.rglob("*.parquet") if ".typed" not in p.name)
+    size = first.stat().st_size
+    os.truncate(first, 10)
+    with EmbeddedLog.open(tmp_path / "log") as log:
+        [damage] = log.verify().damage
+        assert damage.message == (
+            f"the segment has 10 bytes and not the {size:,} it was sealed with"
+        )
+
+
 def test_a_flipped_byte_in_a_companion_costs_a_rebuild(tmp_path: Path) -> None:
     good = sealed_log(tmp_path / "good")
     choose = random.Random(2)

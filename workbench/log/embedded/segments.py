@@ -65,17 +65,22 @@ def live(
     return [Segment(*row) for row in found]
 
 
-def fault(path: str, size: int, sha256: str) -> str | None:
+def located(root: Path, name: str) -> str:
+    """Where a file of the log is: no Path, which would take longer than to look it up."""
+    return os.path.join(root, name)  # noqa: PTH118
+
+
+def fault(path: str, size: int, sha256: str, *, anew: bool = False) -> str | None:
     """Why a file has not the bytes it was sealed with, None where it has.
 
-    Hashed once per process and version.
+    Hashed once per process and version, or `anew`: what is found then holds for who asks later.
     """
     try:
         status = os.stat(path)  # noqa: PTH116 - of all segments, each time
         if status.st_size != size:
             return f"has {status.st_size:,} bytes and not the {size:,} it was sealed with"
         known = (path, status.st_mtime_ns, size, sha256)
-        if known not in _verified:
+        if anew or known not in _verified:
             same = files.sha256(Path(path)) == sha256
             with _verified_lock:
                 _verified[known] = same
@@ -89,7 +94,7 @@ def fault(path: str, size: int, sha256: str) -> str | None:
 
 def raw(root: Path, topic: str, partition: int, segment: Segment) -> pl.LazyFrame:
     """The records of a verified segment, not yet read.  Raises `CorruptData`."""
-    path = os.path.join(root, segment.path)  # noqa: PTH118
+    path = located(root, segment.path)
     wrong = fault(path, segment.bytes, segment.sha256)
     if wrong is not None:
         raise CorruptData(
@@ -112,7 +117,7 @@ def typed(root: Path, segment: Segment) -> Companion | None:
     """The typed companion, or None: a damaged one can be rebuilt and is never used."""
     if segment.typed_path is None or segment.typed_schema is None:
         return None
-    path = os.path.join(root, segment.typed_path)  # noqa: PTH118
+    path = located(root, segment.typed_path)
     if fault(path, segment.typed_bytes or 0, segment.typed_sha256 or "") is not None:
         return None
     return Companion(_scan(path), segment.typed_schema, path)

@@ -10,11 +10,11 @@ import apsw
 import polars as pl
 
 from workbench.errors import CorruptData
-from workbench.log.embedded import files, hot, seal, wal
+from workbench.log.embedded import hot, seal, wal
 from workbench.log.embedded.catalog import Catalog, fetch
 from workbench.log.embedded.failures import named_errors
 from workbench.log.embedded.layout import CATALOG
-from workbench.log.embedded.segments import Segment, live
+from workbench.log.embedded.segments import Segment, fault, live, located
 from workbench.log.embedded.topics import Topic, find
 from workbench.log.protocol import Progress
 from workbench.words import counted
@@ -222,15 +222,14 @@ class _Verifier:
         claimed = (segment.base_off, segment.last_off + 1)
         runs = [claimed]
         self._report.segments += 1
-        wrong = self._fault(segment.path, segment.sha256)
+        path = located(self._catalog.root, segment.path)
+        wrong = fault(path, segment.bytes, segment.sha256, anew=True)
         if wrong is not None:
             if self._has_expired(segment):
                 return runs
             self._damaged(segment.path, topic, partition, claimed, f"the segment {wrong}")
         else:
-            offsets = pl.read_parquet(
-                self._catalog.root / segment.path, columns=["offset"], glob=False
-            ).to_series()
+            offsets = pl.read_parquet(path, columns=["offset"], glob=False).to_series()
             runs = _runs(offsets)
             if len(offsets) != segment.rows or (runs[0][0], runs[-1][1]) != claimed:
                 message = "the segment holds other offsets than the catalog says"
@@ -239,13 +238,15 @@ class _Verifier:
         self._advance(segment.bytes)
         if segment.typed_path is not None:
             self._report.companions += 1
-            wrong = self._fault(segment.typed_path, segment.typed_sha256)
+            size, sha256 = segment.typed_bytes or 0, segment.typed_sha256 or ""
+            path = located(self._catalog.root, segment.typed_path)
+            wrong = fault(path, size, sha256, anew=True)
             if wrong is not None:
                 message = f"the companion {wrong}; it can be rebuilt"
                 self._damaged(
                     segment.typed_path, topic, partition, claimed, message, rebuildable=True
                 )
-            self._advance(segment.typed_bytes or 0)
+            self._advance(size)
         return runs
 
     def _check_hot(self, pid: int, start: int, end: int) -> tuple[list[_Run], list[_Run]]:
@@ -264,16 +265,6 @@ class _Verifier:
     def _has_expired(self, segment: Segment) -> bool:
         with self._catalog.read() as connection:
             return not live(connection, "sid = ?", (segment.sid,))
-
-    def _fault(self, name: str, sha256: str | None) -> str | None:
-        """Why a file is not as it was sealed; hashed anew each time."""
-        path = self._catalog.root / name
-        try:
-            return None if files.sha256(path) == sha256 else "does not match its SHA-256"
-        except FileNotFoundError:
-            return "is missing"
-        except OSError as error:
-            return f"cannot be read: {error.strerror or error}"
 
     def _damaged(
         self,
