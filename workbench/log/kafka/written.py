@@ -5,6 +5,9 @@ producer by the times of its records: one whose newest record is stamped more th
 (`producer.id.expiration.ms`) is not there any more after an unclean start, nor after a look at
 them every ten minutes, and then any number is taken.  So for records of long ago the brokers'
 memory is not enough, and a client looks before it sends again.
+
+What is left: a broker that outlives a connection may write what came over it after the look.  It
+then knows the batch, unless its look at producers falls between the two.
 """
 
 from __future__ import annotations
