@@ -26,7 +26,7 @@ help:
 	@echo "make wheel   build the wheel into dist/"
 	@echo "make clean   remove everything that the words above have made"
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed$(KAFKA:%=-kafka)
 	$(BIN)/workbench demo $(KAFKA:%=--log kafka://%)
 
 lab: $(VENV)/installed
@@ -83,6 +83,10 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 # Groups of dependencies came to pip with version 25.1.
+$(VENV)/installed-kafka: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[kafka]'
+	@touch $@
+
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable '.[kafka]' --group dev
