@@ -25,11 +25,15 @@ _LISTED = 10  # ranges of rows that an error names
 
 
 class Session(NamedTuple):
-    """A producer as the cluster knows it, and the next sequence number of each partition."""
+    """A producer as the cluster knows it, and the next sequence number of each partition.
+
+    `ends` is where each partition ended before what is sent next: that lies beyond.
+    """
 
     id: int
     epoch: int
     next: dict[tuple[str, int], int]
+    ends: dict[tuple[str, int], int]
 
 
 @dataclass(slots=True)
@@ -48,9 +52,11 @@ class Batch:
     sent: bool = False
     base_offset: int | None = None
 
-    def acknowledge(self, base_offset: int) -> None:
+    def acknowledge(self, base_offset: int) -> int:
+        """Note where it is; where it ends."""
         self.base_offset = base_offset
         self.records = self.data = None
+        return base_offset + len(self.rows)
 
 
 def cut(records: pl.DataFrame, info: TopicInfo, session: Session) -> Iterator[Batch]:

@@ -53,16 +53,12 @@ Offsets = dict[int, tuple[int, int]]
 
 @dataclass(slots=True)
 class _Newest:
-    """A producer's newest call to append: enough to send what is missing again, as the same.
-
-    `ends` is where the partitions ended before: what it has written lies beyond.
-    """
+    """A producer's newest call to append: enough to send what is missing again, as the same."""
 
     epoch: int
     sequence: int
     counts: Counter[int]
     session: Session | None = None
-    ends: dict[int, int] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
 
     @property
@@ -121,8 +117,8 @@ class Appender:
         with self._lock:
             newest = self._call_of(info.id, counts, producer)
             if not newest.batches:
-                newest.ends = self._ends(info, counts)
                 session = self._session(producer)
+                self._learn_ends(info, counts, session)
                 newest.batches = list(cut(records, info, session))
                 newest.session = session
             self._check_sizes(info, newest)
@@ -169,12 +165,15 @@ class Appender:
                     max_version=4,
                 )
             )
-            self._sessions[name] = Session(answer.producer_id, answer.producer_epoch, {})
+            self._sessions[name] = Session(answer.producer_id, answer.producer_epoch, {}, {})
         return self._sessions[name]
 
-    def _ends(self, info: TopicInfo, partitions: Iterable[int]) -> dict[int, int]:
-        found = self._client.offsets({(info.name, number): LATEST for number in partitions})
-        return {number: answer.offset for (_, number), answer in found.items()}
+    def _learn_ends(self, info: TopicInfo, partitions: Iterable[int], session: Session) -> None:
+        """Ask where partitions end, once: then it is known from what is acknowledged."""
+        new = [number for number in partitions if (info.id, number) not in session.ends]
+        if new:
+            found = self._client.offsets({(info.name, number): LATEST for number in new})
+            session.ends.update({(info.id, n): answer.offset for (_, n), answer in found.items()})
 
     def _check_sizes(self, info: TopicInfo, newest: _Newest) -> None:
         """Refuse what the topic would, before megabytes of it are sent."""
@@ -235,11 +234,12 @@ class Appender:
             p["partition_index"]: (p["leader_id"], p["leader_epoch"]) for p in found["partitions"]
         }
         wire = self._open()
-        ends = newest.ends | {number: high for number, (_, high) in newest.taken().items()}
+        session = newest.session
+        assert session is not None
         shares: dict[int, list[Batch]] = defaultdict(list)
         failure: Exception | None = None
         for batch in batches:
-            leader, end = leaders[batch.partition], ends[batch.partition]
+            leader, end = leaders[batch.partition], session.ends[info.id, batch.partition]
             try:
                 offset = written(self._client, wire, info, batch, end, leader)
             except _UNKNOWN as error:
@@ -249,7 +249,7 @@ class Appender:
                 shares[leader[0]].append(batch)
                 batch.sent = True
             else:
-                batch.acknowledge(offset)
+                session.ends[info.id, batch.partition] = batch.acknowledge(offset)
         sent = [
             (share, wire.send(produce_request(info.name, share), leader))
             for leader, share in shares.items()
@@ -265,7 +265,8 @@ class Appender:
                 answer = answers[batch.partition]
                 refused = kafka_errors.for_code(answer.error_code)
                 if not answer.error_code:
-                    batch.acknowledge(answer.base_offset)
+                    end = batch.acknowledge(answer.base_offset)
+                    session.ends[info.id, batch.partition] = end
                 elif refused in _TOO_LARGE:
                     failure = _TooLargeError(batch)
                 else:
