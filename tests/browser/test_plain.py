@@ -74,6 +74,21 @@ def test_a_table_of_many_rows_has_few_of_them_in_the_page(
     plain.until(lambda: "10 of 100,000 rows" in page.locator(".wb-facts").inner_text())
 
 
+def test_a_view_that_has_ended_says_so_whatever_was_on_its_way(
+    log: wb.Log, page: Page, opened: list[View]
+) -> None:
+    view = TopicsView(log)
+    opened.append(view)
+    plain = Plain(page, view)
+    plain.until(lambda: page.get_by_role("cell", name="no topics yet").is_visible())
+    view.close("its cell was run again")
+    plain._send({"kind": "state", "seq": view._sent + 1}, [b'{"paused": false, "error": null}'])
+    ended = page.get_by_text("This view has ended: its cell was run again.")
+    plain.until(ended.is_visible)
+    plain.until(lambda: plain._out.empty())
+    assert ended.is_visible()
+
+
 def test_of_many_topics_some_are_listed_and_all_are_found(
     log: wb.Log, page: Page, opened: list[View]
 ) -> None:

@@ -21,6 +21,8 @@ function themed(el) {
   const faint = colour("--wb-line");
   const axis = { labelColor: text, titleColor: text, domainColor: faint, tickColor: faint, gridColor: faint, gridOpacity: 0.5 };
   return {
+    // A canvas has no elements that could be described; what would say it costs half of a frame.
+    aria: false,
     background: null,
     axis,
     legend: { labelColor: text, titleColor: text },
@@ -53,12 +55,15 @@ function schedule(chart) {
 
 async function draw() {
   const began = performance.now();
-  for (const chart of due) {
-    due.delete(chart);
-    await chart.flush();
-    if (performance.now() - began > BUDGET_MS) break;
+  try {
+    for (const chart of due) {
+      due.delete(chart);
+      await chart.flush();
+      if (performance.now() - began > BUDGET_MS) break;
+    }
+  } finally {
+    frame = due.size ? requestAnimationFrame(draw) : null;
   }
-  frame = due.size ? requestAnimationFrame(draw) : null;
 }
 
 export class Chart {

@@ -43,6 +43,7 @@ export class Link {
   }
 
   receive(content, buffers) {
+    if (this.over) return; // what was on its way when the view was closed
     const now = performance.now();
     this.heard = now;
     if (now - this.here > HERE_MS) {
