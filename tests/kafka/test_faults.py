@@ -178,6 +178,29 @@ def test_a_broker_that_hangs(mortal: Broker, log: KafkaLog, topic_name: str) -> 
     assert found["value"].equals(written["value"])
 
 
+def test_a_broker_that_hangs_while_appending(
+    mortal: Broker, log: KafkaLog, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for longer than an answer is waited for: what it took meanwhile is there once."""
+    hangs = 35.0 if SOAK else 2.0
+    send = Wire.send
+
+    def hanging(wire: Wire, request: Any, node: int | None = None) -> Future[Any]:
+        if isinstance(request, ProduceRequest):
+            monkeypatch.setattr(Wire, "send", send)
+            mortal.pause()
+            threading.Timer(hangs, mortal.resume).start()
+        return send(wire, request, node)
+
+    rows = numbered(60, size=2_000)
+    for number in range(3):
+        monkeypatch.setattr(Wire, "send", hanging)
+        part = frame(rows[20 * number : 20 * number + 20])
+        taken = log.append(topic_name, part, Producer("p", sequence=number))
+        assert taken == {0: (20 * number, 20 * number + 20)}
+    assert values(read(log, topic_name)[0]) == [row[3] for row in rows]
+
+
 def test_brokers_that_are_not_where_they_say(
     mortal: ProxiedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
