@@ -81,6 +81,9 @@ class Client:
                 if not passes(error) or waited > self._patience:
                     elsewhere = self._elsewhere()
                     raise translate(error, what, self.settings, waited, elsewhere) from None
+                if isinstance(error, kafka_errors.UnknownBrokerIdError):
+                    # It joined after the newest look, and the next one may be minutes away.
+                    self.admin._manager.cluster.request_update()
             time.sleep(_PAUSE_SECONDS)
 
     def _elsewhere(self) -> str:
