@@ -287,8 +287,10 @@ def test_a_withheld_record_cannot_be_made_up_or_moved(salted: Path, tmp_path: Pa
 def test_what_cannot_be_disclosed(sealed: Path, salted: Path, bag: Path, tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="without salts"):
         wb.disclose(sealed, where="account = 'A-1'", into=tmp_path / "copy")
-    with pytest.raises(DefinitionError, match="cannot be computed"):
+    with pytest.raises(DefinitionError, match=r"about 'acount', .* mean 'account'\?"):
         wb.disclose(salted, where="acount = 'A-1'", into=tmp_path / "copy")
+    with pytest.raises(DefinitionError, match="cannot be computed"):
+        wb.disclose(salted, where="account + 1", into=tmp_path / "copy")
     (bag / "LIMITS.md").write_text("")
     with pytest.raises(EvidenceError, match="not as it was sealed"):
         wb.disclose(bag, where="account = 'A-1'", into=tmp_path / "copy")

@@ -387,6 +387,38 @@ def test_a_change_of_files(bag: Path, change: Change, name: str) -> None:
     assert any(name in line for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda bag: (bag / "bagit.txt").unlink(), "bagit.txt: is no plain file here"),
+        # BagIt has names of any case, so that a reader may take this for the statement.
+        (
+            change_text("bag-info.txt", "Evidence-S", "evidence-statement: 00\nEvidence-S"),
+            "or bag-info.txt does not",
+        ),
+    ],
+    ids=["no bagit.txt", "two statements"],
+)
+def test_what_is_no_bag_though_its_manifests_are_right(
+    bag: Path, change: Change, name: str
+) -> None:
+    change(bag)
+    rehash(bag)
+    [found] = problems(bag)
+    assert name in found
+
+
+def test_what_lies_beside_the_records_is_held_by_the_manifests_alone(bag: Path) -> None:
+    """LIMITS.md says so; whoever has noted the hash of tagmanifest-sha256.txt finds it."""
+    before = (bag / reference.TAGS).read_bytes()
+    change_text("data/results/records.csv", "A-1", "A-2")(bag)
+    assert problems(bag)
+    rehash(bag)
+    assert problems(bag) == []
+    assert (bag / reference.TAGS).read_bytes() != before
+    assert "`tagmanifest-sha256.txt`" in (bag / "LIMITS.md").read_text(encoding="utf-8")
+
+
 def test_a_file_that_cannot_be_read(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may read everything, so the system is made to refuse."""
     opened = Path.open

@@ -10,7 +10,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from workbench.address import Address
-from workbench.errors import DefinitionError, EvidenceError, InvalidRange
+from workbench.errors import DefinitionError, EvidenceError, InvalidRange, did_you_mean
 from workbench.evidence import signing
 from workbench.evidence.facts import gaps_of
 from workbench.evidence.lines import Line, blocks, decode_line, withhold
@@ -143,13 +143,19 @@ def _address(bag: Path) -> Address:
 def _places(source: SliceSource, where: pl.Expr) -> Iterator[Place]:
     """Where the chosen records are, in order."""
     for batch in source.batches():
+        for name in where.meta.root_names():
+            if name not in batch.columns:
+                raise DefinitionError(
+                    f"the condition is about {name!r}, which is no column",
+                    hint=did_you_mean(name, batch.columns),
+                )
         numbered = batch.with_row_index(_ROW)
         try:
             found = numbered.filter(where)
             alone = numbered.filter(where.over(_ROW))
         except PolarsError as error:
             raise DefinitionError(
-                f"the condition cannot be computed: {error}",
+                f"the condition cannot be computed: {str(error).splitlines()[0]}",
                 hint=f"there are the columns {', '.join(batch.columns)}",
             ) from error
         if not found[_ROW].equals(alone[_ROW]):

@@ -71,7 +71,7 @@ def check_files(bag):  # each is a plain file and named once in its manifest, wi
     files = {path.relative_to(bag).as_posix(): path for path in bag.rglob("*")
              if path.is_symlink() or not path.is_dir()}
     plain = {name for name in files if files[name].is_file() and not files[name].is_symlink()}
-    listed = {TAGS, CUSTODY}
+    listed, needed = {TAGS, CUSTODY}, {TAGS, CUSTODY, RECORDS, SLICES, INFO, "bagit.txt"}
     for manifest in sorted({TAGS, PAYLOAD} & plain, reverse=True):
         for count, line in lines_of(bag / manifest):
             name = line[66:-1].decode(errors="replace")
@@ -82,7 +82,7 @@ def check_files(bag):  # each is a plain file and named once in its manifest, wi
             with files[name].open("rb") as file:
                 if line != f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n".encode():
                     yield name, None, None, f"has changed: {manifest} has another hash"
-    for name in sorted((files.keys() - listed) | ({TAGS, CUSTODY, RECORDS, SLICES, INFO} - plain)):
+    for name in sorted((files.keys() - listed) | (needed - plain)):
         yield name, None, None, "is in no manifest" if name in plain else "is no plain file here"
 
 def check_records(bag, parts, lines=lines_of):
@@ -115,9 +115,9 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
                  for part in said["partitions"]}
         must([said["version"], len(said["partitions"]), *parts] == [1, len(parts), *sorted(parts)])
         yield from walk(bag, parts)
-        told = [line.split() for _, line in lines_of(bag / INFO) if line.startswith(b"Evidence-")]
+        told = [t.split() for _, t in lines_of(bag / INFO) if t.lower().startswith(b"evidence-")]
     except Exception:  # of whatever kind
-        yield SLICES, None, None, "or another file is missing, or not what the format says"
+        yield SLICES, None, None, f"is missing, or not what the format says; or {INFO} is"
         return
     for key, part in parts.items():
         root, counts = root_of(part.stack), pack(">QI", part.records, len(part.gaps))
@@ -129,7 +129,7 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
         grow(stack, sha256(b"\0" + lp(None) + sha256(b"".join(content)).digest()).digest())
     statement = root_of(stack).hex()
     if (said.get("statement"), told) != (statement, [[b"Evidence-Statement:", statement.encode()]]):
-        yield SLICES, None, None, f"or {INFO} does not give the statement {statement}"
+        yield SLICES, None, None, f"does not give the statement {statement}, or {INFO} does not"
     for count, line in lines_of(bag / CUSTODY):
         start = f'{{"statement":"{statement}","previous":"{before}",'.encode()
         content, before = line[:-76], sha256(line[:-76]).hexdigest()

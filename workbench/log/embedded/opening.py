@@ -130,7 +130,10 @@ def _check_folder(root: Path) -> None:
         return
     if root.is_dir() and _holds_own_files_alone(root):
         raise LogNotFound(f"{root} is empty, no log is in it", hint="create=True makes one")
-    raise NotALog(f"{root} is not a log: it has no {CATALOG}")
+    raise NotALog(
+        f"{root} is not a log: it has no {CATALOG}",
+        hint="nor is it a sealed bag, which has a bagit.txt",
+    )
 
 
 def _holds_own_files_alone(root: Path) -> bool:
