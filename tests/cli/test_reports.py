@@ -186,6 +186,7 @@ def test_records_that_expired_before_they_were_reported(
     ran = command("report", source, *SINCE, "--on-expired", "report", "--json")
     (done,) = ran.rows
     assert (ran.code, done["findings"]) == (0, ["1 records: 7"])
+    assert ran.err == f"workbench: {done['statement']}\n"
     assert done["complete"] is False
     assert done["statement"].startswith("NOT complete, since records expired. What is left is comp")
     assert sum(int(b) - int(a) for a, b in done["expired"]["heat"].values()) == 3
@@ -455,7 +456,9 @@ def test_a_day_that_is_not_whole_any_more(
     assert (ran.code, said(tmp_path, "heat")) == (6, [])
     assert "may have expired: what came before cold 0:2 has" in ran.err
 
-    assert command(*words, *ends, "--on-expired=report").code == 0
+    ran = command(*words, *ends, "--on-expired=report")
+    assert ran.code == 0
+    assert ran.err.count("heat.html: NOT complete, since records expired.") == 3
     reports = series(tmp_path, "heat").reports()[::-1]
     told = [report.summary for report in reports]
     assert [one.complete for one in told] == [False, False, False, True, True]

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 CHART = "alt.Chart(day.frame()).mark_bar().encode(x='sensor:N', y='sum(n):Q', color='sensor:N')"
 #: Every colour that a terminal knows, on no ground of its own.
 COLOURS = "print(*(f'\\x1b[{n}mcolour {n}\\x1b[0m' for n in [*range(30, 38), *range(90, 98)]))"
+WIDE = """
+import polars as pl
+pl.Config.set_tbl_cols(-1)
+pl.DataFrame({f"column_{n}": [f"the words of column {n}"] for n in range(30)})
+"""
+TEXT = "# Heat\n\nWhat *sensors* [say](#).\n\n| sensor | where |\n|---|---|\n| s1 | hall |"
 CELLS = [
     PARAMETERS,
     ("", "import altair as alt, workbench as wb\nday = wb.report_slice(address, None)"),
@@ -28,6 +34,7 @@ CELLS = [
     ("", f"{CHART}.properties(title='Heat by <sensor>')"),
     ("", f"{CHART}.display(actions=False)"),
     ("", "day.completeness()"),
+    ("", WIDE),
     ("", COLOURS),
     ("alerts", "print('sensor <b> is hot')"),
     ("findings", "print('two sensors')"),
@@ -38,7 +45,7 @@ CELLS = [
 def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     """A report of everything that a report can hold, and one that failed at its end."""
     folder = tmp_path_factory.mktemp("accessible")
-    good = notebook(folder / "heat.ipynb", *CELLS, text="# Heat\n\nWhat *sensors* [say](#).")
+    good = notebook(folder / "heat.ipynb", *CELLS, text=TEXT)
     bad = notebook(folder / "bad.ipynb", *CELLS[:4], ("", "day.frame().select('nothing')"))
     made = Series(folder / "out", "hourly")
     with made.lock, wb.connect(folder / "log", create=True) as log:
@@ -79,9 +86,41 @@ def test_a_table_is_told_in_words(series: Series) -> None:
     _, report = series.reports()
     soup = bs4.BeautifulSoup(report.html.read_text(encoding="utf-8"), "html.parser")
     told = [small.get_text() for small in soup.select("main small")]
-    assert told == ["3 rows, 8 columns", "0 rows, 8 columns"]
+    assert told == ["3 rows, 8 columns", "0 rows, 8 columns", "1 row, 30 columns"]
     (none,) = soup.select("td[colspan]")
     assert (none.get_text(), none["colspan"]) == ("no rows", "8")
+    # Why a record does not decode is longer than what a notebook shows of a text.
+    (why,) = (td.get_text() for td in soup.select("td") if "not JSON" in td.get_text())
+    assert "…" not in why
+
+
+@pytest.mark.browser
+def test_tables_have_the_room_they_need(series: Series, page: Page) -> None:
+    _, report = series.reports()
+    page.set_viewport_size({"width": 1100, "height": 900})
+    page.goto(report.html.as_uri())
+    wide = page.locator("table.dataframe").last
+    # One line, in a box that scrolls; what Markdown has written begins where the others do.
+    assert wide.locator("tbody tr").first.bounding_box()["height"] < 45  # type: ignore[index]
+    assert page.evaluate("document.documentElement.scrollWidth") == 1100
+    written = page.locator(".jp-RenderedMarkdown table").bounding_box()
+    assert written is not None
+    assert written["x"] < 60
+    # On paper a table begins below what comes before it.
+    page.emulate_media(media="print")
+    breaks = "all => all.map(one => getComputedStyle(one).breakInside)"
+    assert set(page.locator(".jp-OutputArea-child").evaluate_all(breaks)) == {"auto"}
+
+
+@pytest.mark.browser
+def test_the_index_fits_a_telephone(series: Series, page: Page) -> None:
+    _, report = series.reports()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto((report.html.parents[1] / "index.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("tbody tr").last.bounding_box()["height"] < 250  # type: ignore[index]
+    page.get_by_label("Search").fill("two sensors")
+    assert page.locator("tbody tr:visible").count() == 1
 
 
 def test_a_plain_chart_is_a_picture_with_words(series: Series) -> None:
@@ -103,7 +142,7 @@ def test_a_plain_chart_is_a_picture_with_words(series: Series) -> None:
     assert [
         cell.source for cell in executed if "injected-parameters" not in cell.metadata.tags
     ] == [
-        "# Heat\n\nWhat *sensors* [say](#).",
+        TEXT,
         *(source for _, source in CELLS),
     ]
 

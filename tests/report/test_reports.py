@@ -275,6 +275,17 @@ def test_a_kernel_that_dies_leaves_what_came_before(in_tmp: Path) -> None:
     assert "so far" in Path("out/n.html").read_text()
 
 
+def test_what_a_kernel_says_of_its_own_end_is_left_out(
+    in_tmp: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = "import logging\nkernel = logging.getLogger('IPKernelApp')\n"
+    said = "kernel.error('KeyboardInterrupt caught in kernel.')\nkernel.error('something else')"
+    report.run(notebook(in_tmp / "ends.ipynb", ("", log + said)))
+    err = capfd.readouterr().err
+    assert "something else" in err
+    assert "KeyboardInterrupt" not in err
+
+
 def test_a_file_of_that_name_is_replaced_and_the_notebook_never(in_tmp: Path) -> None:
     source = notebook(in_tmp / "n.ipynb", ("", "1"))
     before = source.read_bytes()

@@ -213,6 +213,8 @@ def test_what_a_table_cuts_off_is_said_in_place() -> None:
     html = display.html_table(frame, caption="Long", rows=2)
 
     assert "the first 2 of 3 rows" in html
+    assert "no rows" not in html
+    assert '<td colspan="2"><em>no rows</em></td>' in display.html_table(frame.clear(), caption="")
     assert "… (1,000 characters)" in html
     assert "<em>null</em>" in html
     assert str(2**60) in html

@@ -284,7 +284,7 @@ def _backfill(
             for done in work.run(jobs):
                 failed += done.summary.failure is not None
                 alerted = max(alerted, done.summary.exit)
-                note(f"{work.done:,} of {work.total:,}: {done.html}{_failure(done)}")
+                note(f"{work.done:,} of {work.total:,}: {done.html}{_remark(done)}")
                 if asked.as_json:
                     show_object(done.summary.to_dict())
         finally:
@@ -298,8 +298,10 @@ def _backfill(
         raise typer.Exit(alerted)
 
 
-def _failure(done: Report) -> str:
-    return f": failed in {done.summary.failure}" if done.summary.failure else ""
+def _remark(done: Report) -> str:
+    if done.summary.failure:
+        return f": failed in {done.summary.failure}"
+    return f": {done.summary.statement}" if done.summary.complete is False else ""
 
 
 def _end(done: Report, as_json: bool) -> None:
@@ -309,6 +311,8 @@ def _end(done: Report, as_json: bool) -> None:
         show_object({"html": str(done.html), "ipynb": str(done.ipynb), **summary.to_dict()})
     else:
         tell(done)
+    if summary.complete is False:
+        complain(summary.statement or "")
     if summary.failure:
         complain(f"{summary.notebook} failed in {summary.failure}")
     if summary.rerun is not None and not summary.rerun.differences:

@@ -33,7 +33,12 @@ _LONGEST_SOCKET = 95
 _START_SECONDS = 600
 
 #: What every kernel loads before its first cell.
-_LOADED = ["--IPKernelApp.extra_extensions=workbench.report.pictures"]
+_LOADED = [
+    f"--IPKernelApp.extra_extensions=workbench.report.{name}" for name in ("pictures", "quiet")
+]
+
+#: A page has room for a text of which a notebook shows the first thirty characters.
+_ROOM = {"POLARS_FMT_STR_LEN": "100"}
 
 
 class _ThisPython(AsyncKernelManager):
@@ -64,9 +69,9 @@ class _ThisPython(AsyncKernelManager):
             # A port would be free when it is chosen, and may be another kernel's when it is bound:
             # of reports that start in one instant some would fail.
             self.transport, self.ip = "ipc", str(sockets)
-        env = {name: value for name, value in os.environ.items() if name not in _WATCHED}
+        inherited = {name: value for name, value in os.environ.items() if name not in _WATCHED}
         type(self).started = self
-        await super().start_kernel(env=env, **options)
+        await super().start_kernel(env=_ROOM | inherited, **options)
         if self.ending.told:
             self.kill()
 

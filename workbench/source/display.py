@@ -104,6 +104,8 @@ def html_table(
             for name, value, right in zip(shown.columns, row, numeric, strict=True)
         ]
         lines.append("</tr>")
+    if not length:
+        lines.append(f'<tr><td colspan="{max(shown.width, 1)}"><em>no rows</em></td></tr>')
     return "".join([*lines, "</tbody></table>"])
 
 
