@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -82,7 +83,8 @@ def test_a_view_that_has_ended_says_so_whatever_was_on_its_way(
     plain = Plain(page, view)
     plain.until(lambda: page.get_by_role("cell", name="no topics yet").is_visible())
     view.close("its cell was run again")
-    plain._send({"kind": "state", "seq": view._sent + 1}, [b'{"paused": false, "error": null}'])
+    late = msgspec.json.encode({"state": view._state(), **view.picture()})
+    plain._send({"kind": "picture", "seq": view._sent + 1}, [late])
     ended = page.get_by_text("This view has ended: its cell was run again.")
     plain.until(ended.is_visible)
     plain.until(lambda: plain._out.empty())
