@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import altair as alt
 import msgspec
 import polars as pl
 import pytest
@@ -13,7 +14,9 @@ import pytest
 import workbench as wb
 from tests.browser.conftest import SCREENSHOTS
 from tests.browser.plain import Plain
+from workbench.widgets.live import _LiveView
 from workbench.widgets.monitor import MonitorView
+from workbench.widgets.shown import view_of
 from workbench.widgets.table import TableView
 from workbench.widgets.topics import TopicsView
 from workbench.widgets.view import View
@@ -89,6 +92,28 @@ def test_a_view_that_has_ended_says_so_whatever_was_on_its_way(
     plain.until(ended.is_visible)
     plain.until(lambda: plain._out.empty())
     assert ended.is_visible()
+
+
+def test_a_chart_without_rows_has_no_legend_of_nothing(page: Page, opened: list[View]) -> None:
+    heat = alt.Chart(alt.NamedData("rows")).mark_point().encode(x="n:Q", color="heat:Q")
+    chart = wb.live(heat, [])
+    view = view_of(chart, _LiveView)
+    opened.append(view)
+    page.evaluate(
+        """() => {
+          window.words = new Set();
+          const write = CanvasRenderingContext2D.prototype.fillText;
+          CanvasRenderingContext2D.prototype.fillText = function (words, ...place) {
+            window.words.add(words);
+            return write.call(this, words, ...place);
+          };
+        }"""
+    )
+    plain = Plain(page, view)
+    plain.until(lambda: page.locator(".wb-view[data-seq] canvas").count())
+    chart.add([{"n": 1, "heat": 2}, {"n": 2, "heat": 3}])
+    plain.until(lambda: page.evaluate("window.words.has('heat')"))
+    assert not page.evaluate("window.words.has('NaN')")
 
 
 def test_of_many_topics_some_are_listed_and_all_are_found(

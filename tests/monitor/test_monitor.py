@@ -370,7 +370,7 @@ def test_an_empty_slice_and_an_empty_stream_have_no_rows(log: wb.Log) -> None:
         assert monitor.frame(open=True).is_empty()
         assert monitor.alerts().is_empty()
         assert monitor.status().watermark is None
-        assert "no window has closed yet" in monitor._repr_mimebundle_()["text/html"]
+        assert "no events yet" in monitor._repr_mimebundle_()["text/html"]
 
 
 def test_it_says_what_it_is(tx: wb.Stream) -> None:

@@ -143,6 +143,19 @@ def test_a_definition_that_cannot_be_is_refused(
         tx.table(by=by, **aggregates)
 
 
+def test_a_state_explains_its_rows_as_of_its_own_moment(log: wb.Log, tx: wb.Stream) -> None:
+    table = tx.table(by="account", total=qty.sum())
+    state = table.now()
+    log.append("tx", [row("A", 7, "2026-11-03T14:00")], key="account", timestamp="at")
+    assert state.explain("A").equals(table.explain("A", at=state.position))
+    assert state.explain("A")["after_total"].to_list()[-1] == 8
+    assert table.now().explain({"account": "A"})["after_total"].to_list()[-1] == 15
+    assert table.at("2026-11-03T11:00").explain("A")["qty"].to_list() == [1]
+    by_record = table.at("2026-11-03T11:00", as_of="record")
+    with pytest.raises(DefinitionError, match="as of the cut"):
+        by_record.explain("A")
+
+
 def test_an_aggregate_cannot_be_called_start(tx: wb.Stream) -> None:
     for make in (
         lambda: tx.table(by="account", start=pl.col("at").min()),  # type: ignore[arg-type]

@@ -87,10 +87,10 @@ def test_hostile_text_is_text_in_pictures_and_tables(hostile: wb.Slice) -> None:
         page = Tags()
         page.feed(bundle["text/html"])
         assert page.tags <= {
-            *("div", "strong", "p", "br", "img", "em"),
+            *("div", "strong", "p", "br", "img", "em", "style"),
             *("table", "caption", "thead", "tbody", "tr", "th", "td"),
         }
-        assert {name for name, _ in page.attributes} <= {"style", "alt", "src", "scope"}
+        assert {name for name, _ in page.attributes} <= {"style", "class", "alt", "src", "scope"}
         assert all(v.startswith("data:") for n, v in page.attributes if n == "src" and v)
         drawn = svg_of(bundle["text/html"])
         for element in drawn.iter():
@@ -113,6 +113,43 @@ def test_hostile_text_runs_nothing_and_loads_nothing(
     assert len(sizes) == 5
     assert all(width > 400 for width in sizes)
     assert HOSTILE[0] in page.inner_text("body")
+
+
+@pytest.mark.browser
+def test_a_picture_follows_a_dark_jupyterlab_and_stays_white_elsewhere(
+    log: wb.Log, page: Any
+) -> None:
+    log.create("pulse")
+    log.append("pulse", [{"n": n} for n in range(3)])
+    monitor = log.stream("pulse").all().monitor(window="1s", n=pl.len())
+    drawn = monitor._repr_mimebundle_()["text/html"]
+    for light, media, turned in [
+        ("false", "screen", "invert(0.93) hue-rotate(180deg)"),
+        ("false", "print", "none"),
+        ("true", "screen", "none"),
+        (None, "screen", "none"),
+    ]:
+        page.set_content(f'<div class="jp-OutputArea-output">{drawn}</div>')
+        if light is not None:
+            page.evaluate("light => (document.body.dataset.jpThemeLight = light)", light)
+        page.emulate_media(media=media, color_scheme="dark")
+        assert page.locator("img").evaluate("img => getComputedStyle(img).filter") == turned
+
+
+def test_what_is_empty_says_so_and_has_no_legend_of_nothing(log: wb.Log) -> None:
+    log.create("quiet", schema={"n": int})
+    for source in (log.stream("quiet"), log.stream("quiet").all()):
+        html = source.monitor(window="1h", n=pl.len())._repr_mimebundle_()["text/html"]
+        assert html.count("no events yet") == 1
+        assert "<table" not in html
+        assert "<img" not in html
+    heat = alt.Chart(alt.NamedData("rows")).mark_point().encode(x="n:Q", color="heat:Q")
+    chart = wb.live(heat, [])
+    for rows, legend in [([], False), ([{"n": 1, "heat": 2}, {"n": 2, "heat": 3}], True)]:
+        chart.add(rows)
+        texts = list(svg_of(chart._repr_mimebundle_()["text/html"]).itertext())
+        assert "NaN" not in texts
+        assert ("heat" in texts) == legend
 
 
 def test_a_chart_carries_its_data_and_shows_itself_as_a_picture(hostile: wb.Slice) -> None:

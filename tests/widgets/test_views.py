@@ -116,6 +116,26 @@ def test_a_metric_may_be_called_events_and_text_is_counted(log: wb.Log) -> None:
             view.close()
 
 
+def test_a_state_is_clicked_for_the_events_behind_a_row(
+    log: wb.Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.create("named", schema={"kind": str, "n": int})
+    log.append("named", [{"kind": "b", "n": 1}, {"kind": "b", "n": 2}])
+    state = log.stream("named").table(by="kind", n=pl.col("n").sum()).now()
+    shown: list[Any] = []
+    monkeypatch.setattr("workbench.widgets.frontend.watched", lambda: True)
+    monkeypatch.setattr("workbench.widgets.bundles.beside", lambda view, draw: shown.append(view))
+    state._repr_mimebundle_()
+    (view,) = shown
+    told: list[Any] = []
+    view.post = lambda kind, content, buffers=None: told.append(content)
+    seen = view.picture()
+    assert seen["explains"]
+    view.act("explain", {"row": seen["numbers"][0], "moment": seen["moment"]})
+    assert [line[-1] for line in told[-1]["why"]["rows"]] == ["1", "3"]
+    view.close()
+
+
 def test_what_is_clicked_is_what_was_shown(log: wb.Log) -> None:
     """Rows and alerts that come between a page and its click take nobody's place."""
     log.create("named", schema={"kind": str, "n": int})

@@ -44,11 +44,11 @@ def where(monitor: Monitor) -> str:
     return f"{ranges}  {describe_span(address.times.start_ms, address.times.end_ms, UTC)}"
 
 
-def span(rows: pl.DataFrame) -> str:
-    """How many windows there are, from when to when."""
+def span(rows: pl.DataFrame, monitor: Monitor) -> str:
+    """How many windows there are, from when to when; where there are none, why."""
     windows = rows["window_start"].n_unique()
     if windows == 0:
-        return "no window has closed yet"
+        return "no window has closed yet" if monitor.status().events else "no events yet"
     ends = readable(rows.select(pl.col("window_start").min(), pl.col("window_end").max()))
     first, last = ends.row(0)
     return f"{windows:,} windows, {text(first)} .. {text(last)} UTC"
@@ -57,8 +57,11 @@ def span(rows: pl.DataFrame) -> str:
 def as_html(monitor: Monitor, picture: str = "") -> str:
     """What a saved notebook shows: the picture, the newest windows, the alerts."""
     rows, alerts = monitor.frame(), monitor.alerts()
-    facts = [span(rows), where(monitor), str(monitor.status())]
-    parts = [f"<p>{'<br>'.join(map(escape, facts))}</p>", picture]
+    facts = [span(rows, monitor), where(monitor), str(monitor.status())]
+    parts = [f"<p>{'<br>'.join(map(escape, facts))}</p>"]
+    if rows.is_empty():
+        return html_block(describe(monitor), parts)
+    parts.append(picture)
     if alerts.height:
         parts.append(
             html_table(

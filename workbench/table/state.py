@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,14 @@ class State:
     address: Address
     as_of: str
     by: tuple[str, ...]
+    _explain: Callable[[Any], pl.DataFrame]
+
+    def explain(self, key: Any) -> pl.DataFrame:
+        """The events that made a row, with the row after each: `Table.explain` at its position.
+
+        Raises DefinitionError for a state by record time, and as `Table.explain` does.
+        """
+        return self._explain(key)
 
     @property
     def title(self) -> str:

@@ -374,6 +374,15 @@ class Table:
         gone = self._moments.expired(begin, held.position)
         expired = ", from a snapshot: older records have expired" if gone else ""
         newest = max(held.tally.newest.values(), default=NO_TIME)
+
+        def explain(key: Any) -> pl.DataFrame:
+            if times is not None:
+                raise DefinitionError(
+                    "a state by record time is not explained: its records are no prefix of the log",
+                    hint="explain a state as of the cut",
+                )
+            return self.explain(key, held.position)
+
         return State(
             frame=self._engine.finalise(held.state),
             position=held.position,
@@ -382,4 +391,5 @@ class Table:
             address=self._slice(begin, held.position, times).address,
             as_of=self._moments.reservation + as_of + expired,
             by=self.by,
+            _explain=explain,
         )

@@ -72,7 +72,7 @@ def state(shown: State) -> dict[str, Any]:
     """A table at one moment."""
     if not frontend.watched():
         return _of_state(shown)
-    view = view_of(shown, lambda _: TableView(lambda: shown))
+    view = view_of(shown, lambda _: TableView(lambda: shown, explain=shown.explain))
     return beside(view, lambda: _of_state(shown))
 
 

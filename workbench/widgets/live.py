@@ -136,6 +136,9 @@ class LiveChart:
         rows = self.rows()
         text = f"Live chart of {self.name}: {len(rows):,} rows"
         spec = {**self.spec, "datasets": {self.name: rows}}
+        if not rows:  # A legend of nothing says NaN.
+            config = self.spec.get("config", {})
+            spec["config"] = {**config, "legend": {**config.get("legend", {}), "disable": True}}
         newest = pl.DataFrame(rows[-_LISTED:], infer_schema_length=None, strict=False)
         cut = f", the newest {_LISTED} of {len(rows):,}" if len(rows) > _LISTED else ""
         parts = [

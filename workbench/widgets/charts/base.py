@@ -29,6 +29,13 @@ BLUE = "#3a6ea5"
 #: How many characters a line of facts above a chart holds.
 _LINE = 118
 
+#: A picture is drawn on white.  In a dark JupyterLab its light is turned round, its hues are kept,
+#: as in a report on a dark screen; on paper it stays as it is.
+_DARK = (
+    '<style>@media screen{[data-jp-theme-light="false"] .jp-OutputArea-output img.wb-picture'
+    "{filter:invert(0.93) hue-rotate(180deg)}}</style>"
+)
+
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: The year at its beginning, day and month at midnight, else the time as far as it is needed; 24
@@ -97,8 +104,8 @@ def spec_picture(spec: dict[str, Any], description: str) -> str:
 def _image(svg: str, description: str) -> str:
     data = base64.b64encode(svg.encode()).decode()
     return (
-        f'<img alt="{escape(description)}" style="max-width:100%;background:#fff" '
-        f'src="data:image/svg+xml;base64,{data}">'
+        f'{_DARK}<img alt="{escape(description)}" class="wb-picture" '
+        f'style="max-width:100%;background:#fff" src="data:image/svg+xml;base64,{data}">'
     )
 
 

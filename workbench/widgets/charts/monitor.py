@@ -59,7 +59,7 @@ def _draw(monitor: Monitor) -> tuple[Panels, str, list[str]]:
     numeric = metrics[0] in plan.metrics
     rows, left_out = _shown_windows(monitor.frame() if numeric else monitor.rates(), monitor)
     rows = within(rows)
-    facts = [span(rows), where(monitor), str(monitor.status()), *left_out]
+    facts = [span(rows, monitor), where(monitor), str(monitor.status()), *left_out]
     if len(metrics) < len(plan.metrics):
         facts.append(f"{len(metrics)} of {len(plan.metrics)} metrics drawn")
     values = _window_values(rows, plan, metrics)

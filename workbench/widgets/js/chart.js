@@ -129,6 +129,10 @@ export class Chart {
     const whole = structuredClone(this.spec);
     this.fit(whole);
     const { config = {}, ...spec } = whole;
+    const base = merge(config, themed(this.el));
+    // A legend of nothing says NaN: it comes with the first rows.
+    this.bare = [...this.data.values()].every((rows) => !rows.length);
+    if (this.bare) base.legend = { ...base.legend, disable: true };
     spec.datasets = Object.fromEntries([...this.data].map(([n, rows]) => [n, structuredClone(rows)]));
     this.view?.finalize();
     this.view = null;
@@ -136,7 +140,7 @@ export class Chart {
     try {
       const { view } = await vegaEmbed(this.el, spec, {
         actions: false,
-        config: merge(config, themed(this.el)),
+        config: base,
         loader: LOADER,
         renderer: "canvas",
       });
@@ -198,6 +202,7 @@ export class Chart {
   async flush() {
     const { view } = this;
     if (!view || !this.waiting.size) return;
+    if (this.bare && [...this.data.values()].some((rows) => rows.length)) return this.embed();
     for (const [name, { all, more, out }] of this.waiting) {
       let held;
       try {
