@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,42 @@ def test_all_that_a_table_is_asked_it_answers_from_files(
     request.getfixturevalue("tight")
     for one, other in zip(answers(), plain, strict=True):
         assert one.equals(other)
+
+
+def hold(log: Path, folder: Path, made: Event) -> None:
+    with pytest.MonkeyPatch.context() as patch, wb.connect(log) as opened:
+        spilling(patch, folder)
+        balances = opened.stream("tx").table(by="account", total=pl.col("qty").sum())
+        balances.now()
+        made.set()
+        time.sleep(3600)
+
+
+def test_the_files_of_the_killed_go_and_those_of_the_living_stay(
+    tx: wb.Stream, tight: Path
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    others = []
+    for _ in range(2):
+        made = spawn.Event()
+        others.append(spawn.Process(target=hold, args=(tx.source.backend.hint, tight, made)))
+        others[-1].start()
+        assert made.wait(60)
+    assert len(list(tight.iterdir())) == 2
+    try:
+        for left in (1, 0):
+            others.pop().kill()
+            while multiprocessing.active_children()[left:]:
+                time.sleep(0.01)
+            balances = tx.table(by="account", total=pl.col("qty").sum())
+            assert balances.now().frame.height == 5
+            assert len(list(tight.iterdir())) == left + 1
+            del balances
+            gc.collect()
+            assert len(list(tight.iterdir())) == left
+    finally:
+        for other in others:
+            other.kill()
 
 
 def test_what_does_not_fit_even_so_names_a_way_that_works(

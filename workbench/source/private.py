@@ -8,22 +8,17 @@ else's.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
 
 #: Names the folder to use; `off` for none.
 ENVIRONMENT = "WORKBENCH_CACHE"
 #: How much it may hold, in megabytes; what was used longest ago goes first.
 LIMIT = "WORKBENCH_CACHE_MB"
 DEFAULT_MB = 2048
-
-_ON_DISK = "/var/tmp"
 
 
 def private_folder(*names: str) -> Path | None:
@@ -58,26 +53,6 @@ def private_folder(*names: str) -> Path | None:
     except OSError:
         return None
     return folder
-
-
-def large_place() -> str | None:
-    """Where large temporary files go: on a disk, as /tmp may be memory; None: where TMPDIR says."""
-    known = "TMPDIR" in os.environ or not os.access(_ON_DISK, os.W_OK)
-    return None if known else _ON_DISK
-
-
-@contextmanager
-def temporary_folder() -> Iterator[str | None]:
-    """A folder of this user alone for large files, inside; None where there is no room for one."""
-    try:
-        folder = mkdtemp(prefix="workbench-", dir=large_place())
-    except OSError:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_private(path: Path, content: bytes) -> bool:

@@ -17,8 +17,8 @@ from workbench.errors import DefinitionError
 from workbench.records import TIMESTAMP, Chunk
 from workbench.source.columns import frame_schema, is_stored
 from workbench.source.pieces import joined
-from workbench.source.private import temporary_folder
 from workbench.source.slice import SliceSource
+from workbench.source.temporary import temporary_folder
 
 Relation = SliceSource | pl.DataFrame | pl.LazyFrame
 

@@ -11,16 +11,13 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import xor
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any, Protocol
-from weakref import finalize
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from workbench.errors import ReadLimitExceeded
-from workbench.source.private import large_place
+from workbench.source.temporary import TemporaryFolder
 from workbench.table import memory
 
 #: How many parts the keys of a state are in.
@@ -55,22 +52,11 @@ class Engine(Protocol):
     def size(self, state: Any) -> tuple[int, int]: ...
 
 
-class _Folder:
-    """A folder of this user alone, which goes with its last state."""
-
-    def __init__(self) -> None:
-        try:
-            self.path = Path(mkdtemp(prefix="workbench-table-", dir=large_place()))
-        except OSError as error:
-            raise _no_room("a temporary folder", error) from error
-        finalize(self, rmtree, self.path, ignore_errors=True)
-
-
 @dataclass(frozen=True, eq=False)
 class Spilled:
     """A state as files, one for each part that has keys.  Immutable; `folder` goes with it."""
 
-    folder: _Folder
+    folder: TemporaryFolder
     files: Mapping[int, Path]
     rows: int
     size: int
@@ -95,7 +81,10 @@ class Spill:
         self._engine = engine
         self._given_back = given_back  # the bytes of what is not in memory now
         self._before = before  # while its files are needed
-        self._folder = _Folder()
+        try:
+            self._folder = TemporaryFolder()
+        except OSError as error:
+            raise _no_room("a temporary folder", error) from error
         self._files: dict[int, list[Path]] = {}
         self._torn: list[pl.DataFrame] = []
         self._written = 0
