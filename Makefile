@@ -19,7 +19,7 @@ help:
 	@echo "make test    set up, check style and types, run all tests"
 	@echo "make bench   set up, measure speed and memory"
 	@echo "make bench-kafka   the same from a Kafka broker, beside other clients"
-	@echo "make bench-table   of that, tables of 20 million events"
+	@echo "make bench-table   of that, tables of 20 million events, beside other tools"
 	@echo "make matrix  live views in the JupyterLabs and kernels that people have"
 	@echo "make soak    all tests at their full counts, with the figure of each (hours);"
 	@echo "             PART=tests/embedded/test_kill.py runs one file of them"
@@ -49,6 +49,7 @@ bench-kafka: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks kafka
 
 bench-table: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m tests.benchmarks table
 
 matrix: $(VENV)/installed-dev

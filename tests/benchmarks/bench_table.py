@@ -84,14 +84,17 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
                 return con.sql(query).fetchnumpy()
 
         fresh().now()  # which also checks the hashes of the segments, once
-        peer = _median(polars)
         with _without_snapshots():
-            scratch = _median(lambda: fresh().now())
-            picked = _median(lambda: tx.table(by="account", last=pl.col("amount").last()).now())
+            peer, ducks, scratch, picked = _by_turns(
+                polars,
+                duck,
+                lambda: fresh().now(),
+                lambda: tx.table(by="account", last=pl.col("amount").last()).now(),
+            )
         own = _dict_loop(paths, size)
         rows = [
             _row(size, "polars: group_by over the same files", peer, peer, "polars"),
-            _row(size, "duckdb: the same", _median(duck), peer, "polars"),
+            _row(size, "duckdb: the same", ducks, peer, "polars"),
             _row(size, "a dict, record by record", own, peer, "polars"),
             *_peers(paths, size, peer),
             _row(size, "table from scratch", scratch, peer, "polars"),
@@ -111,6 +114,8 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
             held.at(somewhere())
         times = sorted(_time(lambda: held.at(somewhere())) for _ in range(MOMENTS))
         again = sorted(_time(lambda: fresh().at(somewhere())) for _ in range(MOMENTS))
+        with _without_snapshots():
+            scratch = _median(lambda: fresh().now())
         held.now()
         nearly = {p: int(offset * 0.99) for (_, p), offset in end.items()}
         differs = _median(lambda: held.diff(nearly, end))
@@ -122,18 +127,21 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
             rows.append(_row(size, f"{name}, median", statistics.median(found), scratch, "scratch"))
             late = found[int(len(found) * 0.95)]
             rows.append(_row(size, f"{name}, p95", late, scratch, "scratch"))
-        news = []
+        news, beside = [], []
         for first in range(size, size + REPEATS * (size // 100), size // 100):
             for frame in events(first, first + size // 100):
                 log.append("tx", frame, encode="bytes", batch_rows=100_000)
             log.maintain()
             news.append(_time(held.now))
-        after = statistics.median(news)
+            with _without_snapshots():
+                beside.append(_time(lambda: fresh().now()))
+        after, scratch = statistics.median(news), statistics.median(beside)
         rows.append(_row(size, "now() after 1 % more, median", after, scratch, "scratch"))
-        scan = _median(lambda: _explained_by_a_scan(tx))
         keyed.WORTH = 0.0  # the first look makes all indexes, which else are made bit by bit
         made = _time(lambda: held.explain("A-1042"))
-        explained = _median(lambda: held.explain("A-1042"))
+        scan, explained = _by_turns(
+            lambda: _explained_by_a_scan(tx), lambda: held.explain("A-1042")
+        )
         rows.append(_row(size, "events of a key, by a scan", scan, scan, "scan"))
         rows.append(_row(size, "explain(key), making all indexes", made, scan, "scan"))
         rows.append(_row(size, "explain(key), with them", explained, scan, "scan"))
@@ -214,8 +222,15 @@ def _time(call: Callable[[], object]) -> float:
 
 
 def _median(call: Callable[[], object]) -> float:
-    call()
-    return statistics.median(_time(call) for _ in range(REPEATS))
+    return _by_turns(call)[0]
+
+
+def _by_turns(*calls: Callable[[], object]) -> list[float]:
+    """The median seconds of each call; by turns, so that what else the machine does is alike."""
+    for call in calls:
+        call()
+    rounds = [[_time(call) for call in calls] for _ in range(REPEATS)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def _bytes(folder: Path) -> int:
