@@ -66,6 +66,16 @@ def test_a_segment_that_is_gone_or_cannot_be_read_is_told_as_that(
             read(log, 100, 200)
 
 
+def test_what_a_process_has_sealed_it_does_not_hash_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make(tmp_path / "log") as log:
+        log.append("t", numbered(0, 100))
+        log.seal()
+        monkeypatch.setattr(files, "sha256", lambda path: pytest.fail(f"{path} is hashed"))
+        assert len(values(log)) == 100
+
+
 def test_a_flipped_byte_in_a_segment_is_found(tmp_path: Path) -> None:
     good = sealed_log(tmp_path / "good")
     choose = random.Random(1)

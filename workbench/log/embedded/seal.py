@@ -254,4 +254,5 @@ def _write(
             files.unlink(unfinished)
             raise
         files.sync_folder(path.parent)
+    segments.hashed(path, digest)
     return _File(name, path.stat().st_size, digest)

@@ -70,6 +70,14 @@ def located(root: Path, name: str) -> str:
     return os.path.join(root, name)  # noqa: PTH118
 
 
+def hashed(path: Path, sha256: str) -> None:
+    """Take note of a file that this process has just hashed."""
+    status = path.stat()
+    with _verified_lock:
+        _verified[os.fspath(path), status.st_mtime_ns, status.st_size, sha256] = True
+        _hashed.add(sha256)
+
+
 def fault(path: str, size: int, sha256: str, *, anew: bool = False) -> str | None:
     """Why a file has not the bytes it was sealed with, None where it has.
 
