@@ -12,6 +12,8 @@ import tomllib
 import urllib.request
 from pathlib import Path
 
+import yaml
+
 import workbench
 
 REPO = Path(workbench.__file__).parents[1]
@@ -61,11 +63,14 @@ def test_the_build_fails_where_the_product_is_not_there() -> None:
     assert bare.returncode != 0
 
 
-def test_the_environments_ask_for_a_python_that_the_package_takes() -> None:
+def test_the_environments_are_what_the_package_asks_for() -> None:
+    """They leave everything but Python to pyproject.toml, so that no bound is written twice."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["requires-python"] == ">=3.11"
+    assert "Programming Language :: Python :: 3.12" in project["classifiers"]
+    assert "formats" in project["optional-dependencies"]  # which 04-formats needs
     for name, folder in (("environment.yml", "."), ("binder/environment.yml", "..")):
-        text = (REPO / name).read_text(encoding="utf-8")
-        lines = [line.strip().removeprefix("- ") for line in text.splitlines()]
-        assert {"conda-forge", "python=3.12", "pip", f"-e {folder}[formats]"} <= set(lines)
-        assert "Programming Language :: Python :: 3.12" in project["classifiers"]
+        asked = yaml.safe_load((REPO / name).read_text(encoding="utf-8"))
+        assert asked["channels"] == ["conda-forge"]
+        assert asked["dependencies"] == ["python=3.12", "pip", {"pip": [f"-e {folder}[formats]"]}]
+        assert ((REPO / name).parent / folder / "pyproject.toml").is_file()
