@@ -192,6 +192,22 @@ def test_a_workshop_needs_the_wheel_alone(run: Run) -> None:
     assert opened["verdict"] == "right"
 
 
+TOUR = """
+import json
+from workbench.api.connect import bundled
+space = {}
+for cell in json.loads((bundled("notebooks") / "00-tour.ipynb").read_text())["cells"]:
+    if cell["cell_type"] == "code":
+        exec("".join(cell["source"]), space)
+"""
+
+
+def test_the_tour_runs_from_the_wheel(run: Run) -> None:
+    said = run("-c", TOUR)
+    assert "A-1042 paid 44 times" in said
+    assert "complete: transactions 0:" in said
+
+
 def test_nothing_of_this_machine_is_in_it(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
