@@ -18,6 +18,7 @@ import workbench as wb
 from workbench.errors import DefinitionError
 from workbench.player import PlayedTrail
 from workbench.widgets import assets
+from workbench.widgets.live import _LiveView
 from workbench.widgets.still import Still
 from workbench.widgets.view import LONGEST_S, View, rest_s
 
@@ -269,6 +270,24 @@ def test_a_feed_that_raises_is_told_and_gone_on_with() -> None:
     until(lambda: chart.error is not None)
     assert str(chart.error) == "unplugged"
     assert [row["n"] for row in chart.rows()] == [1]
+
+
+def test_what_came_before_an_error_is_told() -> None:
+    def feed() -> Iterator[Any]:
+        yield [{"n": 1}, {"n": 2}]
+        raise wb.WorkbenchError("unplugged")
+
+    chart = wb.live(LINE, feed())
+    view = _LiveView(chart)
+    view.picture()
+    chart.start()
+    until(lambda: chart.error is not None)
+    news = view.news()
+    assert news is not None
+    assert [row["n"] for row in news["rows"]] == [1, 2]
+    with pytest.raises(wb.WorkbenchError, match="unplugged"):
+        view.news()
+    view.close()
 
 
 def test_a_chart_over_a_frame_begins_with_its_rows() -> None:

@@ -51,6 +51,16 @@ def test_a_group_with_an_alert_is_drawn_in_place_of_a_quiet_one(view: MonitorVie
     assert view.picture()["left_out"] == told["left_out"]
 
 
+def test_of_alerts_on_one_point_the_gravest_is_seen(log: wb.Log) -> None:
+    log.create("named", schema={"n": int})
+    log.append("named", {"n": 1})
+    alerts = {name: (pl.col("n") > 0, name) for name in ("critical", "info", "warning")}
+    view = MonitorView(log.stream("named").all().monitor(window="1h", n=pl.len(), alerts=alerts))
+    marks = view.picture()["marks"]["alerts0"]
+    view.close()
+    assert [mark["alert"].partition(" ")[0] for mark in marks] == ["info", "warning", "critical"]
+
+
 def test_a_burst_while_one_watches_is_drawn(log: wb.Log) -> None:
     quiet = monitor(log, loud=0)
     player = log.stream("bank").all().play()

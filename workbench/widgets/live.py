@@ -177,10 +177,12 @@ class _LiveView(View):
         return {"spec": chart.spec, "name": chart.name, "most": chart.points, "rows": rows}
 
     def news(self) -> Mapping[str, Any] | None:
-        if self._chart.error is not None:
-            raise self._chart.error
         rows = [self.waiting.popleft() for _ in range(len(self.waiting))]
-        return {"rows": rows} if rows else None
+        if rows:
+            return {"rows": rows}
+        if self._chart.error is not None:  # What came before it has been told.
+            raise self._chart.error
+        return None
 
 
 def _named(chart: Any) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:

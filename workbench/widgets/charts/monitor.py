@@ -211,7 +211,10 @@ def _point(row: dict[str, Any], plan: Definition, metrics: Sequence[str]) -> dic
 def _alert_values(
     alerts: pl.DataFrame, plan: Definition, metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """A point per alert, in the panels of the metrics that its condition looks at."""
+    """A point per alert, in the panels of the metrics that its condition looks at.
+
+    Of several on one point, the gravest is drawn last, and so seen.
+    """
     used = {
         alert.name: [n for n, m in enumerate(metrics) if m in alert.condition.meta.root_names()]
         for alert in plan.alerts
@@ -222,7 +225,7 @@ def _alert_values(
             "alert": f"{row['name']} ({row['severity']})",
             "panels": used[row["name"]] or [0],
         }
-        for row in alerts.iter_rows(named=True)
+        for row in alerts.sort("severity", maintain_order=True).iter_rows(named=True)
     ]
 
 
