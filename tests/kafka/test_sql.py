@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ SIZE = 10_000  # of each record: much more than what is read ahead
 @pytest.fixture(scope="module")
 def topic(cluster: KafkaLog) -> str:
     """A topic of 400 MB in two partitions."""
-    name = "a-large-one"
+    name = f"large-{uuid.uuid4().hex[:12]}"
     cluster.create_topic(TopicSpec(name, partitions=2))
     for first in range(0, COUNT // 2, 5_000):
         for partition in (0, 1):

@@ -78,6 +78,9 @@ class Client:
                 return ask()
             except kafka_errors.KafkaError as error:
                 waited = time.monotonic() - began
+                if self.admin and isinstance(error, kafka_errors.UnknownBrokerIdError):
+                    # It joined after the newest look, and the next one may be minutes away.
+                    self.admin._manager.cluster.request_update()
                 if not passes(error) or waited > self._patience:
                     elsewhere = self._elsewhere()
                     raise translate(error, what, self.settings, waited, elsewhere) from None
