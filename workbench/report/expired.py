@@ -63,11 +63,17 @@ def gone_before(source: SliceSource, on_expired: OnExpired = "report") -> Expire
         by_age = info.retention_ms if info.retention_bytes is None else None
         if by_age is not None and times.start_ms >= time.time() * 1000 - by_age:
             continue
+        begun = {
+            part.partition: part.start
+            for part in source.backend.partitions(topic)
+            if part.start and (topic, part.partition) in source.start
+        }
+        if not begun:
+            continue
         oldest, first = (source.backend.offset_for_time(topic, at) for at in (0, times.start_ms))
-        for part in source.backend.partitions(topic):
-            known = (topic, part.partition) in source.start
-            if known and part.start and oldest.get(part.partition) == first.get(part.partition):
-                found.setdefault(topic, {})[str(part.partition)] = str(part.start)
+        for partition, start in begun.items():
+            if oldest.get(partition) == first.get(partition):
+                found.setdefault(topic, {})[str(partition)] = str(start)
     if found and on_expired == "fail":
         raise OffsetOutOfRange(
             f"records of {describe_slice(source.address)} may have expired: what came before "
