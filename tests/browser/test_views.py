@@ -82,6 +82,9 @@ def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Op
     )
     alert.first.wait_for(timeout=30_000)
     assert "critical" in alert.first.inner_text()
+    # Without groups there is no column of them.
+    heads = page.locator(".wb-alerts th").all_inner_texts()
+    assert heads == ["severity", "alert", "window start (UTC)", "values"]
     assert "event to screen" in figures.inner_text()
     alert.first.focus()
     page.keyboard.press("Enter")

@@ -108,6 +108,7 @@ export function render({ model, el }) {
     alerts.hidden = !found.length;
     if (alerts.hidden) return;
     const focused = alerts.querySelector("tr:focus")?.dataset.id;
+    const grouped = found.some(({ group }) => group);
     const rows = found.map((alert) => {
       const row = node(
         "tr",
@@ -115,7 +116,7 @@ export function render({ model, el }) {
         node("td", {}, node("span", { class: "wb-severity", "data-severity": alert.severity }, alert.severity)),
         cell("td", alert.name),
         cell("td", time(alert.start)),
-        cell("td", alert.group),
+        ...(grouped ? [cell("td", alert.group)] : []),
         cell("td", alert.values),
       );
       const choose = () => {
@@ -133,7 +134,7 @@ export function render({ model, el }) {
       return row;
     });
     const cut = total > found.length ? `, the newest ${found.length} of ${count.format(total)}` : "";
-    const head = ["severity", `alert${cut}`, "window start (UTC)", "group", "values"];
+    const head = ["severity", `alert${cut}`, "window start (UTC)", ...(grouped ? ["group"] : []), "values"];
     alerts.replaceChildren(
       node(
         "table",
