@@ -433,6 +433,22 @@ def test_a_file_that_cannot_be_read(bag: Path, monkeypatch: pytest.MonkeyPatch) 
         wb.verify(bag)
 
 
+def test_the_script_says_in_a_line_what_cannot_be_read(bag: Path) -> None:
+    refusing = """
+import runpy, sys
+from pathlib import Path
+def refused(self, *args, **options):
+    raise PermissionError(13, "Permission denied", str(self))
+Path.open = refused
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+    command = [sys.executable, "-I", "-c", refusing, bag / "verify.py", bag]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (line,) = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert line.startswith("nothing can be said: PermissionError [Errno 13] Permission denied")
+
+
 def test_an_empty_folder_is_no_bag_and_a_half_one_does_not_verify(bag: Path) -> None:
     for path in bag.iterdir():
         if path.name != "custody.jsonl":

@@ -21,6 +21,7 @@ from workbench.evidence.layout import ENCLOSED, is_bag
 from workbench.log.embedded import Durability, EmbeddedLog
 from workbench.log.protocol import LogBackend
 from workbench.sink.record import SCHEMAS
+from workbench.source.export import file_path
 from workbench.source.slice import SliceSource, callers_level
 from workbench.source.times import zone
 
@@ -139,7 +140,7 @@ def connect(
             cache=cache or profile.cache or "session",
         )
     elif kind == "file":
-        path = Path(profile.url.removeprefix("file://")).expanduser()
+        path = file_path(profile.url.removeprefix("file://"), "a log").expanduser()
         level = durability or profile.durability
         if create and not (path.is_dir() and any(path.iterdir())):
             backend = EmbeddedLog.create(path, durability=level)

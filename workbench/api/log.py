@@ -14,6 +14,7 @@ import polars as pl
 
 from workbench.address import KeyForm
 from workbench.api.group import Group, ends_of, look_at
+from workbench.api.names import matching
 from workbench.api.rows import (
     DETAIL_COLUMNS,
     END_COLUMNS,
@@ -29,7 +30,7 @@ from workbench.api.stream import Stream, schemas_by_topic
 from workbench.decode import DECODERS, Codebook
 from workbench.decode.functions import name_of
 from workbench.decode.writing import encoder, key_encoder
-from workbench.errors import LogError, SchemaError, UnknownTopic
+from workbench.errors import LogError, SchemaError
 from workbench.find import Found, Sought, fields, find
 from workbench.log.protocol import LogBackend, Producer, TopicSpec
 from workbench.records import Isolation
@@ -179,7 +180,7 @@ class Log:
         """
         if not (callable(decode) or decode in DECODERS or str(decode).startswith("protobuf:")):
             raise SchemaError(f"no decoder {decode!r}", hint=f"there are {', '.join(DECODERS)}")
-        names = self._matching(topics)
+        names = matching(self._backend, topics)
         given = schemas_by_topic(schema, names)
         asked = Asked(
             value=name_of(decode) if callable(decode) else decode,
@@ -212,7 +213,7 @@ class Log:
         columns instead, such as `"amount > 1000"`; each topic is decoded by itself, and columns
         that it does not have are null.
         """
-        names = self._matching(topics, some=False)
+        names = matching(self._backend, topics, some=False)
         sought = fields(names, by)
         slices = []
         for name in names:
@@ -336,7 +337,7 @@ class Log:
         """
         from workbench.sink.record import follow_and_record, record
 
-        names = self._matching(topics)
+        names = matching(self._backend, topics)
         streams = [self.stream(name, decode="bytes", decode_key="bytes").source for name in names]
         if follow:
             return follow_and_record(streams, into)
@@ -373,23 +374,6 @@ class Log:
             return html_table(self.topics(details=True), caption=repr(self))
         except LogError:
             return escape(repr(self))
-
-    def _matching(self, topics: str | Sequence[str], *, some: bool = True) -> tuple[str, ...]:
-        """Topics by name or pattern, sorted; a plain name that is not there is an error."""
-        found: set[str] = set()
-        for pattern in [topics] if isinstance(topics, str) else topics:
-            if any(sign in pattern for sign in "*?["):
-                names = [info.name for info in self._backend.topics()]
-                matches = fnmatch.filter(names, pattern)
-                if not matches and pattern != "*":
-                    raise UnknownTopic(pattern, names, log=self._backend.hint)
-                found.update(matches)
-            else:
-                found.add(self._backend.topic(pattern).name)
-        if some and not found:
-            known = [info.name for info in self._backend.topics()]
-            raise UnknownTopic(str(topics), known, log=self._backend.hint)
-        return tuple(sorted(found))
 
 
 def _relation(one: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from html import escape
 from pathlib import Path
@@ -64,8 +64,12 @@ class Slice:
 
     def key(self, key: str | bytes | Sequence[str | bytes]) -> Slice:
         """Keep the records of one key or several; keys are compared as bytes."""
-        keys = [key] if isinstance(key, str | bytes) else list(key)
-        wanted = tuple(k.encode() if isinstance(k, str) else k for k in keys)
+        keys = [key] if isinstance(key, str | bytes) or not isinstance(key, Iterable) else list(key)
+        wanted = tuple(one.encode() if isinstance(one, str) else one for one in keys)
+        if not all(isinstance(one, bytes) for one in wanted):
+            raise DefinitionError(
+                f"a key is a text or bytes, not {key!r}", hint='such as "A-1042", or a list of them'
+            )
         return Slice(self._source.with_keys(wanted), tz=self._tz)
 
     def where(self, *, schema: int | Sequence[int]) -> Slice:

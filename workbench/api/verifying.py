@@ -6,14 +6,14 @@ from contextlib import closing
 from pathlib import Path
 
 from workbench.api.log import Log
-from workbench.errors import DefinitionError, ReadOnly
+from workbench.errors import DefinitionError, LogError, LogNotFound, ReadOnly
 from workbench.evidence.against import compare
 from workbench.evidence.check import BagReport
 from workbench.evidence.check import check as check_bag
 from workbench.evidence.layout import is_bag
 from workbench.evidence.log import SealedLog
-from workbench.evidence.packing import place as path_of
 from workbench.log.embedded import EmbeddedLog, VerifyReport
+from workbench.source.export import file_path
 from workbench.source.progress import telling
 
 
@@ -33,7 +33,9 @@ def verify(place: str | Path, against: Log | None = None) -> VerifyReport | BagR
             f"against= is the log that this was made of, not {against!r}",
             hint='such as against=wb.connect("prod")',
         )
-    folder = path_of(place)
+    folder = file_path(place, "a log or a bag")
+    if not folder.exists():
+        raise LogNotFound(f"there is no bag, no recording and no log at {folder}")
     if is_bag(folder):
         return _verify_bag(folder, against)
     log = EmbeddedLog.open(folder, write=False)
@@ -48,6 +50,12 @@ def verify(place: str | Path, against: Log | None = None) -> VerifyReport | BagR
             with telling("offsets") as tell:
                 report.against = compare(log, against.backend, extents, tell)
         return report
+    except OSError as error:
+        raise LogError(
+            f"{error.filename or folder} cannot be read, so nothing can be said of the log: "
+            f"{error.strerror or error}",
+            hint="verify it as somebody who may read all of its files",
+        ) from error
     finally:
         log.close()
 

@@ -15,10 +15,11 @@ from workbench.evidence import signing
 from workbench.evidence.facts import gaps_of
 from workbench.evidence.lines import Line, blocks, decode_line, withhold
 from workbench.evidence.log import SealedLog
-from workbench.evidence.packing import Packing, custody_line, place, said
+from workbench.evidence.packing import Packing, custody_line, said
 from workbench.evidence.results import write as write_results
 from workbench.evidence.seal import QUERY, RESULTS, SCHEMAS, Sealed, add_query
 from workbench.evidence.verify import CUSTODY, RECORDS, SLICES
+from workbench.source.export import file_path
 from workbench.source.progress import telling
 from workbench.source.slice import SliceSource
 
@@ -63,12 +64,13 @@ def disclose(
     DefinitionError
         For a condition that cannot be computed.
     """
-    source_bag, chosen = place(bag), _condition(where)
-    said("" if purpose == "" else purpose)
+    source_bag, copy = file_path(bag, "a bag"), file_path(into, "a copy")
+    chosen = _condition(where)
+    said(purpose)
     with telling("bytes") as tell:
         log = SealedLog.unpack(source_bag, tell)
     try:
-        with Packing(place(into)) as packing:
+        with Packing(copy) as packing:
             return _pack(source_bag, log, packing, chosen, str(where), purpose)
     finally:
         log.close()

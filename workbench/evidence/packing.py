@@ -33,14 +33,6 @@ PURPOSE = 'such as purpose="audit of November"; it is kept in the chain of custo
 _ENCLOSED = ("LIMITS.md", "verify.py")
 
 
-def place(path: str | Path) -> Path:
-    """Where a bag is, or is to be.  Raises EvidenceError for what is no path."""
-    try:
-        return Path(path)
-    except TypeError:
-        raise EvidenceError(f"{path!r} is no folder", hint="give its path") from None
-
-
 def said(purpose: str) -> str:
     """A purpose that can be written down.  Raises EvidenceError for another one."""
     try:

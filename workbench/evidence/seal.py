@@ -11,18 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import EvidenceError
+from workbench.errors import DefinitionError, EvidenceError
 from workbench.evidence import signing
 from workbench.evidence.facts import missing
 from workbench.evidence.format import statement
 from workbench.evidence.layout import ENCLOSED
-from workbench.evidence.packing import PURPOSE, Packing, custody_line, place, said
+from workbench.evidence.packing import PURPOSE, Packing, custody_line, said
 from workbench.evidence.results import Enclosed, checked, enclose
 from workbench.evidence.results import write as write_results
 from workbench.evidence.verify import LIMIT, RECORDS, SLICES
 from workbench.evidence.writing import PartitionWriter
 from workbench.positions import TopicPartition
 from workbench.records import PartitionInfo
+from workbench.source.export import file_path
 from workbench.source.progress import progress
 from workbench.source.slice import SliceSource
 from workbench.words import counted
@@ -80,6 +81,9 @@ def seal(
     results: bool | Enclosed = True,
 ) -> Sealed:
     """Seal a slice into a bag; see `Slice.seal`."""
+    for name, chosen in (("salted", salted), ("partial", partial)):
+        if not isinstance(chosen, bool):
+            raise DefinitionError(f"{name}= is true or false, not {chosen!r}", hint=f"{name}=True")
     if not said(purpose).strip():
         raise EvidenceError("evidence is sealed for a purpose, and none is named", hint=PURPOSE)
     signer = None if sign is None else signing.load_key(sign)
@@ -88,7 +92,7 @@ def seal(
     source.check_topics()
     _refuse_masked(source)
     whole = source.narrow(source.address.unfiltered())
-    with Packing(place(path)) as packing:
+    with Packing(file_path(path, "a bag")) as packing:
         before = ends(whole)
         parts = [
             PartitionWriter(whole, key, before[key], salted=salted, partial=partial)
@@ -134,7 +138,7 @@ def seal(
     for gap in (gap for part in parts for gap in part.gaps):
         gaps[gap.reason] += gap.end - gap.start
     return Sealed(
-        path=Path(path),
+        path=packing.path,
         statement=stated,
         records=sum(part.records for part in parts),
         missing=gaps.total(),

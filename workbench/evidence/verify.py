@@ -3,8 +3,7 @@
 Every hash is computed anew.  A copy of this script that you hold yourself is better evidence than
 the one in the bag.  Exits with 0 when all is as it was sealed, and with 1 when something is not.
 """
-import base64, hashlib, io, itertools, json, struct, sys
-from pathlib import Path
+import base64, hashlib, io, itertools, json, pathlib, struct, sys
 LIMIT, MOST = 1 << 27, 100  # bytes that a line may have, problems that are told
 WITHHELD = {"topic", "partition", "offset", "leaf"}
 RECORD = WITHHELD.union("timestamp_ms timestamp_type key value headers leader_epoch salt".split())
@@ -141,7 +140,8 @@ def check(bag, facts, files=check_files, walk=check_records):  # file, line, pla
                   for name in ("records", "withheld", "missing")}, statement=statement)
 
 if __name__ == "__main__":
-    told, facts, bag = 0, {}, Path(*sys.argv[1:] or [Path(__file__).parent])
+    sys.excepthook = lambda kind, error, _: print(f"nothing can be said: {kind.__name__} {error}")
+    told, facts, bag = 0, {}, pathlib.Path(*sys.argv[1:] or [pathlib.Path(__file__).parent])
     for told, (file, line, place, message) in zip(range(1, MOST + 1), check(bag, facts)):
         where = [file, line and f"line {line}", place and "{} {}:{}".format(*place).rstrip(":")]
         print(shown(f"{', '.join(filter(None, where))}: {message}"))

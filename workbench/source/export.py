@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import polars as pl
 
-from workbench.errors import DefinitionError
+from workbench.errors import DefinitionError, ReadOnly
 from workbench.source.times import readable
 
 #: The largest integer up to which JSON numbers are exact everywhere.
@@ -45,6 +46,33 @@ def json_lines(frame: pl.DataFrame) -> Iterator[str]:
     fine = [_flat_column(column, column.dtype) for column in frame if column.dtype in _NANOSECONDS]
     fine += [column.cast(pl.String) for column in frame if column.dtype.is_decimal()]
     yield from map(json_text, readable(frame.with_columns(fine)).iter_rows(named=True))
+
+
+def file_path(path: object, what: str = "a file") -> Path:
+    """A path as a user gives it.  Raises DefinitionError for what can be none."""
+    try:
+        found = Path(cast(Any, path))
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found.lstat()
+    except (TypeError, ValueError, OSError) as error:
+        reason = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise DefinitionError(
+            f"{what} has a path, not {path!r:.200}{reason}", hint='such as "evidence/case-7"'
+        ) from error
+    return found
+
+
+@contextmanager
+def writing(path: object) -> Iterator[Path]:
+    """The path of a file that is written.  Raises ReadOnly where it cannot be."""
+    file = file_path(path)
+    try:
+        yield file
+    except OSError as error:
+        reason = error.strerror or str(error).partition(" (")[0]
+        raise ReadOnly(
+            f"{file} cannot be written: {reason}", hint="give the name of a file in a folder"
+        ) from error
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:

@@ -234,7 +234,8 @@ class StreamSource:
         base_ms = self.base_ms()
         first_ms, last_ms = (
             None
-            if isinstance(bound, Mapping) or bound in ("earliest", "now", "latest")
+            if isinstance(bound, Mapping)
+            or (isinstance(bound, str) and bound in ("earliest", "now", "latest"))
             else parse_instant(bound, tz=self.tz, base_ms=base_ms)
             for bound in (start, end)
         )

@@ -14,7 +14,7 @@ from workbench.positions import Position
 from workbench.records import COORDINATES
 from workbench.source import display
 from workbench.source.event_time import time_column
-from workbench.source.export import flat, harmless
+from workbench.source.export import flat, harmless, writing
 from workbench.source.slice import SliceSource
 from workbench.trail.rows import before_and_after, last_known, of_table
 from workbench.trail.scan import LATE, TIME, TOMBSTONE, scan
@@ -104,8 +104,11 @@ class Trail:
         if not isinstance(actor, str | Sequence):
             raise DefinitionError(f"actor= names columns, not {actor!r}", hint='actor="booked_by"')
         self.actor = (actor,) if isinstance(actor, str) else tuple(actor)
-        for name in (by, duplicates_by, *self.actor):
-            if name is not None and name not in schema:
+        optional = [name for name in (duplicates_by, time) if name is not None]
+        for name in (by, *optional, *self.actor):
+            if not isinstance(name, str):
+                raise DefinitionError(f"a column has a name, not {name!r}", hint='by="account"')
+            if name not in schema:
                 raise DefinitionError(f"no column {name!r}", hint=did_you_mean(name, schema))
         if table is not None and not hasattr(table, "trace"):
             raise DefinitionError(
@@ -166,11 +169,13 @@ class Trail:
         text.  An apostrophe stands before text that a spreadsheet would take for a formula (or
         that begins with one), and before numbers that it would round.
         """
-        harmless(flat(self._frame)).write_csv(path)
+        with writing(path) as file:
+            harmless(flat(self._frame)).write_csv(file)
 
     def to_parquet(self, path: str | Path) -> None:
         """Write `frame()` as Parquet, types and all."""
-        self._frame.write_parquet(path)
+        with writing(path) as file:
+            self._frame.write_parquet(file)
 
     def to_html(self, path: str | Path) -> None:
         """Write one page for printing (A4, landscape): every event, every value whole.
@@ -178,7 +183,8 @@ class Trail:
         What is known of the clocks, of missing offsets and of records that did not decode is
         there too.
         """
-        Path(path).write_text(page(self), encoding="utf-8")
+        with writing(path) as file:
+            file.write_text(page(self), encoding="utf-8")
 
     def chart(self) -> Any:
         """The events on a time line as an `altair.Chart`; late ones and duplicates are marked."""
