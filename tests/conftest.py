@@ -33,6 +33,9 @@ settings.load_profile("soak" if SOAK else "default")
 os.environ["WORKBENCH_CACHE"] = "off"
 os.environ["WORKBENCH_SCHEMAS"] = "off"
 
+#: How long a page may take for what it surely does, in milliseconds: a busy machine takes its time.
+PATIENCE_MS = 180_000
+
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 #: Headless, in a container, as root, and with no wish to talk to anybody.
@@ -89,6 +92,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page that cannot leave this machine; the test fails if it tried to."""
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
     outside: list[str] = []
 

@@ -58,13 +58,11 @@ def test_views_are_live_in_voila(voila: str, page: Page) -> None:
     # Voila's own page asks a server for the icons of others; ours needs none.
     page.route("https://cdn.jsdelivr.net/npm/@fortawesome/**", lambda route: route.abort())
     page.set_viewport_size({"width": 1280, "height": 1800})
-    page.goto(voila, timeout=120_000)
+    page.goto(voila)
     seqs = "[...document.querySelectorAll('.wb-view')].map((view) => Number(view.dataset.seq || 0))"
-    page.wait_for_function(f"{seqs}.length === 4 && Math.min(...{seqs}) > 2", timeout=120_000)
+    page.wait_for_function(f"{seqs}.length === 4 && Math.min(...{seqs}) > 2")
     before = page.evaluate(seqs)
-    page.wait_for_function(
-        f"(before) => {seqs}.every((seq, n) => seq > before[n])", arg=before, timeout=60_000
-    )
+    page.wait_for_function(f"(before) => {seqs}.every((seq, n) => seq > before[n])", arg=before)
     assert page.locator(".wb-view canvas").count() == 2
     assert page.locator(".wb-still:visible").count() == 0
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,7 @@ class Notebook:
         """Open it, or load its page anew; without a kernel there is none to wait for."""
         self.page.goto(f"http://127.0.0.1:{self.lab.port}/doc/tree/{self.path.name}?reset")
         if kernel:
-            self.page.wait_for_function(f"{_KERNEL}?.status === 'idle'", timeout=90_000)
+            self.page.wait_for_function(f"{_KERNEL}?.status === 'idle'", timeout=180_000)
 
     def run(self, cell: int | None = None, *, wait: bool = True) -> None:
         """Run one cell, or all, and wait until the kernel is idle again."""

@@ -57,7 +57,7 @@ class Plain:
 
     def until(self, true: Callable[[], Any]) -> None:
         """Carry messages to the page until something is true there."""
-        for _ in range(6000):
+        for _ in range(18000):
             try:
                 content, buffers = self._out.get_nowait()
             except Empty:

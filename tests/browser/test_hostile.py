@@ -75,9 +75,7 @@ def test_views_run_nothing_and_load_nothing(open_notebook: Open) -> None:
     notebook = open_notebook(HOSTILE, *SHOWN, *LIVE)
     page = notebook.page
     notebook.run()
-    page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 9", timeout=120_000
-    )
+    page.wait_for_function("document.querySelectorAll('.wb-view[data-seq]').length >= 9")
     assert page.locator("text=Traceback").count() == 0
     # Everything that can be opened is opened, and everything shown is pointed at.
     for fold in page.locator(".wb-view summary").all():

@@ -47,16 +47,14 @@ def test_without_a_kernel_there_are_pictures_and_tables(open_notebook: Open) -> 
     page.set_viewport_size({"width": 1280, "height": 9000})
     notebook.run()
     page.wait_for_function(
-        "count => document.querySelectorAll('.wb-view[data-live]').length === count",
-        arg=len(SHOWN),
-        timeout=90_000,
+        "count => document.querySelectorAll('.wb-view[data-live]').length === count", arg=len(SHOWN)
     )
     stills = page.locator(".wb-still")
     assert page.locator(".wb-still:visible").count() == 0
     notebook.ask("player.pause().seek(700).played")
     # What has come since is in the picture too, soon after.
     for number, told in [(0, "700 of 2,"), (1, "2026-11-03 06:00:00"), (4, "50 rows")]:
-        stills.nth(number).get_by_text(told).first.wait_for(state="attached", timeout=30_000)
+        stills.nth(number).get_by_text(told).first.wait_for(state="attached")
 
     def whole() -> None:
         page.wait_for_function(f"count => ({LEFT})().length === count", arg=len(SHOWN))
@@ -84,7 +82,6 @@ def test_without_a_kernel_there_are_pictures_and_tables(open_notebook: Open) -> 
         "count => [...document.querySelectorAll('.wb-view')]"
         ".filter((view) => view.textContent.startsWith('Not live: no kernel')).length === count",
         arg=len(SHOWN),
-        timeout=60_000,
     )
     whole()
 
@@ -92,7 +89,7 @@ def test_without_a_kernel_there_are_pictures_and_tables(open_notebook: Open) -> 
     notebook.path.write_bytes(stateless)
     notebook.open()
     missing = page.get_by_text("Error displaying widget")
-    missing.nth(len(SHOWN) - 1).wait_for(state="attached", timeout=60_000)
+    missing.nth(len(SHOWN) - 1).wait_for(state="attached")
     whole()
     notebook.close()
 
@@ -102,7 +99,7 @@ def test_without_a_kernel_there_are_pictures_and_tables(open_notebook: Open) -> 
     saved.metadata = {"kernelspec": none, "language_info": {"name": "none"}}
     nbformat.write(saved, notebook.path)
     notebook.open(kernel=False)
-    page.locator(".jp-Dialog select").select_option("null", timeout=60_000)
+    page.locator(".jp-Dialog select").select_option("null")
     page.locator(".jp-Dialog .jp-mod-accept").click()
     whole()
 

@@ -83,9 +83,7 @@ def test_what_views_hold_does_not_grow(open_notebook: Open) -> None:
     notebook = open_notebook(first, MONITOR, CHART, TABLE)
     page = notebook.page
     notebook.run()
-    page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 3", timeout=90_000
-    )
+    page.wait_for_function("document.querySelectorAll('.wb-view[data-seq]').length >= 3")
     devtools = page.context.new_cdp_session(page)
     samples: list[dict[str, Any]] = []
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)

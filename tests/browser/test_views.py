@@ -66,7 +66,7 @@ def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Op
     page = notebook.page
     notebook.run(0)
     notebook.run(1)
-    page.wait_for_selector(".wb-view canvas", timeout=60_000)
+    page.wait_for_selector(".wb-view canvas")
     canvas = page.locator(".wb-view canvas")
     empty = canvas.bounding_box()
     notebook.ask("[own.append('readings', {'n': n}).records for n in (5, 95, 7)]")
@@ -80,7 +80,7 @@ def test_a_monitor_shows_what_comes_and_hands_back_its_records(open_notebook: Op
         "height => document.querySelector('.wb-view canvas').clientHeight > height",
         arg=empty["height"] if empty else 0,
     )
-    alert.first.wait_for(timeout=30_000)
+    alert.first.wait_for()
     assert "critical" in alert.first.inner_text()
     # Without groups there is no column of them.
     heads = page.locator(".wb-alerts th").all_inner_texts()
@@ -98,9 +98,7 @@ def test_a_player_drives_everything_to_one_position(open_notebook: Open) -> None
     notebook = open_notebook(BANK, TIME_MACHINE, "movements", "state", "trail")
     page = notebook.page
     notebook.run()
-    page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 4", timeout=90_000
-    )
+    page.wait_for_function("document.querySelectorAll('.wb-view[data-seq]').length >= 4")
     page.get_by_role("button", name="Pause", exact=True).first.click()
     page.get_by_role("button", name="Play", exact=True).first.wait_for()
     page.get_by_label("Key", exact=True).fill("A-1042")
@@ -142,9 +140,7 @@ def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:
     notebook = open_notebook(BANK, "log", "balances", "day.trail('A-1042', by='account')")
     page = notebook.page
     notebook.run()
-    page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 3", timeout=90_000
-    )
+    page.wait_for_function("document.querySelectorAll('.wb-view[data-seq]').length >= 3")
     topics, table, trail = (page.locator(".wb-view").nth(n) for n in range(3))
 
     topics.locator("tbody tr", has_text="accounts").click()
@@ -168,7 +164,7 @@ def test_tables_trails_and_logs_answer(open_notebook: Open) -> None:
     assert "217 bytes, whole" in trail.inner_text()
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         notebook.theme(theme)
-        page.wait_for_function(f"document.body.dataset.jpThemeName === '{theme}'", timeout=30_000)
+        page.wait_for_function(f"document.body.dataset.jpThemeName === '{theme}'")
         assert_accessible(page)
     assert trail.locator("canvas").count() == 1
 
@@ -214,9 +210,7 @@ def test_what_is_empty_says_so_and_what_is_long_has_room(open_notebook: Open) ->
     page = notebook.page
     page.set_viewport_size({"width": 1280, "height": 6000})
     notebook.run()
-    page.wait_for_function(
-        "document.querySelectorAll('.wb-view[data-seq]').length >= 12", timeout=120_000
-    )
+    page.wait_for_function("document.querySelectorAll('.wb-view[data-seq]').length >= 12")
     views = page.locator(".wb-view")
     assert page.locator(".wb-view[data-condition=error]").all_inner_texts() == []
     for number, words in enumerate(

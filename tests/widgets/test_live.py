@@ -27,7 +27,7 @@ LINE = alt.Chart(alt.NamedData("rows")).mark_line().encode(x="n:Q", y="n:Q")
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for another thread, for as long as it takes a slow machine."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
