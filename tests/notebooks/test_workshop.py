@@ -208,6 +208,8 @@ def test_the_producer_gives_a_monitor_something_to_show(
     for _ in range(2):  # the second run goes on where the first one was
         run(NOTEBOOKS / "producer.ipynb", monkeypatch, seconds=0.6)
     assert os.listdir() == ["live-bank"]
+    # Nor does a wheel that is built where somebody has run it bring it along.
+    assert "live-bank/" in (NOTEBOOKS.parent / ".gitignore").read_text().splitlines()
     with wb.connect("live-bank") as log:
         live = log.stream("transactions").all()
         frame = live.frame()
