@@ -18,7 +18,7 @@ def matching(backend: LogBackend, topics: object, *, some: bool = True) -> tuple
     patterns = [topics] if isinstance(topics, str) else topics
     if isinstance(patterns, Iterable) and not isinstance(patterns, bytes | Mapping):
         patterns = list(patterns)
-    if not isinstance(patterns, list) or not patterns or not _texts(patterns):
+    if not isinstance(patterns, list) or not _texts(patterns):
         raise DefinitionError(
             f"topics are told by their names, not by {topics!r}",
             hint='such as "orders", "order*", or ["orders", "payments"]',
@@ -33,8 +33,8 @@ def matching(backend: LogBackend, topics: object, *, some: bool = True) -> tuple
             found.update(matches)
         else:
             found.add(backend.topic(pattern).name)
-    if some and not found:
-        raise UnknownTopic(str(topics), [], log=backend.hint)
+    if not found and (some or not patterns):
+        raise UnknownTopic(str(topics), [info.name for info in backend.topics()], log=backend.hint)
     return tuple(sorted(found))
 
 
