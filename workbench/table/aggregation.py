@@ -116,16 +116,21 @@ class Aggregation:
         held = self._nothing if isinstance(state, Spilled) else state
         waiting: list[Partial] = []
 
+        def taken(*more: Partial) -> int:
+            return sum(self.size(part)[1] for part in (held, *waiting, *more))
+
         def join() -> None:
             nonlocal spill, held, waiting
             if not waiting:
                 return
-            size = sum(self.size(part)[1] for part in (held, *waiting))
+            size = taken()
             if spill is None and not fits(size):
                 spill = Spill(self, given_back=size)
                 waiting.append(held)
                 held = self._nothing
-            if spill is None:
+                while waiting:  # one by one, as there is no room to join them
+                    spill.add([waiting.pop()])
+            elif spill is None:
                 held = self._add(held, waiting)
             else:
                 spill.add(waiting)
@@ -133,11 +138,14 @@ class Aggregation:
 
         for frame in frames:
             if isinstance(frame, pl.LazyFrame):
-                waiting.append(replace(self._nothing, rows=self._planned(frame)))
+                fresh = replace(self._nothing, rows=self._planned(frame))
             else:
-                waiting.append(self.partial(frame))
+                fresh = self.partial(frame)
+            waiting.append(fresh)
             most = WAITING_ROWS + (held.rows.height if spill is None else 0)
-            if sum(part.rows.height for part in waiting) > most:
+            full = sum(part.rows.height for part in waiting) > most
+            # What waits is joined while it can be: the state itself may be much smaller.
+            if full or (spill is None and not fits(taken(fresh))):
                 join()
         join()
         if spill is not None:

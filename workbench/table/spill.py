@@ -67,9 +67,14 @@ class Spilled:
         for done, path in enumerate(self.files.values(), start=1):
             frames.append(engine.finalise(engine.unpack(_read(path))))
             rows, size = rows + frames[-1].height, size + int(frames[-1].estimated_size())
-            # What is to come of it, and all of it once more, in order.
+            # What is to come of it, and room to bring it into order.
             memory.check_room(rows, 2 * size * len(self.files) // done - size, HINT)
-        return pl.concat(frames).sort(engine.by, nulls_last=True)
+        whole = pl.concat(frames)
+        del frames
+        order = whole.select(pl.arg_sort_by(engine.by, nulls_last=True)).to_series()
+        # Column by column: all of it, as it was and in order, would be twice as much.
+        columns = [whole.drop_in_place(name).gather(order) for name in whole.columns]
+        return pl.DataFrame(columns)
 
 
 class Spill:
@@ -93,9 +98,7 @@ class Spill:
 
     def add(self, states: Sequence[Any]) -> None:
         """More parts of the state."""
-        if not states:
-            return
-        whole = self._engine.merge(*states)
+        whole = states[0] if len(states) == 1 else self._engine.merge(*states)
         self._torn.append(whole.torn)
         for part, frame in self._cut(self._engine.pack(whole)):
             self._files.setdefault(part, []).append(self._write(frame))
