@@ -24,6 +24,7 @@ from workbench.errors import OffsetOutOfRange
 from workbench.evidence.against import Comparison
 from workbench.log.kafka import KafkaLog
 from workbench.log.kafka.wire import Ask, Wire
+from workbench.log.protocol import TopicSpec
 
 pytestmark = pytest.mark.kafka
 
@@ -62,16 +63,21 @@ def log(replicas: Cluster) -> Iterator[KafkaLog]:
         yield log
 
 
+def strangers(operator: KafkaAdminClient, topic: str) -> list[int]:
+    """The brokers that do not know a topic."""
+    asked = MetadataRequest(
+        topics=[MetadataRequest.MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False
+    )
+    manager = operator._manager
+    return [n for n in NODES if manager.run(manager.send, asked, n).topics[0].error_code]
+
+
 def replicated(
     operator: KafkaAdminClient, name: str, nodes: tuple[int, ...], **configs: str
 ) -> str:
     """A topic of one partition that these brokers keep; the first one leads.  All know it."""
     operator.create_topics({name: {"assignments": {0: list(nodes)}, "configs": configs}})
-    asked = MetadataRequest(
-        topics=[MetadataRequest.MetadataRequestTopic(name=name)], allow_auto_topic_creation=False
-    )
-    manager = operator._manager
-    while any(manager.run(manager.send, asked, node).topics[0].error_code for node in NODES):
+    while strangers(operator, name):
         time.sleep(0.05)
     return name
 
@@ -256,6 +262,16 @@ def test_the_nearest_replica_is_read(
         assert fetches[-1].leader == first
     replicas.brokers[near].start()
     eventually(lambda: state(operator, topic_name)[1] == set(NODES), 60)
+
+
+def test_all_brokers_know_a_topic_that_is_made(
+    replicas: Cluster, operator: KafkaAdminClient, log: KafkaLog, topic_name: str
+) -> None:
+    """Whichever is asked next: what is made can be written to at once."""
+    for number in range(20):
+        name = f"{topic_name}-{number}"
+        log.create_topic(TopicSpec(name))
+        assert strangers(operator, name) == []
 
 
 def test_an_unclean_election(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import kafka.errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.protocol.metadata import MetadataRequest
 
 from workbench.errors import (
     AccessDenied,
@@ -30,6 +33,7 @@ _CONFIGS = (
 )
 _FOREVER = -1
 _CREATE_MS = 30_000
+_PAUSE_SECONDS = 0.05
 #: What ListOffsets takes for "the record with the latest timestamp" (KIP-734).
 _NEWEST = -3
 
@@ -125,6 +129,22 @@ def create(client: Client, spec: TopicSpec) -> None:
     if error is not kafka_errors.NoError:
         raise TopicError(f"topic {spec.name!r} was not made: {made['error_message']}")
     client.call("create topics", lambda: client.admin.wait_for_topics([spec.name]))
+    _wait_for_brokers(client, spec.name)
+
+
+def _wait_for_brokers(client: Client, name: str) -> None:
+    """Wait until all brokers know a new topic: any of them may get the next question."""
+    asked = MetadataRequest(
+        topics=[MetadataRequest.MetadataRequestTopic(name=name)], allow_auto_topic_creation=False
+    )
+    manager = client.admin._manager
+    deadline = time.monotonic() + _CREATE_MS / 1000
+    for broker in manager.cluster.brokers():
+        with suppress(kafka_errors.KafkaError):  # Who does not answer gets no questions either.
+            while manager.run(manager.send, asked, broker.node_id).topics[0].error_code:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(_PAUSE_SECONDS)
 
 
 def _configs(client: Client, names: Iterable[str]) -> dict[str, dict[str, Any]]:
