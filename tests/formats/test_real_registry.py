@@ -52,7 +52,8 @@ def log(kafka: Broker, url: str) -> Iterator[wb.Log]:
 
 @pytest.fixture(scope="module")
 def client(url: str) -> SchemaRegistryClient:
-    return SchemaRegistryClient({"url": url})
+    # It has no patience of its own: an answer that is lost would be waited for without end.
+    return SchemaRegistryClient({"url": url, "timeout": 20})
 
 
 def value_of(topic: str) -> SerializationContext:
