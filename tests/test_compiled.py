@@ -58,6 +58,76 @@ def test_what_was_kept_is_of_the_sources_there_are(tmp_path: Path) -> None:
     assert _run(RUN, tmp_path) == 20
 
 
+def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "inner.py").write_text(INNER.format(more=1))
+    (tmp_path / "outer.py").write_text(OUTER)
+    assert _run(RUN, tmp_path) == 2
+    (kept,) = tmp_path.rglob("outer.twice-*.o")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-100])
+    assert _run(RUN, tmp_path) == 2
+    assert len(kept.read_bytes()) == len(whole)
+
+
+def test_what_cannot_be_kept_beside_the_code_is_kept_in_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, private = tmp_path / "code", tmp_path / "private"
+    code.mkdir()
+    (code / "inner.py").write_text(INNER.format(more=1))
+    (code / "outer.py").write_text(OUTER)
+    (code / "__pycache__").write_text("no folder")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(private))
+    assert _run(RUN, code) == 2
+    (kept,) = private.rglob("outer.twice-*.o")
+    made = kept.stat().st_mtime_ns
+    assert _run(RUN, code) == 2
+    assert kept.stat().st_mtime_ns == made
+    monkeypatch.setenv("WORKBENCH_CACHE", "off")
+    assert _run(RUN, code) == 2
+
+
+def test_what_is_kept_is_run_without_numba(tmp_path: Path) -> None:
+    (tmp_path / "inner.py").write_text(INNER.format(more=1))
+    (tmp_path / "outer.py").write_text(OUTER)
+    asked = RUN.replace("print(compiled(outer).twice(0))", "compiled(outer).twice(0)")
+    asked += "import sys; print(int('numba' in sys.modules))"
+    assert [_run(asked, tmp_path) for _ in range(2)] == [1, 0]
+
+
+ARRAYS = """
+import numpy as np, arrays
+from workbench.compiled import compiled
+whole = np.arange(24, dtype=np.int16).reshape(4, 6)
+total = compiled(arrays).total
+print(total(whole, 3), total(whole[1:, ::2], -1), total(whole.T, 0), total(whole[:0], 5))
+"""
+
+
+def test_arrays_are_given_as_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "arrays.py").write_text(
+        """
+NAMES = ("total",)
+INLINED = ()
+
+def total(table, more):
+    found = more
+    for row in range(table.shape[0]):
+        for column in range(table.shape[1]):
+            found += table[row, column]
+    return found
+"""
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", ARRAYS],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == ["279", "125", "276", "5"]
+
+
 THREADS = """
 import threading, outer
 from workbench.compiled import compiled

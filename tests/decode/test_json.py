@@ -1,7 +1,7 @@
 """Decoding JSON, through the public functions, on each of its paths.
 
 A short column is read record by record; a long one by column, but for what that may misread; where
-numba is loaded, the loops that it compiles come first.
+loops are compiled, these come first.
 """
 
 from __future__ import annotations

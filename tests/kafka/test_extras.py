@@ -45,7 +45,7 @@ def test_what_is_missing_is_said_once_and_it_works(
 def test_a_small_read_does_not_wait_for_a_compiler(
     kafka: Broker, cluster: KafkaLog, topic_name: str
 ) -> None:
-    """A schema is found, and a tail is shown, before numba would have been loaded."""
+    """A schema is found, and a tail is shown, before loops would have been loaded."""
     cluster.create_topic(TopicSpec(topic_name))
     cluster.append(
         topic_name, frame((0, T0 + n, None, b'{"n": %d}' % n, []) for n in range(60_000))
@@ -55,9 +55,9 @@ def test_a_small_read_does_not_wait_for_a_compiler(
         import workbench as wb
         with wb.connect("kafka://{kafka.bootstrap}") as log:
             stream = log.stream("{topic_name}")
-            print(stream.tail(2)["n"].to_list(), "numba" in sys.modules)
+            print(stream.tail(2)["n"].to_list(), "llvmlite" in sys.modules)
             text = log.stream("{topic_name}", decode="text")
-            print(text.all().frame().height, "numba" in sys.modules)
+            print(text.all().frame().height, "llvmlite" in sys.modules)
     """)
     # On standard error stands that loops are compiled, where that takes long.
     assert said[:2] == ["[59998, 59999] False", "60000 True"]

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import workbench as wb
-from workbench.source import private
+from workbench import private
 from workbench.table import snapshots
 
 from .test_snapshots import eager, grow

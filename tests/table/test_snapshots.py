@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import workbench as wb
 from workbench.errors import OffsetOutOfRange
-from workbench.source.private import private_folder
+from workbench.private import private_folder
 from workbench.table import Table, plain, snapshots
 
 from . import model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,11 +17,10 @@ from workbench.schema import Schema
 
 #: Fewer records are decoded one by one sooner than their columns have been checked.
 _FEW = 200
-#: As many a process reads in another way sooner than it has loaded numba; than numba has the loops
-#: from its cache; and than they are called.
-_WORTH_LOADING = 200_000
-_WORTH_MAKING = 50_000
-_WORTH_CALLING = 200
+#: As many a process reads in another way sooner than it has loaded the loops, and than they are
+#: called.
+_WORTH_LOADING = 50_000
+_WORTH_CALLING = 300
 #: By name, since the module itself brings numpy.
 _LOOPS = "workbench.decode.kernels"
 #: How many records were read before there were loops.
@@ -84,7 +82,7 @@ def worth(rows: int) -> bool:
     if not INSTALLED or ready(_LOOPS):
         return INSTALLED and rows >= _WORTH_CALLING
     _read[0] += rows  # threads may miss each other's, which puts the loops off a little
-    return _read[0] >= (_WORTH_MAKING if "numba" in sys.modules else _WORTH_LOADING)
+    return _read[0] >= _WORTH_LOADING
 
 
 def _checked(values: pl.Series, schema: Schema) -> Decoded:

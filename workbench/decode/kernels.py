@@ -28,8 +28,6 @@ from workbench.decode.literals import (
 #: All that is compiled, and what from elsewhere is called.
 NAMES = ("_span", "_child", "_value", "_record", "prove")
 USES = (literals,)
-#: They hand on what they are given, and make no views of it.
-COUNTED = False
 #: What is put where it is called.
 INLINED = ("_child", "_value", "_record")
 

@@ -24,8 +24,6 @@ NAMES = (
     "read_date",
     "read_moment",
 )
-#: They hand on what they are given, and make no views of it.
-COUNTED = False
 #: What is put where it is called.
 INLINED = ("past_blank", "past_digits", "past_string", "read_integer")
 

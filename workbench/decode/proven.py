@@ -265,4 +265,4 @@ def _parts(
         rows = longer[found[longer, 2] == number] if len(buffers) > 1 else longer
         starts = found[rows, 3].astype(np.int64)
         parts.append((data, rows, starts, starts + sizes[rows]))
-    return parts
+    return [part for part in parts if len(part[1])]

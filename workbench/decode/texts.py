@@ -13,8 +13,6 @@ from workbench.decode.literals import BACKSLASH, ZERO
 
 #: All that is compiled.
 NAMES = ("_unescape", "text")
-#: They hand on what they are given, and make no views of it.
-COUNTED = False
 INLINED = ()
 
 #: The longest value that lies in its view.

@@ -17,7 +17,7 @@ import polars as pl
 from workbench.records import Chunk
 
 #: How many records of an index are read to find those of one key.
-PIECE_ROWS = 2_048
+PIECE_ROWS = 512
 
 _HASH = "_hash"
 

@@ -25,10 +25,10 @@ from threading import Lock
 
 import polars as pl
 
+from workbench.private import private_folder, write_private
 from workbench.records import Chunk
 from workbench.source.columns import frame_schema
 from workbench.source.index import Index, Run, indexed
-from workbench.source.private import private_folder, write_private
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.

@@ -27,7 +27,7 @@ import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from workbench.positions import Position
-from workbench.source.private import private_folder, write_private
+from workbench.private import private_folder, write_private
 from workbench.table.engine import Engine, Held
 from workbench.table.reading import Counts, Tally
 

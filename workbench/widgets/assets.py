@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-from workbench.source.private import private_folder, write_private
+from workbench.private import private_folder, write_private
 
 FOLDER = Path(__file__).parent / "js"
 

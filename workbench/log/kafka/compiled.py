@@ -13,9 +13,9 @@ from workbench.log.kafka import kernels
 Array = Any
 
 #: A call for fewer records takes longer than going through them in Python.
-FEW = 500
-#: So many are gone through in Python sooner than numba is loaded: what a process reads in small
-#: reads, all together, or one read that is to come.
+FEW = 20
+#: So many are gone through in Python sooner than the loops are loaded: what a process reads in
+#: small reads, all together, or one read that is to come.
 WORTH_LOADING = 50_000
 #: How many records were gone through before there were loops.
 _seen = [0]

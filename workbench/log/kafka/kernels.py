@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 #: All that is compiled.
-NAMES = ("_varint", "_view", "_put", "_size", "walk", "walk_headers", "view", "compact", "encode")
+NAMES = (
+    *("_varint", "_view", "_copy", "_put", "_size"),
+    *("walk", "walk_headers", "view", "compact", "encode"),
+)
 #: What is put where it is called: a call would cost as much as what it does.
-INLINED = ("_varint", "_view")
+INLINED = ("_varint", "_view", "_copy")
 
 #: Columns of a batch's row: where its records begin and end, its base offset, its first timestamp,
 #: the broker's stamp or -1, and how many records it holds.
@@ -147,9 +150,7 @@ def compact(data: Any, views: Any, out: Any) -> int:
     for row in range(len(views) // 4):
         size = views[4 * row]
         if size > INLINE:
-            at = views[4 * row + 3]
-            for number in range(size):
-                out[filled + number] = data[at + number]
+            _copy(data, views[4 * row + 3], size, out, filled)
             views[4 * row + 3] = filled
             filled += size
     return -1
@@ -189,6 +190,12 @@ def walk_headers(
                 at += size
             row += 1
     return -1
+
+
+def _copy(data: Any, at: int, size: int, out: Any, place: int) -> None:
+    """Copy bytes."""
+    for number in range(size):
+        out[place + number] = data[at + number]
 
 
 def _size(value: int) -> int:
@@ -263,26 +270,26 @@ def encode(
         size = key_sizes[row]
         at = _put(out, at, size)
         if size > 0:
-            out[at : at + size] = keys[key_at : key_at + size]
+            _copy(keys, key_at, size, out, at)
             at += size
             key_at += size
         size = value_sizes[row]
         at = _put(out, at, size)
         if size > 0:
-            out[at : at + size] = values[value_at : value_at + size]
+            _copy(values, value_at, size, out, at)
             at += size
             value_at += size
         at = _put(out, at, headers[row])
         for number in range(header, header + headers[row]):
             size = name_sizes[number]
             at = _put(out, at, size)
-            out[at : at + size] = names[name_at : name_at + size]
+            _copy(names, name_at, size, out, at)
             at += size
             name_at += size
             size = content_sizes[number]
             at = _put(out, at, size)
             if size > 0:
-                out[at : at + size] = contents[content_at : content_at + size]
+                _copy(contents, content_at, size, out, at)
                 at += size
                 content_at += size
         header += headers[row]

@@ -60,6 +60,14 @@ def write_private(path: Path, content: bytes) -> bool:
 
     False where there is no room for it.
     """
+    done = write_whole(path, content)
+    if done:
+        _trim(path)
+    return done
+
+
+def write_whole(path: Path, content: bytes) -> bool:
+    """Write a file whole or not at all; False where that cannot be."""
     # Of this call alone: threads write too, and containers that share a folder share numbers.
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -69,7 +77,6 @@ def write_private(path: Path, content: bytes) -> bool:
         with suppress(OSError):
             unfinished.unlink()
         return False
-    _trim(path)
     return True
 
 
