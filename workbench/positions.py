@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Self
 
 TopicPartition = tuple[str, int]
@@ -42,6 +42,19 @@ class Position(Mapping[TopicPartition, int]):
 
     def __len__(self) -> int:
         return len(self._offsets)
+
+    # Tables compare positions by the hundred: those of a Mapping are looked up offset by offset.
+
+    def items(self) -> ItemsView[TopicPartition, int]:
+        """The offsets with their topics and partitions, in order."""
+        return self._offsets.items()
+
+    def values(self) -> ValuesView[int]:
+        """The offsets, in the order of topics and partitions."""
+        return self._offsets.values()
+
+    def __eq__(self, other: object) -> bool:
+        return self._offsets == (other._offsets if isinstance(other, Position) else other)
 
     def __hash__(self) -> int:
         return hash(tuple(self._offsets.items()))

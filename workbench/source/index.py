@@ -6,7 +6,7 @@ import io
 import json
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -103,36 +103,54 @@ class Run:
         if self.indexes[-1] is not index:
             self.indexes.append(index)
 
-    def narrowed(self, column: str, values: pl.Series, most: int | None) -> Chunk | None:
-        """The records with one of some values as one chunk.
-
-        None where more than `most` would have to be held, and where an index has gone.
-        """
-        hashes = values.hash().to_list()
-        wanted = [
+    def pieces(self, hashes: Sequence[int]) -> list[tuple[Index, list[int]]]:
+        """Of each index the pieces in which records of those hashes are."""
+        return [
             (index, sorted({piece for one in hashes for piece in index.pieces(one)}))
             for index in self.indexes
         ]
-        if most is not None and sum(len(pieces) for _, pieces in wanted) * PIECE_ROWS > most:
-            return None
-        try:
-            messages = [index.read(pieces) for index, pieces in wanted]
-        except FileNotFoundError:  # another process joined indexes, or trimmed the folder
-            return None
-        # All indexes of a column are alike, so their pieces are read as one stream.
-        stream = b"".join([self.indexes[0].schema, *messages, _END_OF_STREAM])
-        rows = pl.read_ipc_stream(io.BytesIO(stream))
-        # Of so few rows columns are compared sooner than an expression is planned.
-        held, offset = rows[column], rows["offset"]
-        same = reduce(or_, (held.eq_missing(values.slice(n, 1)) for n in range(len(values))))
-        first, end = self.chunks[0].start, self.chunks[-1].end
-        found = rows.filter(same & (offset >= first) & (offset < end)).sort("offset")
-        if found["offset"].n_unique() < found.height:  # two indexes have a segment
-            found = found.unique("offset", maintain_order=True)
-        return replace(
-            self.chunks[0],
-            end=end,
-            typed=found.lazy(),
-            typed_path=None,
-            rows=found.height,
-        )
+
+    def rows(self, hashes: Sequence[int]) -> int:
+        """How many records are read to find those of some hashes."""
+        return sum(len(pieces) for _, pieces in self.pieces(hashes)) * PIECE_ROWS
+
+    def overlaps(self) -> bool:
+        """Whether two of its indexes have a segment."""
+        names = [name for index in self.indexes for name in index.segments]
+        return len(set(names)) < len(names)
+
+
+def narrowed(
+    runs: Sequence[Run], column: str, values: pl.Series, hashes: Sequence[int]
+) -> list[Chunk] | None:
+    """Of each run the records with one of some values, which have those hashes, as one chunk.
+
+    All are looked up at once.  None where an index has gone.
+    """
+    try:
+        messages = [index.read(pieces) for run in runs for index, pieces in run.pieces(hashes)]
+    except FileNotFoundError:  # another process joined indexes, or trimmed the folder
+        return None
+    # All indexes of a column are alike, so their pieces are read as one stream.
+    stream = b"".join([runs[0].indexes[0].schema, *messages, _END_OF_STREAM])
+    rows = pl.read_ipc_stream(io.BytesIO(stream))
+    # Of so few rows columns are compared sooner than an expression is planned.
+    held = rows[column]
+    same = reduce(or_, (held.eq_missing(values.slice(n, 1)) for n in range(len(values))))
+    found = rows.filter(same).sort("partition", "offset")
+    return [_cut(run, found) for run in runs]
+
+
+def _cut(run: Run, found: pl.DataFrame) -> Chunk:
+    """The records of a run, of some in order."""
+    import numpy as np  # here, since a process that looks nothing up does without
+
+    first, end = run.chunks[0], run.chunks[-1].end
+    begin, after = np.searchsorted(
+        found["partition"].to_numpy(), [first.partition, first.partition + 1]
+    )
+    low, high = begin + np.searchsorted(found["offset"].to_numpy()[begin:after], [first.start, end])
+    rows = found.slice(low, high - low)
+    if run.overlaps():
+        rows = rows.unique("offset", maintain_order=True)
+    return replace(first, end=end, typed=rows.lazy(), typed_path=None, rows=rows.height)

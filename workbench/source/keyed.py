@@ -28,7 +28,7 @@ import polars as pl
 from workbench.private import private_folder, write_private
 from workbench.records import Chunk
 from workbench.source.columns import frame_schema
-from workbench.source.index import Index, Run, indexed
+from workbench.source.index import Index, Run, indexed, narrowed
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
@@ -36,6 +36,9 @@ FORMAT = 6
 
 #: An index of so many records is not joined with others: it is sorted in memory.
 FULL_ROWS = 1_500_000
+
+#: Of so many runs the records are looked up at once.
+TOGETHER = 16
 
 #: Looking without an index has to cost so many times what the index costs before it is made.
 WORTH = 1.0
@@ -116,12 +119,25 @@ class Keyed:
         wants: list[_Want],
         most: int | None,
     ) -> Iterator[Chunk]:
+        hashes = values.hash().to_list()
+
+        def looked_up(runs: list[Run]) -> list[Chunk]:
+            found = narrowed(runs, self._column, values, hashes) if runs else []
+            return [chunk for run in runs for chunk in run.chunks] if found is None else found
+
+        together: list[Run] = []
         for part in self._runs(source, folder, wants):
+            small = isinstance(part, Run) and (most is None or part.rows(hashes) <= most)
+            if together and not (small and len(together) < TOGETHER and _alike(part, together)):
+                yield from looked_up(together)
+                together = []
             if isinstance(part, Chunk):
                 yield part
-                continue
-            found = part.narrowed(self._column, values, most)
-            yield from part.chunks if found is None else [found]
+            elif small:
+                together.append(part)
+            else:
+                yield from part.chunks
+        yield from looked_up(together)
 
     def _runs(
         self,
@@ -131,15 +147,15 @@ class Keyed:
     ) -> Iterator[Chunk | Run]:
         """Chunks; those that follow each other and have indexes as one.  Adds to `wants`."""
         stored = {topic: schema.fingerprint for topic, schema in source.address.decoding.schemas}
-        shelves: dict[str, dict[str, Index]] = {}
+        shelves: dict[tuple[str, int], dict[str, Index]] = {}
         run: Run | None = None
         for chunk in source.chunks():
             index = None
             if folder is not None and chunk.typed_schema == stored.get(chunk.topic, ""):
-                shelf = self._shelf(chunk)
-                if shelf not in shelves:
-                    shelves[shelf] = self._indexes(folder, shelf)
-                index = shelves[shelf].get(_name(chunk))
+                place = (chunk.topic, chunk.partition)
+                if place not in shelves:
+                    shelves[place] = self._indexes(folder, self._shelf(chunk))
+                index = shelves[place].get(_name(chunk))
                 if index is not None or self._has_column(source, chunk):
                     wants.append((chunk, index))
             if run is not None:
@@ -180,8 +196,13 @@ class Keyed:
 
     def _indexes(self, folder: Path, shelf: str) -> dict[str, Index]:
         """By segment the index that has it: the largest that is whole; that is looked at once."""
-        found = []
-        for path in folder.glob(f"{shelf}-*.keys"):
+        found, names = [], list[str]()
+        with suppress(FileNotFoundError):
+            names = os.listdir(folder)  # noqa: PTH208 - for each look, where Paths take longer
+        for name in names:
+            if not (name.startswith(f"{shelf}-") and name.endswith(".keys")):
+                continue
+            path = folder / name
             with suppress(OSError):
                 if path not in self._checked:
                     content = path.read_bytes()
@@ -244,6 +265,11 @@ def _batches(
             yield batch
             batch = []
     yield from rest()
+
+
+def _alike(part: Chunk | Run, others: list[Run]) -> bool:
+    """Whether a run is of the topic of others, so that its indexes are like theirs."""
+    return isinstance(part, Run) and part.chunks[0].topic == others[0].chunks[0].topic
 
 
 def _follows(chunk: Chunk, other: Chunk) -> bool:

@@ -205,12 +205,12 @@ class Aggregation:
         rows = self._part(events.filter("_counts"), ["_row"])
         if self._additive:
             names = [name for name in rows.columns if name != "_row"]
-            rows = rows.join(lives, on="_row").sort("_row")
+            rows = _beside(rows, lives)
             rows = rows.select("_row", pl.col(names).cum_sum().over("_life"))
         else:
             rows = self._doubled(rows, lives)
         after = rows.select("_row", *self._values(rows))
-        return lives.select("_row").join(after, on="_row", how="left").sort("_row").drop("_row")
+        return _beside(lives.select("_row"), after).drop("_row")
 
     def _doubled(self, rows: pl.DataFrame, lives: pl.DataFrame) -> pl.DataFrame:
         """Each row joined with all before it in its life."""
@@ -348,3 +348,11 @@ class Aggregation:
             for pick in self.definition.picks
         ]
         return group(rows, keys, [expr for node in nodes for expr in node.merge()], pulls)
+
+
+def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Rows by `_row`, in its order, with the columns that others have for it, if they do."""
+    left, right = left.sort("_row"), right.sort("_row")
+    if left["_row"].equals(right["_row"]):  # as nearly always, which spares a join
+        return left.hstack(right.drop("_row"))
+    return left.join(right, on="_row", how="left", maintain_order="left")

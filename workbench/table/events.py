@@ -52,7 +52,7 @@ class Events:
         """
         by, engine = self._engine.by, self._engine
         changes = is_changes(source)
-        records = self._records(keys.to_series(0), source, changes)
+        records, most = self._records(keys.to_series(0), source, changes)
         dead = pl.col("_tombstone") & engine.deletes & pl.col(by[0]).is_not_null()
         fields = self.fields if whole else [*by, *engine.columns, "offset"]
         events = (
@@ -61,10 +61,12 @@ class Events:
             .join(keys.lazy(), on=by, how="semi", nulls_equal=True)
         )
         if whole:
-            self._check(events, source.address.most_records)
-        emptied = records.select(TRUNCATIONS if changes else pl.lit(0))
-        found, number = pl.collect_all([events, emptied])
-        return found.sort(*by, *engine.order, nulls_last=True), number.item()
+            self._check(events, most)
+        ordered = events.sort(*by, *engine.order, nulls_last=True)
+        if not changes:
+            return ordered.collect(), 0
+        found, number = pl.collect_all([ordered, records.select(TRUNCATIONS)])
+        return found, number.item()
 
     def _check(self, events: pl.LazyFrame, at_most: int) -> None:
         """Raise ReadLimitExceeded for more events than may be read; they are counted if need be."""
@@ -78,16 +80,19 @@ class Events:
                 hint="ask for fewer rows, or for an earlier moment",
             )
 
-    def _records(self, keys: pl.Series, source: SliceSource, changes: bool) -> pl.LazyFrame:
-        """At least the records with one of some values of the first key column."""
+    def _records(
+        self, keys: pl.Series, source: SliceSource, changes: bool
+    ) -> tuple[pl.LazyFrame, int]:
+        """At least the records with some values of the first key column; how many at most."""
         wanted = keys.unique()
         if wanted.is_empty():
-            return source.lazy(marks=True).clear()
+            return source.lazy(marks=True).clear(), 0
         if len(wanted) > FEW_KEYS:
-            return source.lazy(marks=True)
+            return source.lazy(marks=True), source.address.most_records
         if changes:  # a truncation is of no row, so it has none of its columns, and no key
             wanted = wanted.extend_constant(None, 1)
-        return self._keyed.find(source, wanted).lazy()
+        found = self._keyed.find(source, wanted)
+        return found.lazy(), found.height
 
     def _value(self, name: str, value: Any) -> pl.Series:
         """A part of a key as the column has it."""

@@ -189,13 +189,14 @@ class Snapshots:
                 try:
                     told = json.loads(pl.read_parquet_metadata(path)[_METADATA])
                     told["position"] = Position.from_dict(told["position"])
+                    told["distance"] = _distance(told["position"])
                 except FileNotFoundError:  # trimmed by another process
                     continue
                 except (PolarsError, PanicException, OSError, ValueError, KeyError) as error:
                     _ignore(path, str(error))
                     continue
                 _told[path] = told
-            found.append((_distance(_told[path]["position"]), path))
+            found.append((_told[path]["distance"], path))
         # A folder that changes while it is listed, or within one tick of its clock, is not known.
         known = changed if time.time_ns() - changed > _TICK_NS else -1
         self._listed = (known, sorted(found))

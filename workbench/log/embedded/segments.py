@@ -67,7 +67,7 @@ def live(
 
 def located(root: Path, name: str) -> str:
     """Where a file of the log is: no Path, which would take longer than to look it up."""
-    return os.path.join(root, name)  # noqa: PTH118
+    return f"{root}{os.sep}{name}"
 
 
 def hashed(path: Path, sha256: str) -> None:
