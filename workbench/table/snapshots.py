@@ -48,6 +48,9 @@ LEAST_STEP = 2_000_000
 #: What is held in memory, in bytes, beside the newest state.
 MEMORY_BYTES = 256 << 20
 
+#: So many rows are read by a core of its own: most states would be one group of rows.
+GROUP_ROWS = 50_000
+
 _METADATA = "workbench"
 
 #: A folder that changed less long ago may change again without a sign of it.
@@ -248,7 +251,11 @@ class Snapshots:
         }
         buffer = io.BytesIO()
         frame.write_parquet(
-            buffer, compression="zstd", statistics=False, metadata={_METADATA: json.dumps(told)}
+            buffer,
+            compression="zstd",
+            statistics=False,
+            row_group_size=GROUP_ROWS,
+            metadata={_METADATA: json.dumps(told)},
         )
         content = buffer.getvalue()
         name = hashlib.sha256(content).hexdigest()
