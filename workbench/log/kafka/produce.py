@@ -238,6 +238,10 @@ class Appender:
         assert session is not None
         shares: dict[int, list[Batch]] = defaultdict(list)
         failure: Exception | None = None
+
+        def acknowledged(batch: Batch, offset: int) -> None:
+            session.ends[info.id, batch.partition] = batch.acknowledge(offset)
+
         for batch in batches:
             leader, end = leaders[batch.partition], session.ends[info.id, batch.partition]
             try:
@@ -249,7 +253,7 @@ class Appender:
                 shares[leader[0]].append(batch)
                 batch.sent = True
             else:
-                session.ends[info.id, batch.partition] = batch.acknowledge(offset)
+                acknowledged(batch, offset)
         sent = [
             (share, wire.send(produce_request(info.name, share), leader))
             for leader, share in shares.items()
@@ -265,8 +269,7 @@ class Appender:
                 answer = answers[batch.partition]
                 refused = kafka_errors.for_code(answer.error_code)
                 if not answer.error_code:
-                    end = batch.acknowledge(answer.base_offset)
-                    session.ends[info.id, batch.partition] = end
+                    acknowledged(batch, answer.base_offset)
                 elif refused in _TOO_LARGE:
                     failure = _TooLargeError(batch)
                 else:
