@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 import time
 import uuid
 from pathlib import Path
@@ -16,6 +17,7 @@ from workbench.compiled import told
 INNER = """
 NAMES = ("step",)
 INLINED = ()
+PURPOSE = "step"
 
 def step(x):
     return x + {more}
@@ -27,6 +29,7 @@ from inner import step
 NAMES = ("twice",)
 USES = (inner,)
 INLINED = ()
+PURPOSE = "step twice"
 
 def twice(x):
     return step(step(x))
@@ -58,6 +61,71 @@ def test_what_was_kept_is_of_the_sources_there_are(tmp_path: Path) -> None:
     assert _run(RUN, tmp_path) == 20
 
 
+OUTMOST = """
+import outer
+from outer import twice
+
+NAMES = ("eight",)
+USES = (outer,)
+INLINED = ()
+PURPOSE = "step on"
+
+def eight(x):
+    return twice(twice(twice(twice(x))))
+"""
+
+
+def test_what_is_used_by_what_is_used_counts(tmp_path: Path) -> None:
+    (tmp_path / "outer.py").write_text(OUTER)
+    (tmp_path / "outmost.py").write_text(OUTMOST)
+    run = "import outmost as o, workbench.compiled as c; print(c.compiled(o).eight(0))"
+    for more in (1, 5):
+        (tmp_path / "inner.py").write_text(INNER.format(more=more))
+        assert _run(run, tmp_path) == 8 * more
+
+
+def test_whole_numbers_of_any_kind(tmp_path: Path) -> None:
+    (tmp_path / "inner.py").write_text(INNER.format(more=1))
+    loop = "import numpy as np, inner; from workbench.compiled import compiled; "
+    loop += "step = compiled(inner).step; "
+    assert _run(f"{loop} print(step(np.int16(7)) + step(np.uint64(2**40)))", tmp_path) == 9 + 2**40
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _run(f"{loop} step(1 << 63)", tmp_path)
+    assert "beyond 64 bits" in failed.value.stderr
+
+
+def test_another_loop_runs_while_one_is_compiled(tmp_path: Path) -> None:
+    """And a child that is forked meanwhile makes its own."""
+    (tmp_path / "inner.py").write_text(INNER.format(more=1))
+    (tmp_path / "outer.py").write_text(OUTER)
+    assert _run(RUN, tmp_path) == 2
+    code = """
+        import os, threading, time, warnings
+        import outer, inner, workbench.compiled as c
+        warnings.simplefilter("ignore")
+        assert c.compiled(outer).twice(0) == 2
+        slow, begun, made = c._object, threading.Event(), threading.Event()
+        def late(*given):
+            begun.set()
+            made.wait(60)
+            return slow(*given)
+        c._object = late
+        thread = threading.Thread(target=lambda: c.compiled(inner).step(0))
+        thread.start()
+        begun.wait()
+        assert c.compiled(outer).twice(1) == 3
+        child = os.fork()
+        if not child:
+            made.set()
+            os._exit(c.compiled(inner).step(1))
+        done = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        made.set()
+        thread.join()
+        print(done)
+    """
+    assert _run(textwrap.dedent(code), tmp_path) == 2
+
+
 def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "inner.py").write_text(INNER.format(more=1))
     (tmp_path / "outer.py").write_text(OUTER)
@@ -80,9 +148,10 @@ def test_what_cannot_be_kept_beside_the_code_is_kept_in_private(
     monkeypatch.setenv("WORKBENCH_CACHE", str(private))
     assert _run(RUN, code) == 2
     (kept,) = private.rglob("outer.twice-*.o")
-    made = kept.stat().st_mtime_ns
+    made = kept.stat()
     assert _run(RUN, code) == 2
-    assert kept.stat().st_mtime_ns == made
+    assert kept.stat().st_ino == made.st_ino
+    assert kept.stat().st_mtime_ns > made.st_mtime_ns  # what was used stays longest
     monkeypatch.setenv("WORKBENCH_CACHE", "off")
     assert _run(RUN, code) == 2
 
@@ -109,6 +178,7 @@ def test_arrays_are_given_as_they_lie(tmp_path: Path) -> None:
         """
 NAMES = ("total",)
 INLINED = ()
+PURPOSE = "add"
 
 def total(table, more):
     found = more

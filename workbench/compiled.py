@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import operator
+import os
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import import_module, util
+from importlib import import_module, metadata, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +34,9 @@ _HOW: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 
-INSTALLED = util.find_spec("numba") is not None
+#: Whether loops can be made: numba is there, and is not told to leave Python as it is.
+_UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") not in (None, "", "0")
+INSTALLED = util.find_spec("numba") is not None and not _UNCOMPILED
 
 #: How long loops may take to be made without a word, in seconds.
 SILENT_SECONDS = 2.0
@@ -40,15 +44,26 @@ SILENT_SECONDS = 2.0
 #: By what the one function in an object file goes.
 _SYMBOL = "loop"
 _HASH_BYTES = hashlib.sha256().digest_size
+_LARGEST = 1 << 63
 
 _made: dict[str, Loops] = {}
 #: What is linked is in memory as long as somebody has it.
 _linked_in: list[Any] = []
-#: Loops that have run, and those of which somebody was told.
-_run: set[str] = set()
+#: What somebody was told of.
 _told: set[str] = set()
-_making = threading.RLock()
+_making = threading.Lock()
+_compiling = threading.Lock()
 _telling = threading.Lock()
+
+
+def _unlock() -> None:
+    """In a child whose parent's threads held locks."""
+    global _making, _compiling, _telling
+    _making, _compiling, _telling = threading.Lock(), threading.Lock(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def ready(name: str) -> bool:
@@ -60,27 +75,26 @@ def compiled(kernels: ModuleType) -> Any:
     """A module of loops once more, as machine code; each is made when it is first called.
 
     The module names in `NAMES` its loops, callees first, in `INLINED` what is put where it is
-    called, and in `USES` the modules whose loops it calls.  They take whole numbers and arrays,
-    make no arrays of their own, raise nothing, and return a whole number or nothing.  What is
-    made is kept beside the module's byte code, or in the user's private folder where that cannot
-    be written.  Thread-safe; a module is made once.
+    called, in `USES` the modules whose loops or constants it uses, in `INSTEAD` what is compiled in
+    the place of a function that Python runs, and in `PURPOSE` what it is all for.  Loops take whole
+    numbers and arrays, make no arrays of their own, write to no array that is read-only, raise
+    nothing, and return a whole number or nothing.  What is made is kept beside the module's byte
+    code, or in the user's private folder where that cannot be written.  Thread-safe; a module is
+    made once.
     """
-    with _making:
-        if kernels.__name__ not in _made:
-            _made[kernels.__name__] = Loops(kernels)
-        return _made[kernels.__name__]
+    found = _made.get(kernels.__name__)
+    if found is None:
+        with _making:
+            found = _made.setdefault(kernels.__name__, Loops(kernels))
+    return found
 
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Around a call of loops: where the first one takes long, a line on standard error says why.
+    """While loops are compiled: where that takes long, a line on standard error says why.
 
-    The first on a machine compiles them, which takes some ten seconds.  Thread-safe; it is said
-    once.
+    Thread-safe; it is said once.
     """
-    if what in _run:
-        yield
-        return
     timer = threading.Timer(SILENT_SECONDS, _tell, [what])
     timer.daemon = True
     timer.start()
@@ -88,7 +102,6 @@ def told(what: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-    _run.add(what)
 
 
 def _tell(what: str) -> None:
@@ -108,62 +121,62 @@ class Loops:
 
     def __init__(self, kernels: ModuleType) -> None:
         self._kernels = kernels
-        self._sources = b"".join(map(_source, (kernels, *_uses(kernels))))
+        self._loops: dict[str, Loop] = {}
 
     def __getattr__(self, name: str) -> Loop:
-        with _making:
-            if name not in vars(self):
-                if name not in self._kernels.NAMES:
-                    raise AttributeError(f"{self._kernels.__name__} has no loop {name!r}")
-                setattr(self, name, Loop(self._kernels, name, self._sources))
-            loop: Loop = vars(self)[name]
-            return loop
+        if name not in self._kernels.NAMES:
+            raise AttributeError(f"{self._kernels.__name__} has no loop {name!r}")
+        found = self._loops.get(name)
+        return found or self._loops.setdefault(name, Loop(self._kernels, name))
 
 
 class Loop:
     """One loop, in a form for each kind of arguments that it was called with.  Thread-safe."""
 
-    def __init__(self, kernels: ModuleType, name: str, sources: bytes) -> None:
-        self._kernels, self._name, self._sources = kernels, name, sources
+    def __init__(self, kernels: ModuleType, name: str) -> None:
+        self._kernels, self._name = kernels, name
         self._forms: dict[tuple[str, ...], Callable[..., int]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been called in this process."""
+        return bool(self._forms)
 
     def __call__(self, *given: Any) -> int:
         """Run, while other threads run too; 0 where the loop returns nothing."""
-        kinds = tuple([_kind(one) for one in given])
+        # NumPy has whole numbers of its own, which are passed as any other.
+        known = [one if getattr(one, "ndim", 0) else operator.index(one) for one in given]
+        kinds = tuple([_kind(one) for one in known])
         call = self._forms.get(kinds)
         if call is None:
-            with _making:
-                call = self._forms.get(kinds) or self._load(kinds)
-                self._forms[kinds] = call
+            call = self._forms.setdefault(kinds, self._load(kinds))
         result, failure = ctypes.c_int64(), ctypes.c_void_p()
-        passed = [word for one in given for word in _words(one)]
+        passed = [word for one in known for word in _words(one)]
         if call(ctypes.byref(result), ctypes.byref(failure), *passed):
             raise RuntimeError(f"{self._kernels.__name__}.{self._name} failed")
         return result.value
 
     def _load(self, kinds: tuple[str, ...]) -> Callable[..., int]:
         """The loop as a function, from its object file, which is made where there is none."""
-        file = f"{self._kernels.__name__}.{self._name}-{self._digest(kinds)}.o"
+        file = f"{self._kernels.__name__}.{self._name}-{_digest(self._kernels, kinds)}.o"
         beside = Path(util.cache_from_source(self._kernels.__file__ or "")).parent
-        found = _read(beside / file)
-        if found is None and (private := private_folder("loops")) is not None:
-            found = _read(private / file)
-        if found is None:
-            found = _object(self._kernels, self._name, kinds)
-            content = hashlib.sha256(found).digest() + found
+        private = private_folder("loops")
+        folders = [beside] if private is None else [beside, private]
+        for folder in folders:
+            if (found := _kept(folder / file, kinds)) is not None:
+                return found
+        with _compiling:
+            for folder in folders:  # another thread has made it meanwhile
+                if (found := _kept(folder / file, kinds)) is not None:
+                    return found
+            with told(self._kernels.PURPOSE):
+                code = _object(self._kernels, self._name, kinds)
+            content = hashlib.sha256(code).digest() + code
             with suppress(OSError):
                 beside.mkdir(parents=True, exist_ok=True)
             if not write_whole(beside / file, content) and private is not None:
                 write_private(private / file, content)
-        return _linked(found, kinds)
-
-    def _digest(self, kinds: tuple[str, ...]) -> str:
-        """Of all that the machine code depends on: what it is made of, of, and for."""
-        llvm = _llvm()
-        found = hashlib.sha256(self._sources + Path(__file__).read_bytes())
-        machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-        found.update(repr((kinds, llvm.llvm_version_info, _target().triple, machine)).encode())
-        return found.hexdigest()[:24]
+        return _linked(code, kinds)
 
 
 def _kind(given: Any) -> str:
@@ -178,6 +191,8 @@ def _kind(given: Any) -> str:
 def _words(given: Any) -> tuple[int | None, ...]:
     """An argument as numba passes it: of an array its owner, sizes, place, shape and strides."""
     if isinstance(given, int):
+        if not -_LARGEST <= given < _LARGEST:
+            raise OverflowError(f"{given} is beyond 64 bits")
         return (given,)
     place = given.__array_interface__["data"][0]
     return (None, None, given.size, given.itemsize, place, *given.shape, *given.strides)
@@ -266,17 +281,17 @@ def _object(kernels: ModuleType, name: str, kinds: tuple[str, ...]) -> bytes:
 @cache
 def _module(kernels: ModuleType) -> ModuleType:
     """The module once more, its loops as numba has them."""
-    spec = util.spec_from_file_location(f"{kernels.__name__}_compiled", kernels.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(f"{kernels.__name__}_compiled")
+    # What is compiled is what the digest is of, whatever becomes of the file.
+    exec(compile(_source(kernels), kernels.__file__ or "", "exec"), module.__dict__)
     for used in _uses(kernels):
         for each in used.NAMES:
             setattr(module, each, getattr(_module(used), each))
+    instead = getattr(kernels, "INSTEAD", {})
     for each in kernels.NAMES:
         how = {**_HOW, "forceinline": each in kernels.INLINED}
-        setattr(module, each, _numba().njit(**how)(getattr(module, each)))
+        plain = getattr(module, instead.get(each, each))
+        setattr(module, each, _numba().njit(**how)(plain))
     return module
 
 
@@ -284,15 +299,41 @@ def _uses(kernels: ModuleType) -> tuple[ModuleType, ...]:
     return getattr(kernels, "USES", ())
 
 
+@cache
 def _source(kernels: ModuleType) -> bytes:
     assert kernels.__file__ is not None
     return Path(kernels.__file__).read_bytes()
 
 
-def _read(path: Path) -> bytes | None:
-    """An object file that was kept, if it is whole."""
-    with suppress(OSError):
+def _sources(kernels: ModuleType) -> list[bytes]:
+    """Its own and those of all that it uses."""
+    return [_source(kernels), *(text for used in _uses(kernels) for text in _sources(used))]
+
+
+def _digest(kernels: ModuleType, kinds: tuple[str, ...]) -> str:
+    """Of all that the machine code depends on: what it is made of, how, by what, and for what."""
+    return hashlib.sha256(repr((_sources(kernels), kinds, *_makers())).encode()).hexdigest()[:24]
+
+
+@cache
+def _makers() -> tuple[object, ...]:
+    """What compiles, for which machine, and how it was asked to."""
+    llvm = _llvm()
+    return (
+        Path(__file__).read_bytes(),
+        *(metadata.version(name) for name in ("numba", "llvmlite")),
+        (_target().triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()),
+        sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_")),
+    )
+
+
+def _kept(path: Path, kinds: tuple[str, ...]) -> Callable[..., int] | None:
+    """The function in an object file that was kept, if that is whole."""
+    with suppress(OSError, RuntimeError):  # LLVM raises the second for what it cannot link
         found = path.read_bytes()
         if hashlib.sha256(found[_HASH_BYTES:]).digest() == found[:_HASH_BYTES]:
-            return found[_HASH_BYTES:]
+            call = _linked(found[_HASH_BYTES:], kinds)
+            with suppress(OSError):
+                os.utime(path)  # was used just now
+            return call
     return None

@@ -150,6 +150,42 @@ def test_an_index_that_another_process_has_deleted_is_done_without(
     assert indexes(tmp_path) == []
 
 
+def test_an_index_that_goes_while_it_is_looked_at_does_not_come_back_empty(
+    tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = Keyed("account")
+
+    def found() -> int:
+        return looking.find(tx.all().source, pl.Series(["a"])).height
+
+    assert [found(), found()] == [15, 15]
+    plain = keyed.os.utime
+
+    def late(path: Path) -> None:  # another process has deleted it just before
+        path.unlink()
+        plain(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keyed.os, "utime", late)
+        assert found() == 15
+    (made,) = indexes(tmp_path)
+    assert [found(), found()] == [15, 15]
+    made.write_bytes(b"")
+    assert found() == 15
+
+
+def test_records_of_a_segment_that_two_indexes_have_come_once(
+    tx: wb.Stream, tmp_path: Path
+) -> None:
+    plain = find(tx, "a")
+    assert find(tx, "a").equals(plain)
+    next(tmp_path.rglob("*.typed.parquet")).unlink()  # the companion made anew has another name
+    tx.source.backend.rebuild_companions("tx")  # type: ignore[attr-defined]
+    for _ in range(3):
+        assert find(tx, "a").equals(plain)
+    assert len(indexes(tmp_path)) == 2
+
+
 def test_looking_pays_for_an_index_before_it_is_made(
     tx: wb.Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

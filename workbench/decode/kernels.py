@@ -30,6 +30,7 @@ NAMES = ("_span", "_child", "_value", "_record", "prove")
 USES = (literals,)
 #: What is put where it is called.
 INLINED = ("_child", "_value", "_record")
+PURPOSE = "read JSON"
 
 #: Columns of a node's row: what it is; of a struct its first child and how many there are; its
 #: parent; where its name lies and how long it is; its row among the numbers, and among the floats;

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from workbench import views
-from workbench.compiled import compiled, told
+from workbench.compiled import compiled
 from workbench.decode import kernels as k
 from workbench.decode import texts as copying
 from workbench.decode.fast import Accepted
@@ -90,8 +90,7 @@ def plan(schema: Schema) -> Plan | None:
 
 def accept(values: pl.Series, how: Plan, otherwise: Otherwise) -> Accepted:
     """Read what can be proven of a Binary column; nulls are records without a field."""
-    with told("read JSON"):
-        reading = _Reading(values, how, otherwise)
+    reading = _Reading(values, how, otherwise)
     fields = [reading.column(number) for number in how.nodes[0].children]
     names = Schema(struct_fields(how.nodes[0].dtype)).columns.values()
     rest = pl.repeat(None, len(values), dtype=pl.String, eager=True).alias("_rest")

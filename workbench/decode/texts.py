@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from workbench.decode import literals
 from workbench.decode.literals import BACKSLASH, ZERO
 
 #: All that is compiled.
 NAMES = ("_unescape", "text")
+USES = (literals,)
 INLINED = ()
+PURPOSE = "read JSON"
 
 #: The longest value that lies in its view.
 INLINE = 12

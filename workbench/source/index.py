@@ -48,12 +48,15 @@ class Index:
         return range(first, max(first + 1, bisect_right(self.bounds, hashed)))
 
     def read(self, pieces: Collection[int]) -> bytes:
-        """The messages of some pieces."""
+        """The messages of some pieces.  Raises FileNotFoundError where the file is not whole."""
         messages = []
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
             for piece in pieces:
                 file.seek(self.places[piece])
-                messages.append(file.read(self.places[piece + 1] - self.places[piece]))
+                message = file.read(self.places[piece + 1] - self.places[piece])
+                if len(message) < self.places[piece + 1] - self.places[piece]:
+                    raise FileNotFoundError(self.path)
+                messages.append(message)
         return b"".join(messages)
 
     @classmethod
@@ -114,11 +117,6 @@ class Run:
         """How many records are read to find those of some hashes."""
         return sum(len(pieces) for _, pieces in self.pieces(hashes)) * PIECE_ROWS
 
-    def overlaps(self) -> bool:
-        """Whether two of its indexes have a segment."""
-        names = [name for index in self.indexes for name in index.segments]
-        return len(set(names)) < len(names)
-
 
 def narrowed(
     runs: Sequence[Run], column: str, values: pl.Series, hashes: Sequence[int]
@@ -151,6 +149,6 @@ def _cut(run: Run, found: pl.DataFrame) -> Chunk:
     )
     low, high = begin + np.searchsorted(found["offset"].to_numpy()[begin:after], [first.start, end])
     rows = found.slice(low, high - low)
-    if run.overlaps():
+    if (np.diff(rows["offset"].to_numpy()) == 0).any():  # two indexes have a segment
         rows = rows.unique("offset", maintain_order=True)
     return replace(first, end=end, typed=rows.lazy(), typed_path=None, rows=rows.height)

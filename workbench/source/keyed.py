@@ -32,7 +32,7 @@ from workbench.source.index import Index, Run, indexed, narrowed
 from workbench.source.slice import SliceSource
 
 #: Changes whenever older indexes would be misread.
-FORMAT = 6
+FORMAT = 7
 
 #: An index of so many records is not joined with others: it is sorted in memory.
 FULL_ROWS = 1_500_000
@@ -126,17 +126,20 @@ class Keyed:
             return [chunk for run in runs for chunk in run.chunks] if found is None else found
 
         together: list[Run] = []
+        room = most
         for part in self._runs(source, folder, wants):
-            small = isinstance(part, Run) and (most is None or part.rows(hashes) <= most)
-            if together and not (small and len(together) < TOGETHER and _alike(part, together)):
+            rows = part.rows(hashes) if isinstance(part, Run) else 0
+            full = len(together) == TOGETHER or (room is not None and rows > room)
+            if together and (full or not _alike(part, together)):
                 yield from looked_up(together)
-                together = []
+                together, room = [], most
             if isinstance(part, Chunk):
                 yield part
-            elif small:
-                together.append(part)
-            else:
+            elif most is not None and rows > most:
                 yield from part.chunks
+            else:
+                together.append(part)
+                room = None if room is None else room - rows
         yield from looked_up(together)
 
     def _runs(
@@ -210,7 +213,7 @@ class Keyed:
                         path.unlink()
                         continue
                     self._checked[path] = Index.of(path, content)
-                path.touch()  # was used just now
+                os.utime(path)  # was used just now; one that has gone is not made anew
                 found.append(self._checked[path])
         found.sort(key=lambda index: index.rows)
         return {name: index for index in found for name in index.segments}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.compiled import INSTALLED, compiled, ready, told
+from workbench.compiled import INSTALLED, compiled
 from workbench.log.kafka import kernels
 
 Array = Any
@@ -17,32 +17,31 @@ FEW = 20
 #: So many are gone through in Python sooner than the loops are loaded: what a process reads in
 #: small reads, all together, or one read that is to come.
 WORTH_LOADING = 50_000
-#: How many records were gone through before there were loops.
-_seen = [0]
+#: How many records each loop would have gone through before it was loaded.
+_seen = dict.fromkeys(kernels.NAMES, 0)
 
 
 def expect(records: int) -> None:
-    """Be told of at most so many records that are to come, before the first of them."""
+    """Be told of at most so many records that are to be read, before the first of them."""
     if records >= WORTH_LOADING:
-        _seen[0] = WORTH_LOADING
+        _seen.update(dict.fromkeys(kernels.READING, WORTH_LOADING))
 
 
-def _worth(records: int) -> bool:
-    """Whether these records, on top of those before them, are worth the loops."""
+def _worth(name: str, records: int) -> bool:
+    """Whether these records, on top of those before them, are worth a loop."""
     if not INSTALLED:
         return False
-    if not ready(kernels.__name__):
-        _seen[0] += records  # threads may miss each other's, which puts the loops off a little
-        if _seen[0] < WORTH_LOADING:
+    if not getattr(compiled(kernels), name).ready:
+        _seen[name] += records  # threads may miss each other's, which puts it off a little
+        if _seen[name] < WORTH_LOADING:
             return False
     return records >= FEW
 
 
 def run(name: str, records: int, given: Iterable[Any], out: Iterable[Array]) -> int:
     """Run one of the kernels; it writes into the arrays of `out`."""
-    if _worth(records):
-        with told(f"{name.partition('_')[0]} Kafka's records"):
-            result: int = getattr(compiled(kernels), name)(*given, *out)
+    if _worth(name, records):
+        result: int = getattr(compiled(kernels), name)(*given, *out)
         return result
     # Plain Python is several times faster on lists than on arrays, and on memory than on either.
     arrays = list(out)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 #: All that is compiled.
-NAMES = (
-    *("_varint", "_view", "_copy", "_put", "_size"),
-    *("walk", "walk_headers", "view", "compact", "encode"),
-)
+READING = ("walk", "walk_headers", "view", "compact")
+NAMES = ("_varint", "_view", "_copy", "_put", "_size", *READING, "encode")
 #: What is put where it is called: a call would cost as much as what it does.
 INLINED = ("_varint", "_view", "_copy")
+#: Python copies a slice at once, for which numba would make an array.
+INSTEAD = {"_copy": "_copy_each"}
+PURPOSE = "read and write Kafka's records"
 
 #: Columns of a batch's row: where its records begin and end, its base offset, its first timestamp,
 #: the broker's stamp or -1, and how many records it holds.
@@ -194,6 +195,11 @@ def walk_headers(
 
 def _copy(data: Any, at: int, size: int, out: Any, place: int) -> None:
     """Copy bytes."""
+    out[place : place + size] = data[at : at + size]
+
+
+def _copy_each(data: Any, at: int, size: int, out: Any, place: int) -> None:
+    """The same, one by one."""
     for number in range(size):
         out[place + number] = data[at + number]
 
