@@ -79,7 +79,7 @@ class Keyed:
         frames = [pl.LazyFrame(schema=schema)]
         with self.looking(source, values) as chunks:
             frames += [source.decode(chunk, marks=True).filter(wanted) for chunk in chunks]
-            return pl.concat(frames, how="diagonal").collect().select(schema.names())
+            return pl.concat(frames, how="diagonal").select(schema.names()).collect()
 
     def chunks(
         self, source: SliceSource, values: pl.Series, most: int | None = None

@@ -191,18 +191,16 @@ class Aggregation:
         the last tombstone or the key's first event: those that add up as running sums, others by
         doubling, after k rounds of which a row holds 2^k events.
         """
+        at = pl.int_range(pl.len(), dtype=pl.Int64)
         begins = pl.any_horizontal(
-            pl.struct(self.by).ne_missing(pl.struct(self.by).shift()), pl.int_range(pl.len()) == 0
+            at == 0, *(pl.col(name).ne_missing(pl.col(name).shift()) for name in self.by)
         )
         ends = pl.col("_tombstone") if self.deletes else pl.lit(False)
         needed = dict.fromkeys([*self.columns, *ORDER, "_counts", "_tombstone"])
-        events = (
-            events.select(*needed)
-            .with_row_index("_row")
-            .with_columns(_row=pl.col("_row").cast(pl.Int64), _life=(begins | ends).cum_sum())
-        )
+        events = events.select(at.alias("_row"), *needed, (begins | ends).cum_sum().alias("_life"))
         lives = events.select("_row", "_life")
-        rows = self._part(events.filter("_counts"), ["_row"])
+        counting = events if events["_counts"].all() else events.filter("_counts")
+        rows = self._part(counting, ["_row"])
         if self._additive:
             names = [name for name in rows.columns if name != "_row"]
             rows = _beside(rows, lives)
@@ -352,7 +350,9 @@ class Aggregation:
 
 def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     """Rows by `_row`, in its order, with the columns that others have for it, if they do."""
-    left, right = left.sort("_row"), right.sort("_row")
+    left, right = (
+        rows if rows["_row"].is_sorted() else rows.sort("_row") for rows in (left, right)
+    )
     if left["_row"].equals(right["_row"]):  # as nearly always, which spares a join
         return left.hstack(right.drop("_row"))
     return left.join(right, on="_row", how="left", maintain_order="left")

@@ -52,14 +52,12 @@ class Events:
         """
         by, engine = self._engine.by, self._engine
         changes = is_changes(source)
-        records, most = self._records(keys.to_series(0), source, changes)
+        records, most, exact = self._records(keys, source, changes)
         dead = pl.col("_tombstone") & engine.deletes & pl.col(by[0]).is_not_null()
         fields = self.fields if whole else [*by, *engine.columns, "offset"]
-        events = (
-            marked(records, self._stream.topics, fields)
-            .filter(pl.col("_counts") | dead)
-            .join(keys.lazy(), on=by, how="semi", nulls_equal=True)
-        )
+        events = marked(records, self._stream.topics, fields).filter(pl.col("_counts") | dead)
+        if not exact:
+            events = events.join(keys.lazy(), on=by, how="semi", nulls_equal=True)
         if whole:
             self._check(events, most)
         ordered = events.sort(*by, *engine.order, nulls_last=True)
@@ -81,18 +79,18 @@ class Events:
             )
 
     def _records(
-        self, keys: pl.Series, source: SliceSource, changes: bool
-    ) -> tuple[pl.LazyFrame, int]:
-        """At least the records with some values of the first key column; how many at most."""
-        wanted = keys.unique()
+        self, keys: pl.DataFrame, source: SliceSource, changes: bool
+    ) -> tuple[pl.LazyFrame, int, bool]:
+        """At least the records of some keys; how many at most; and whether they are just those."""
+        wanted = keys.to_series(0).unique()
         if wanted.is_empty():
-            return source.lazy(marks=True).clear(), 0
+            return source.lazy(marks=True).clear(), 0, True
         if len(wanted) > FEW_KEYS:
-            return source.lazy(marks=True), source.address.most_records
+            return source.lazy(marks=True), source.address.most_records, False
         if changes:  # a truncation is of no row, so it has none of its columns, and no key
             wanted = wanted.extend_constant(None, 1)
         found = self._keyed.find(source, wanted)
-        return found.lazy(), found.height
+        return found.lazy(), found.height, keys.width == 1 and not changes
 
     def _value(self, name: str, value: Any) -> pl.Series:
         """A part of a key as the column has it."""
