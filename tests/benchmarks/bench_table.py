@@ -109,9 +109,12 @@ def measure(path: Path, size: int) -> list[dict[str, Any]]:
             return {p: int(offset * share) for (_, p), offset in end.items()}
 
         held = fresh()
-        # Until there are snapshots as close as they come to be.
-        for _ in range(MOMENTS + size // 50_000):
-            held.at(somewhere())
+        # Until there are snapshots as close as they come to be: a round leaves next to none.
+        kept, before = _snapshots(), -MOMENTS
+        while kept - before > MOMENTS // 20:
+            for _ in range(MOMENTS):
+                held.at(somewhere())
+            before, kept = kept, _snapshots()
         times = sorted(_time(lambda: held.at(somewhere())) for _ in range(MOMENTS))
         again = sorted(_time(lambda: fresh().at(somewhere())) for _ in range(MOMENTS))
         with _without_snapshots():
@@ -206,6 +209,10 @@ class _without_snapshots:
 
     def __exit__(self, *exc: object) -> None:
         os.environ["WORKBENCH_CACHE"] = self._folder
+
+
+def _snapshots() -> int:
+    return sum(1 for _ in Path(os.environ["WORKBENCH_CACHE"]).rglob("*.parquet"))
 
 
 def _once(fresh: Callable[[], Table], size: int) -> float:
