@@ -41,7 +41,7 @@ print(compiled(outer).twice(0))
 """
 
 
-def _run(code: str, folder: Path) -> int:
+def _said(code: str, folder: Path) -> str:
     run = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(folder)},
@@ -49,7 +49,17 @@ def _run(code: str, folder: Path) -> int:
         text=True,
         check=True,
     )
-    return int(run.stdout)
+    return run.stdout
+
+
+def _run(code: str, folder: Path) -> int:
+    return int(_said(code, folder))
+
+
+def _modules(folder: Path) -> None:
+    """`outer`, whose loop calls that of `inner` twice, which adds one."""
+    (folder / "inner.py").write_text(INNER.format(more=1))
+    (folder / "outer.py").write_text(OUTER)
 
 
 def test_what_was_kept_is_of_the_sources_there_are(tmp_path: Path) -> None:
@@ -96,8 +106,7 @@ def test_whole_numbers_of_any_kind(tmp_path: Path) -> None:
 
 def test_another_loop_runs_while_one_is_compiled(tmp_path: Path) -> None:
     """And a child that is forked meanwhile makes its own."""
-    (tmp_path / "inner.py").write_text(INNER.format(more=1))
-    (tmp_path / "outer.py").write_text(OUTER)
+    _modules(tmp_path)
     assert _run(RUN, tmp_path) == 2
     code = """
         import os, threading, time, warnings
@@ -127,8 +136,7 @@ def test_another_loop_runs_while_one_is_compiled(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
-    (tmp_path / "inner.py").write_text(INNER.format(more=1))
-    (tmp_path / "outer.py").write_text(OUTER)
+    _modules(tmp_path)
     assert _run(RUN, tmp_path) == 2
     (kept,) = tmp_path.rglob("outer.twice-*.o")
     whole = kept.read_bytes()
@@ -142,8 +150,7 @@ def test_what_cannot_be_kept_beside_the_code_is_kept_in_private(
 ) -> None:
     code, private = tmp_path / "code", tmp_path / "private"
     code.mkdir()
-    (code / "inner.py").write_text(INNER.format(more=1))
-    (code / "outer.py").write_text(OUTER)
+    _modules(code)
     (code / "__pycache__").write_text("no folder")
     monkeypatch.setenv("WORKBENCH_CACHE", str(private))
     assert _run(RUN, code) == 2
@@ -157,8 +164,7 @@ def test_what_cannot_be_kept_beside_the_code_is_kept_in_private(
 
 
 def test_what_is_kept_is_run_without_numba(tmp_path: Path) -> None:
-    (tmp_path / "inner.py").write_text(INNER.format(more=1))
-    (tmp_path / "outer.py").write_text(OUTER)
+    _modules(tmp_path)
     asked = RUN.replace("print(compiled(outer).twice(0))", "compiled(outer).twice(0)")
     asked += "import sys; print(int('numba' in sys.modules))"
     assert [_run(asked, tmp_path) for _ in range(2)] == [1, 0]
@@ -188,14 +194,7 @@ def total(table, more):
     return found
 """
     )
-    run = subprocess.run(
-        [sys.executable, "-c", ARRAYS],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.split() == ["279", "125", "276", "5"]
+    assert _said(ARRAYS, tmp_path).split() == ["279", "125", "276", "5"]
 
 
 THREADS = """
@@ -213,8 +212,7 @@ print(len({id(module) for module in made}))
 
 
 def test_threads_make_loops_once(tmp_path: Path) -> None:
-    (tmp_path / "inner.py").write_text(INNER.format(more=1))
-    (tmp_path / "outer.py").write_text(OUTER)
+    _modules(tmp_path)
     assert _run(THREADS, tmp_path) == 1
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module, metadata, util
@@ -34,9 +34,9 @@ _HOW: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 
+_LEAVE_PYTHON = os.environ.get("NUMBA_DISABLE_JIT") not in (None, "", "0")
 #: Whether loops can be made: numba is there, and is not told to leave Python as it is.
-_UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") not in (None, "", "0")
-INSTALLED = util.find_spec("numba") is not None and not _UNCOMPILED
+INSTALLED = util.find_spec("numba") is not None and not _LEAVE_PYTHON
 
 #: How long loops may take to be made without a word, in seconds.
 SILENT_SECONDS = 2.0
@@ -161,14 +161,14 @@ class Loop:
         file = f"{self._kernels.__name__}.{self._name}-{_digest(self._kernels, kinds)}.o"
         beside = Path(util.cache_from_source(self._kernels.__file__ or "")).parent
         private = private_folder("loops")
-        folders = [beside] if private is None else [beside, private]
-        for folder in folders:
-            if (found := _kept(folder / file, kinds)) is not None:
-                return found
+        places = [folder / file for folder in (beside, private) if folder is not None]
+        found = _kept(places, kinds)
+        if found is not None:
+            return found
         with _compiling:
-            for folder in folders:  # another thread has made it meanwhile
-                if (found := _kept(folder / file, kinds)) is not None:
-                    return found
+            found = _kept(places, kinds)
+            if found is not None:  # another thread has made it meanwhile
+                return found
             with told(self._kernels.PURPOSE):
                 code = _object(self._kernels, self._name, kinds)
             content = hashlib.sha256(code).digest() + code
@@ -327,13 +327,14 @@ def _makers() -> tuple[object, ...]:
     )
 
 
-def _kept(path: Path, kinds: tuple[str, ...]) -> Callable[..., int] | None:
-    """The function in an object file that was kept, if that is whole."""
-    with suppress(OSError, RuntimeError):  # LLVM raises the second for what it cannot link
-        found = path.read_bytes()
-        if hashlib.sha256(found[_HASH_BYTES:]).digest() == found[:_HASH_BYTES]:
-            call = _linked(found[_HASH_BYTES:], kinds)
-            with suppress(OSError):
-                os.utime(path)  # was used just now
-            return call
+def _kept(places: Sequence[Path], kinds: tuple[str, ...]) -> Callable[..., int] | None:
+    """The function in the first of some object files that is there and whole."""
+    for path in places:
+        with suppress(OSError, RuntimeError):  # LLVM raises the second for what it cannot link
+            found = path.read_bytes()
+            if hashlib.sha256(found[_HASH_BYTES:]).digest() == found[:_HASH_BYTES]:
+                call = _linked(found[_HASH_BYTES:], kinds)
+                with suppress(OSError):
+                    os.utime(path)  # was used just now
+                return call
     return None

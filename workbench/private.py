@@ -1,4 +1,4 @@
-"""A private folder for what can be made again: snapshots of tables, indexes of keys.
+"""A private folder for what can be made again: snapshots of tables, indexes of keys, loops.
 
 Deleting it changes nothing but time.  What lies in it is as private as the log it was made from,
 and is read back without asking where it came from: so it has to be the user's own and nobody

@@ -53,8 +53,9 @@ class Index:
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
             for piece in pieces:
                 file.seek(self.places[piece])
-                message = file.read(self.places[piece + 1] - self.places[piece])
-                if len(message) < self.places[piece + 1] - self.places[piece]:
+                size = self.places[piece + 1] - self.places[piece]
+                message = file.read(size)
+                if len(message) < size:
                     raise FileNotFoundError(self.path)
                 messages.append(message)
         return b"".join(messages)

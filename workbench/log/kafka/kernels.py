@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-#: All that is compiled.
+#: What records are read with.
 READING = ("walk", "walk_headers", "view", "compact")
+#: All that is compiled.
 NAMES = ("_varint", "_view", "_copy", "_put", "_size", *READING, "encode")
 #: What is put where it is called: a call would cost as much as what it does.
 INLINED = ("_varint", "_view", "_copy")
